@@ -1,0 +1,40 @@
+# Set-up, tests and checks. Settings: VENV=, STACK=stock|onedl, PYTHON=, and
+# ARGS= for pytest (make test ARGS='-k recorder -x').
+SHELL := /bin/bash
+STACK ?= stock
+VENV ?= $(if $(filter stock,$(STACK)),.venv,.venv-$(STACK))
+PYTHON ?= python3
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test test-all lint format wheel clean
+
+help:  ## list the targets
+	@sed -nE 's/^([a-z-]+):.*  ## (.*)/\1\t\2/p' Makefile | expand -t 12
+
+setup:  ## install the pinned stack and the package into VENV
+	@VENV='$(VENV)' STACK='$(STACK)' PYTHON='$(PYTHON)' bash tools/dev/setup.sh
+
+test: setup  ## the tests that CI runs
+	'$(BIN)/python' -m pytest -m 'not slow' $(ARGS)
+
+test-all: setup  ## every test
+	'$(BIN)/python' -m pytest $(ARGS)
+
+lint: setup  ## style, spelling and types, changing nothing
+	'$(BIN)/ruff' check .
+	'$(BIN)/ruff' format --check .
+	'$(BIN)/codespell'
+	'$(BIN)/mypy'
+
+format: setup  ## let ruff repair what it can
+	'$(BIN)/ruff' check --fix .
+	'$(BIN)/ruff' format .
+
+wheel: setup  ## build dist/*.whl
+	'$(BIN)/python' -m pip wheel --no-deps --no-build-isolation -w dist .
+
+clean:  ## remove what builds and checks leave, not VENV
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find mmdistill_dense tools configs tests -name __pycache__ -prune \
+		-exec rm -rf {} +

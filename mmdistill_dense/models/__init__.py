@@ -1,0 +1,5 @@
+"""Everything that is registered: importing this fills the registries."""
+
+from .connectors import *  # noqa: F403
+from .distillers import *  # noqa: F403
+from .losses import *  # noqa: F403

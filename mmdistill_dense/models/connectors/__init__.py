@@ -1,0 +1,3 @@
+from .conv import ConvConnector
+
+__all__ = ['ConvConnector']

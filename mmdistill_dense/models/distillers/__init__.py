@@ -1,0 +1,5 @@
+"""What turns a stock student into a distilled one."""
+
+from .dense_distiller import DenseDistiller
+
+__all__ = ['DenseDistiller']

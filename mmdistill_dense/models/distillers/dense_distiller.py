@@ -1,0 +1,170 @@
+"""The distiller: a stock model whose loss also distils."""
+
+import copy
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from mmdistill_dense.registry import MODELS
+
+from .distillation import Distillation
+from .guards import merge_losses
+
+
+@MODELS.register_module()
+class DenseDistiller:
+    """Build a stock student and make its ``loss`` distil too.
+
+    What comes back *is* the student: its own class, extended in place as
+    ``torch.distributed.fully_shard`` does, with one more child, ``distill``.
+    So test-time augmentation, EMA, hooks, optimizer constructors and
+    checkpoints of the host see the model that they know. Its state dict is
+    the student's plus ``distill.*`` keys, of connectors only.
+
+    Args:
+        student: Config of a stock detector or segmentor, or the model.
+        teacher: ``dict(cfg=..., checkpoint=..., cfg_options=..., allow=...)``
+            or several of these by name.
+        terms: Terms by name: ``at``, ``loss``, and where wanted
+            ``connector``, ``level_weights``, ``schedule``, ``grid``,
+            ``teacher``; see ``docs/concepts.md``.
+        data_preprocessor: What MMEngine's Runner injects from the top level
+            of a config; used only where the student has none of its own.
+        input_size: Height and width of the blank image of the dry run, in
+            pixels.
+
+    Raises:
+        ValueError: If a name, module, shape or weight does not fit; the
+            message says which, what was expected and what to do.
+    """
+
+    def __new__(
+        cls, student: Any = None, *args: Any, **kwargs: Any
+    ) -> 'DenseDistiller':
+        if issubclass(cls, nn.Module):  # an empty one, for copy and pickle
+            return super().__new__(cls)
+        model = _build_student(student, kwargs.get('data_preprocessor'))
+        model.__class__ = extended(type(model))
+        return model
+
+    def __init__(
+        self,
+        student: dict | nn.Module,
+        teacher: dict | None = None,
+        terms: Mapping[str, dict] | None = None,
+        data_preprocessor: dict | nn.Module | None = None,
+        input_size: tuple[int, int] = (256, 256),
+    ) -> None:
+        teachers = dict(teacher or {})
+        if 'cfg' in teachers or 'checkpoint' in teachers:
+            teachers = dict(teacher=teachers)
+        self.distill = Distillation(
+            self, teachers, dict(terms or {}), tuple(input_size)
+        )
+
+    def loss(self, inputs: Tensor, data_samples: list, **kwargs: Any) -> dict:
+        """The student's own losses, and one ``loss_<term>`` per term.
+
+        Args:
+            inputs: Images of shape (N, 3, H, W).
+            data_samples: Their data samples.
+        """
+        distill = self.distill
+        distill.load_teachers(next(self.parameters()))
+        with distill.recording():
+            losses = super().loss(inputs, data_samples, **kwargs)
+            ours = distill(inputs, data_samples)
+        return merge_losses(losses, ours, type(self).__bases__[1].__name__)
+
+    def init_weights(self) -> None:
+        """Initialise the student as a stock run does; load the teachers."""
+        distill = self._modules.pop('distill')
+        try:
+            super().init_weights()
+        finally:
+            self._modules['distill'] = distill
+        distill.load_teachers(next(self.parameters()))
+
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        """Refuse a checkpoint that has nothing to do with the student.
+
+        MMEngine would only log the missing keys.
+        """
+        own = self.state_dict(prefix=prefix)
+        if state_dict and own.keys().isdisjoint(state_dict):
+            raise ValueError(
+                f'no key of the checkpoint belongs to {type(self).__name__}: '
+                f'it begins with {list(state_dict)[:3]}, expected keys like '
+                f'{list(own)[:3]}. It is the checkpoint of another model, or '
+                'one that wraps its student under a prefix.'
+            )
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    def __reduce_ex__(self, protocol: int) -> tuple:
+        """Copy and pickle by the stock class; the extension is made anew."""
+        return _blank, (type(self).__bases__[1],), self.__dict__
+
+
+@cache
+def extended(stock: type) -> type:
+    """The stock class with :class:`DenseDistiller` before it, made once."""
+    members = dict(__doc__=stock.__doc__, __module__=__name__)
+    return type(f'Distilled{stock.__name__}', (DenseDistiller, stock), members)
+
+
+def _blank(stock: type) -> nn.Module:
+    kind = extended(stock)
+    return kind.__new__(kind)
+
+
+def _build_student(student: Any, preprocessor: Any) -> nn.Module:
+    """Build the stock model as the Runner would.
+
+    Raises:
+        TypeError: If ``student`` is neither a config nor a model.
+        ValueError: If the model cannot be distilled.
+    """
+    if isinstance(student, nn.Module):
+        model = student
+    elif isinstance(student, Mapping):
+        _note_other_preprocessor(student, preprocessor)
+        defaults = {}
+        if preprocessor is not None:
+            defaults = dict(data_preprocessor=copy.deepcopy(preprocessor))
+        # A copy: models write into their config, which may be the teacher's.
+        model = MODELS.build(copy.deepcopy(student), default_args=defaults)
+    else:
+        raise TypeError(
+            'DenseDistiller: student must be the config of a stock model '
+            f'(student=_base_.model), got {type(student).__name__}.'
+        )
+    if not hasattr(model, 'extract_feat') or hasattr(model, 'distill'):
+        raise ValueError(
+            f'DenseDistiller: {type(model).__name__} cannot be distilled: '
+            'expected a stock detector or segmentor, one with extract_feat '
+            'and without a distill of its own.'
+        )
+    return model
+
+
+def _note_other_preprocessor(student: Mapping, injected: Any) -> None:
+    """Say which settings of the config's top level do not count."""
+    own = student.get('data_preprocessor')
+    if not isinstance(own, Mapping) or not isinstance(injected, Mapping):
+        return
+    differing = sorted(
+        key
+        for key in own.keys() | injected.keys()
+        if own.get(key) != injected.get(key)
+    )
+    if differing:
+        print_log(
+            "The student's own data_preprocessor is used; the one at the "
+            f'top level of the config differs in {differing} and is ignored.',
+            logger='current',
+        )

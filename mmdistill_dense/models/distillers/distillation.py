@@ -1,0 +1,204 @@
+"""All that a distilled student carries: its only child of ours."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from mmdistill_dense.recorders import RecorderSet
+
+from ..hosts import InputForm, Probe, expand_alias, forked_rng, probe
+from . import guards
+from .report import describe_terms, dump_config
+from .schedule import Clock
+from .settings import check_used, choose_teacher, make_teacher, split_taps
+from .term import Term, zero_of
+
+
+class Distillation(nn.Module):
+    """Teachers, the student's recorders, and the terms between them.
+
+    A plain module on purpose: MMEngine's ``init_weights`` leaves it alone.
+
+    Args:
+        student: The stock model; recorders are put on it.
+        teachers: Arguments of each :class:`FrozenTeacher` by name.
+        terms: Config of each term by name.
+        input_size: Height and width of the dry run's image, in pixels.
+
+    Raises:
+        ValueError: If a name, a module or a shape does not fit.
+    """
+
+    def __init__(
+        self,
+        student: nn.Module,
+        teachers: Mapping[str, dict],
+        terms: Mapping[str, dict],
+        input_size: tuple[int, int],
+    ) -> None:
+        super().__init__()
+        guards.check_names(terms, student)
+        self.clock = Clock()
+        self.recorders = RecorderSet(student)
+        self.teacher_of = {
+            name: choose_teacher(name, term, teachers)
+            for name, term in terms.items()
+        }
+        check_used(teachers, self.teacher_of)
+        taps = {name: split_taps(name, t) for name, t in terms.items()}
+        with forked_rng():
+            ours = self._look_at_student(student, taps, input_size)
+            # Registered before the teachers, so that their buffers are last.
+            self.terms = nn.ModuleDict()
+            self.teachers = nn.ModuleDict(
+                {
+                    name: make_teacher(name, cfg)
+                    for name, cfg in teachers.items()
+                    if name in self.teacher_of.values()
+                }
+            )
+            theirs = self._look_at_teachers(student, taps, input_size)
+            for name, term in terms.items():
+                self._add_term(name, term, ours, theirs)
+        self._factors: dict[str, float] = {}
+        if terms:
+            print_log(describe_terms(self), logger='current')
+
+    def _look_at_student(
+        self, student: nn.Module, taps: Mapping, size: tuple[int, int]
+    ) -> Probe | None:
+        for name, (tap, _) in taps.items():
+            with _naming(name, 'student'):
+                path = expand_alias(tap['path'], student)
+                self.recorders.add(student, name, **{**tap, 'path': path})
+        if not taps:
+            return None
+        return probe(student, self.recorders, list(taps), size)
+
+    def _look_at_teachers(
+        self, student: nn.Module, taps: Mapping, size: tuple[int, int]
+    ) -> dict[str, Probe]:
+        form = InputForm.of(student)
+        found = {}
+        for name, teacher in self.teachers.items():
+            mine = {
+                term: tap
+                for term, (_, tap) in taps.items()
+                if self.teacher_of[term] == name
+            }
+            with _naming(', '.join(mine), f'teacher {name!r}'):
+                found[name] = teacher.attach(mine, form, size)
+        return found
+
+    def _add_term(
+        self, name: str, cfg: dict, ours: Probe, theirs: Mapping[str, Probe]
+    ) -> None:
+        """Build a term and try it on the maps of the dry runs."""
+        other = theirs[self.teacher_of[name]]
+        settings = {k: v for k, v in cfg.items() if k not in ('at', 'teacher')}
+        guards.check_per_image(name, 'student', ours.features[name])
+        guards.check_per_image(name, 'teacher', other.features[name])
+        with _naming(name):
+            if 'loss' not in settings:
+                raise ValueError("no 'loss' is given.")
+            term = Term(
+                name, student=ours.specs[name], teacher=other.specs[name],
+                **settings,
+            )  # fmt: skip
+            with torch.no_grad():
+                term.eval()(ours.features[name], other.features[name], 1.0)
+        self.terms[name] = term.train()
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Record what the terms that are active now need of the student."""
+        self._factors = {
+            name: term.factor(self.clock) for name, term in self.terms.items()
+        }
+        with self.recorders.recording(self._active()):
+            yield
+
+    def _active(self) -> list[str]:
+        return [name for name, factor in self._factors.items() if factor]
+
+    def forward(self, inputs: Tensor, samples: list) -> dict[str, Tensor]:
+        """Show the batch to the teachers and compare; inside ``recording``.
+
+        Args:
+            inputs: Images (N, 3, H, W) that the student has just seen.
+            samples: Their data samples.
+
+        Returns:
+            One scalar per term, ``loss_<name>``.
+        """
+        if self._active():
+            guards.check_inputs(inputs)
+        theirs = self._ask_teachers(inputs, samples)
+        return {
+            f'loss_{name}': self._compare(term, theirs[name])
+            if name in theirs
+            else zero_of(term, like=inputs)
+            for name, term in self.terms.items()
+        }
+
+    def _ask_teachers(self, inputs: Tensor, samples: list) -> dict:
+        """Features by term, of those teachers that an active term needs."""
+        features = {}
+        for name, teacher in self.teachers.items():
+            keys = [k for k in self._active() if self.teacher_of[k] == name]
+            if keys:
+                with _naming(', '.join(keys), f'teacher {name!r}'):
+                    features.update(teacher(inputs, samples, keys))
+        return features
+
+    def _compare(self, term: Term, theirs: list[Tensor]) -> Tensor:
+        source = self.recorders[term.name]
+        with _naming(term.name, 'student'):
+            ours = source.read()
+        if not term.checked:
+            mine, other = term.compared(ours, 0), term.compared(theirs, 1)
+            guards.check_gradient(term.name, source.paths, mine)
+            guards.check_finite(
+                term.name, student_feature=mine, teacher_feature=other
+            )
+        loss = term(ours, theirs, self._factors[term.name])
+        if not term.checked:
+            guards.check_finite(term.name, loss=[loss])
+            term.checked = True
+        return loss
+
+    def load_teachers(self, like: Tensor) -> None:
+        """Load every teacher that is not loaded yet.
+
+        Args:
+            like: A parameter of the student, for device and dtype.
+        """
+        for name, teacher in self.teachers.items():
+            if not teacher.loaded:
+                teacher.load(like)
+                dump_config(f'{_file_name(name)}.py', teacher.config)
+                print_log(
+                    f'Teacher {name!r} is loaded from {teacher.checkpoint}; '
+                    'it is frozen and in no checkpoint.',
+                    logger='current',
+                )
+
+
+def _file_name(teacher: str) -> str:
+    return 'teacher' if teacher == 'teacher' else f'teacher_{teacher}'
+
+
+@contextmanager
+def _naming(term: str, side: str = '') -> Iterator[None]:
+    """Put the term's name before what a lower floor has to say."""
+    try:
+        yield
+    except (ValueError, TypeError, RuntimeError) as error:
+        kind = type(error)
+        if kind not in (ValueError, TypeError, RuntimeError):
+            raise  # such as torch's out-of-memory error
+        where = f'term {term!r}' + (f', {side}' if side else '')
+        raise kind(f'{where}: {error}') from error

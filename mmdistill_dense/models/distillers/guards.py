@@ -1,0 +1,128 @@
+"""Refusals: nothing that would fail silently gets past these."""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+
+def check_names(terms: Iterable[str], student: nn.Module) -> None:
+    """Check that each term's log key is new and will be summed.
+
+    MMEngine sums every entry whose name contains ``loss``; a term called
+    ``mask`` would replace the student's own ``loss_mask``.
+
+    Raises:
+        ValueError: If a name is no identifier, or a key is the student's.
+    """
+    taken = {
+        path.rpartition('.')[2]
+        for path, _ in student.named_modules()
+        if path.rpartition('.')[2].startswith('loss')
+    }
+    if hasattr(student, 'rpn_head'):
+        taken |= {key.replace('loss_', 'loss_rpn_') for key in taken}
+    for name in terms:
+        if not isinstance(name, str) or not name.isidentifier():
+            raise ValueError(
+                f'terms: {name!r} is no name for a term: expected letters, '
+                'digits and underscores, as it is logged as loss_<name>.'
+            )
+        if name.startswith('loss'):
+            raise ValueError(
+                f'terms: {name!r} begins with "loss", which is put before '
+                f'every name: call it {name[4:].strip("_") or "kd"!r}.'
+            )
+        if f'loss_{name}' in taken:
+            raise ValueError(_taken(name, type(student).__name__))
+
+
+def merge_losses(
+    losses: dict, ours: Mapping[str, Tensor], student: str
+) -> dict:
+    """Add our terms to the student's losses.
+
+    Raises:
+        ValueError: If the student returns an entry of the same name.
+    """
+    for key in ours:
+        if key in losses:
+            raise ValueError(_taken(key.removeprefix('loss_'), student))
+    return {**losses, **ours}
+
+
+def _taken(name: str, student: str) -> str:
+    return (
+        f'terms: {name!r} would be logged as loss_{name}, which {student} '
+        f'returns itself. Choose another name, such as {name}_kd.'
+    )
+
+
+def check_inputs(inputs: object) -> None:
+    """Check that a step got one batch of images.
+
+    Raises:
+        TypeError: If it did not.
+    """
+    if not isinstance(inputs, Tensor) or inputs.ndim != 4:
+        got = (
+            tuple(inputs.shape)
+            if isinstance(inputs, Tensor)
+            else (type(inputs).__name__)
+        )
+        raise TypeError(
+            'DenseDistiller: expected images of shape (N, 3, H, W) from the '
+            f'data preprocessor, got {got}. Models that take several batches '
+            'at once (semi-supervised ones) cannot be distilled this way.'
+        )
+
+
+def check_per_image(term: str, side: str, features: list[Tensor]) -> None:
+    """Check that a dry run of one image gave one row per tensor.
+
+    Raises:
+        ValueError: If it did not, as inside a RoI head.
+    """
+    for feature in features:
+        if feature.ndim == 0 or feature.shape[0] != 1:
+            raise ValueError(
+                f'term {term!r}: the {side} gives {tuple(feature.shape)} for '
+                'one image, expected a first dimension of 1. Per-region '
+                'tensors, as in a RoI head, belong to other regions on the '
+                'two sides. Record maps: neck, backbone or dense logits.'
+            )
+
+
+def check_finite(term: str, **groups: list[Tensor]) -> None:
+    """Check that no tensor of a first step holds inf or NaN.
+
+    Raises:
+        RuntimeError: If one does.
+    """
+    for what, tensors in groups.items():
+        for level, tensor in enumerate(tensors):
+            if not torch.isfinite(tensor).all():
+                raise RuntimeError(
+                    f'term {term!r}: {what} {level} holds inf or NaN '
+                    f'{tuple(tensor.shape)} in its first step. Usual cause: '
+                    'a wrong checkpoint, a learning rate or loss scale that '
+                    'is too high, or fp16 overflow (use bf16).'
+                )
+
+
+def check_gradient(term: str, paths: list[str], student: list[Tensor]) -> None:
+    """Check that the student's features carry a graph.
+
+    Raises:
+        RuntimeError: If one does not: its loss would train nothing.
+    """
+    for level, feature in enumerate(student):
+        if torch.is_grad_enabled() and not feature.requires_grad:
+            raise RuntimeError(
+                f'term {term!r}: student feature {level} of {paths} has no '
+                'gradient, so the term would train nothing. Usual causes: '
+                'the module ran under no_grad, it is frozen '
+                '(frozen_stages), or it lies inside a re-entrant activation '
+                'checkpoint (with_cp=True): record the module outside it, '
+                'use use_reentrant=False, or switch with_cp off.'
+            )

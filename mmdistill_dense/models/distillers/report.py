@@ -1,0 +1,55 @@
+"""What a run says about its distillation."""
+
+import os.path as osp
+from typing import TYPE_CHECKING
+
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.logging import MMLogger
+from torch import nn
+
+if TYPE_CHECKING:
+    from .distillation import Distillation
+
+
+def describe_terms(distill: 'Distillation') -> str:
+    """One block of lines per term: modules, levels, connectors, loss."""
+    lines = ['Distillation:']
+    for name, term in distill.terms.items():
+        teacher = distill.teacher_of[name]
+        paths = ', '.join(distill.recorders[name].paths)
+        lines.append(f'  {name}: student {paths} <- teacher {teacher!r}')
+        for level, (i, j) in enumerate(term.pairs):
+            connector = term.connectors[level]
+            bridge = (
+                ''
+                if isinstance(connector, nn.Identity)
+                else f' through {type(connector).__name__}'
+            )
+            lines.append(
+                f'    {term.student_specs[i]} <- {term.teacher_specs[j]}'
+                f'{bridge}, weight {term.level_weights[level]:g}'
+            )
+        lines += [
+            f'    left out: {side} {specs[k]}'
+            for side, k, specs in _left_out(term)
+        ]
+        lines.append(f'    {term.loss}, {term.schedule}')
+    return '\n'.join(lines)
+
+
+def _left_out(term: nn.Module) -> list[tuple]:
+    sides = (('student', term.student_specs), ('teacher', term.teacher_specs))
+    return [
+        (side, k, specs)
+        for position, (side, specs) in enumerate(sides)
+        for k in range(len(specs))
+        if k not in {pair[position] for pair in term.pairs}
+    ]
+
+
+def dump_config(name: str, config: Config) -> None:
+    """Write a config beside the log file of the run, if there is one."""
+    log = getattr(MMLogger.get_current_instance(), 'log_file', None)
+    if log and is_main_process():
+        config.dump(osp.join(osp.dirname(log), name))

@@ -1,0 +1,102 @@
+"""When a term counts, and how much."""
+
+from dataclasses import dataclass
+
+from mmengine.logging import MessageHub
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A term's factor over time, in iterations or in epochs.
+
+    It is 0 before ``begin`` and from ``end`` on. It rises linearly over the
+    first ``warmup`` units (1/warmup in the first one) and falls over the
+    last ``decay`` units (1/decay in the last one).
+
+    Args:
+        begin: First unit in which the term counts.
+        end: First unit in which it no longer counts; ``None``: never.
+        warmup: Length of the rise.
+        decay: Length of the fall; needs ``end``.
+        by_epoch: Whether units are epochs; else iterations of the Runner.
+
+    Raises:
+        ValueError: If the numbers describe no schedule.
+    """
+
+    begin: int = 0
+    end: int | None = None
+    warmup: int = 0
+    decay: int = 0
+    by_epoch: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ('begin', 'warmup', 'decay'):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 0:
+                raise ValueError(
+                    f'schedule: {name} must be a whole number >= 0, got '
+                    f'{value!r}.'
+                )
+        if self.decay and self.end is None:
+            raise ValueError('schedule: decay needs an end to fall towards.')
+        if self.end is None:
+            return
+        needed = self.begin + max(1, self.warmup + self.decay)
+        if not isinstance(self.end, int) or self.end < needed:
+            raise ValueError(
+                f'schedule: end={self.end!r} leaves no room: begin, warmup '
+                f'and decay need a whole number >= {needed}.'
+            )
+
+    @property
+    def constant(self) -> bool:
+        """Whether the factor is always 1."""
+        return self.end is None and not (self.begin or self.warmup)
+
+    def factor(self, now: int) -> float:
+        """Factor in unit ``now``, counted from 0; between 0 and 1."""
+        if now < self.begin or (self.end is not None and now >= self.end):
+            return 0.0
+        factor = 1.0
+        if self.warmup:
+            factor = min(factor, (now - self.begin + 1) / self.warmup)
+        if self.decay and self.end is not None:
+            factor = min(factor, (self.end - now) / self.decay)
+        return factor
+
+
+class Clock:
+    """Iteration and epoch of the run that is going on.
+
+    They are the Runner's own, which MMEngine's ``RuntimeInfoHook`` publishes
+    in the message hub. So a resumed run goes on where it was, and one that
+    starts from a checkpoint with ``load_from`` starts at 0.
+    """
+
+    def __init__(self) -> None:
+        self._set: dict[str, int] = {}
+
+    def set(self, iteration: int, epoch: int = 0) -> None:
+        """Tell the time in a training loop without a Runner."""
+        self._set = dict(iter=iteration, epoch=epoch)
+
+    def now(self, by_epoch: bool) -> int:
+        """Present iteration or epoch, counted from 0.
+
+        Raises:
+            RuntimeError: If nobody tells the time.
+        """
+        unit = 'epoch' if by_epoch else 'iter'
+        if unit in self._set:
+            return self._set[unit]
+        now = MessageHub.get_current_instance().get_info(unit)
+        if now is None:
+            raise RuntimeError(
+                f'a term has a schedule, but nobody tells the {unit}. In a '
+                "Runner mmengine's RuntimeInfoHook does (default_hooks."
+                'runtime_info must not be None); in a loop of your own call '
+                'model.distill.clock.set(iteration=..., epoch=...) before '
+                'each step.'
+            )
+        return int(now)

@@ -1,0 +1,153 @@
+"""One term of a distillation: all levels of one pyramid, one loss."""
+
+import inspect
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mmdistill_dense.functional import resize_to
+from mmdistill_dense.registry import MODELS
+
+from ..hosts import FeatureSpec
+from ..losses.weight import check_weight
+from .alignment import build_connector, pair_levels
+from .schedule import Clock, Schedule
+
+GRIDS = ('teacher', 'student')
+
+
+class Term(nn.Module):
+    """Connectors and a loss, with a weight per level and a schedule.
+
+    Args:
+        name: Its name; the loss is logged as ``loss_<name>``.
+        loss: Config of a registered loss; its ``loss_weight`` is the only
+            weight of the term. Its ``forward`` takes the keywords
+            ``student`` and ``teacher``.
+        student: Levels of the student, from the dry run.
+        teacher: Levels of the teacher.
+        connector: Config of a connector, see :func:`build_connector`.
+        level_weights: One factor per paired level; default 1 each.
+        schedule: Arguments of :class:`Schedule`.
+        grid: ``'teacher'`` or ``'student'``: whose grid both maps are
+            brought to where their sizes differ.
+
+    Raises:
+        ValueError: If something of it does not fit; the message says what.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        loss: dict,
+        student: list[FeatureSpec],
+        teacher: list[FeatureSpec],
+        connector: dict | None = None,
+        level_weights: Sequence[float] | None = None,
+        schedule: dict | None = None,
+        grid: str = 'teacher',
+    ) -> None:
+        super().__init__()
+        if grid not in GRIDS:
+            raise ValueError(f'grid must be one of {GRIDS}, got {grid!r}.')
+        self.name = name
+        self.grid = grid
+        self.schedule = Schedule(**(schedule or {}))
+        self.student_specs, self.teacher_specs = student, teacher
+        self.pairs = pair_levels(student, teacher)
+        self.level_weights = self._level_weights(level_weights)
+        self.loss = MODELS.build(loss)
+        _check_signature(self.loss)
+        self.connectors = nn.ModuleList(
+            build_connector(connector, student[i], teacher[j])
+            for i, j in self.pairs
+        )
+        #: Whether the first active step has been checked.
+        self.checked = False
+
+    def _level_weights(self, weights: Sequence[float] | None) -> list[float]:
+        count = len(self.pairs)
+        if weights is None:
+            return [1.0] * count
+        if len(weights) != count:
+            raise ValueError(
+                f'level_weights has {len(weights)} entries, but {count} '
+                'levels are compared.'
+            )
+        return [check_weight('level_weights', w) for w in weights]
+
+    def factor(self, clock: Clock) -> float:
+        """What the schedule says now; 0 where a weight of 0 says so."""
+        if not any(self.level_weights):
+            return 0.0
+        if getattr(self.loss, 'loss_weight', 1) == 0:
+            return 0.0
+        if self.schedule.constant:
+            return 1.0
+        return self.schedule.factor(clock.now(self.schedule.by_epoch))
+
+    def forward(
+        self, student: list[Tensor], teacher: list[Tensor], factor: float
+    ) -> Tensor:
+        """Sum of the levels' losses, times ``factor``; a scalar.
+
+        Args:
+            student: The student's levels, with their graph.
+            teacher: The teacher's levels, detached.
+            factor: The schedule's factor of this step.
+        """
+        expected = len(self.student_specs), len(self.teacher_specs)
+        if (len(student), len(teacher)) != expected:
+            raise RuntimeError(
+                f'term {self.name!r}: the dry run saw {expected[0]} student '
+                f'and {expected[1]} teacher tensors, this step recorded '
+                f'{len(student)} and {len(teacher)}. The modules recorded '
+                'must be called equally often in every forward pass.'
+            )
+        losses = [
+            weight * self.loss(**self.align(level, student, teacher))
+            if weight
+            else zero_of(self.connectors[level], like=student[0])
+            for level, weight in enumerate(self.level_weights)
+        ]
+        return factor * torch.stack(losses).sum()
+
+    def compared(self, features: list[Tensor], side: int) -> list[Tensor]:
+        """Those of one side (0 student, 1 teacher) that have a weight."""
+        weighted = zip(self.pairs, self.level_weights, strict=True)
+        return [features[pair[side]] for pair, weight in weighted if weight]
+
+    def align(
+        self, level: int, student: list[Tensor], teacher: list[Tensor]
+    ) -> dict[str, Tensor]:
+        """Both maps of one level, with one shape."""
+        i, j = self.pairs[level]
+        ours, theirs = self.connectors[level](student[i]), teacher[j]
+        if ours.ndim == theirs.ndim == 4:
+            if self.grid == 'teacher':
+                ours = resize_to(ours, theirs.shape[-2:])
+            else:
+                theirs = resize_to(theirs, ours.shape[-2:])
+        return dict(student=ours, teacher=theirs)
+
+
+def zero_of(module: nn.Module, like: Tensor) -> Tensor:
+    """A zero that keeps a module's parameters in the graph.
+
+    Each gets a gradient of zeros, so that data parallel training needs no
+    search for unused parameters.
+    """
+    parts = [p.flatten()[:0].sum() for p in module.parameters()]
+    return torch.stack(parts).sum() if parts else like.new_zeros(())
+
+
+def _check_signature(loss: nn.Module) -> None:
+    """Check that a loss takes the two keywords and needs no more."""
+    try:
+        inspect.signature(loss.forward).bind(student=None, teacher=None)
+    except TypeError as error:
+        raise ValueError(
+            f'{type(loss).__name__}.forward must be callable as '
+            f'forward(student=..., teacher=...): {error}.'
+        ) from error

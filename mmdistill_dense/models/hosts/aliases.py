@@ -1,0 +1,52 @@
+"""``at='logits'``: where a stock model's dense class scores come from."""
+
+from torch import nn
+
+
+def expand_alias(path: str, model: nn.Module) -> str:
+    """Turn ``'logits'`` into module paths; anything else passes.
+
+    For a segmentor it is the 1x1 classifier of the (last) decode head,
+    before upsampling; for a detector with a dense head the convolution that
+    gives the class scores of all levels.
+
+    Raises:
+        ValueError: If the model has no such module.
+    """
+    if path != 'logits':
+        return path
+    if hasattr(model, 'decode_head'):
+        found = _segmentor_logits(model.decode_head)
+    else:
+        found = _detector_logits(model)
+    if found is None:
+        raise ValueError(
+            f"{type(model).__name__} has no module that at='logits' could "
+            'stand for (conv_seg of a decode head, or the classification '
+            "convolution of a dense bbox_head). Name a module, or use 'neck' "
+            "or 'backbone'."
+        )
+    return found
+
+
+def _segmentor_logits(head: nn.Module) -> str | None:
+    path = 'decode_head'
+    if isinstance(head, nn.ModuleList):
+        path, head = f'{path}.{len(head) - 1}', head[-1]
+    return f'{path}.conv_seg' if hasattr(head, 'conv_seg') else None
+
+
+def _detector_logits(model: nn.Module) -> str | None:
+    head = getattr(model, 'bbox_head', None)
+    scores = getattr(head, 'cls_out_channels', None)
+    if scores is None:
+        return None
+    scores *= getattr(head, 'num_base_priors', 1)
+    names = [
+        name
+        for name, module in head.named_modules()
+        if isinstance(module, nn.Conv2d)
+        and module.out_channels == scores
+        and 'cls' in name
+    ]
+    return f'bbox_head.{{{",".join(names)}}}' if names else None

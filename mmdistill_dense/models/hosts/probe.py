@@ -1,0 +1,139 @@
+"""The dry run: what recorded modules give, seen once on a blank image."""
+
+from dataclasses import dataclass
+
+from mmengine.structures import BaseDataElement
+from torch import Tensor, nn
+
+from mmdistill_dense.recorders import RecorderSet
+from mmdistill_dense.recorders.recorder_set import Where
+
+from .isolation import evaluated
+from .routes import follow, routes_of
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """A recorded map as data.
+
+    Args:
+        shape: Shape in the dry run; N is 1 for maps.
+        stride: Input pixels per cell, vertically and horizontally; ``None``
+            for what is not a map.
+    """
+
+    shape: tuple[int, ...]
+    stride: tuple[float, float] | None
+
+    @property
+    def channels(self) -> int:
+        return self.shape[1] if len(self.shape) > 1 else self.shape[0]
+
+    def __str__(self) -> str:
+        if self.stride is None:
+            return 'x'.join(map(str, self.shape))
+        vertical, horizontal = (f'{s:g}' for s in self.stride)
+        same = vertical == horizontal
+        stride = vertical if same else f'{vertical}x{horizontal}'
+        return f'{self.channels} channels at stride {stride}'
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a dry run has found.
+
+    Args:
+        route: The shortest route on which every recorder fires.
+        calls: Calls of each recorder on it.
+        specs: Levels of each source.
+        features: The same as tensors, for a trial of connectors and losses.
+    """
+
+    route: str
+    calls: dict[Where, int]
+    specs: dict[str, list[FeatureSpec]]
+    features: dict[str, list[Tensor]]
+
+
+def probe(
+    model: nn.Module,
+    recorders: RecorderSet,
+    keys: list[str],
+    size: tuple[int, int],
+) -> Probe:
+    """Run a model once, as briefly as makes every recorder fire.
+
+    The model is in eval mode without gradients; its parameters, statistics
+    and training flags are as before afterwards.
+
+    Args:
+        model: A stock detector or segmentor on its device.
+        recorders: Its recorders.
+        keys: Sources to look at.
+        size: Height and width of the blank image, in pixels.
+
+    Raises:
+        RuntimeError: If a module never fires, or the model cannot be run.
+    """
+    reference = next(model.parameters())
+    image = reference.new_zeros(1, 3, *size)
+    samples = [_blank_sample(size)]
+    routes = routes_of(model)
+    with evaluated(model):
+        for route in routes:
+            with recorders.recording(keys):
+                _try(route, model, image, samples)
+                last = route == routes[-1]
+                if last or all(_fired(recorders, key) for key in keys):
+                    return _result(route, recorders, keys, size)
+    raise AssertionError('a model has at least one route')
+
+
+def _fired(recorders: RecorderSet, key: str) -> bool:
+    return all(recorder.calls for recorder in recorders[key].recorders)
+
+
+def _result(
+    route: str, recorders: RecorderSet, keys: list[str], size: tuple[int, int]
+) -> Probe:
+    features = {key: recorders[key].read() for key in keys}
+    specs = {
+        key: [_spec(feature, size) for feature in maps]
+        for key, maps in features.items()
+    }
+    return Probe(route, recorders.calls(), specs, features)
+
+
+def _spec(feature: Tensor, size: tuple[int, int]) -> FeatureSpec:
+    shape = tuple(feature.shape)
+    if len(shape) != 4:
+        return FeatureSpec(shape, None)
+    return FeatureSpec(shape, (size[0] / shape[2], size[1] / shape[3]))
+
+
+def _try(route: str, model: nn.Module, image: Tensor, samples: list) -> None:
+    try:
+        follow(route, model, image, samples)
+    except Exception as error:
+        height, width = image.shape[-2:]
+        raise RuntimeError(
+            f'the dry run of {type(model).__name__} (route {route!r}, one '
+            f'blank image of {height}x{width} pixels) failed: {error}. If '
+            'the model needs images of another size, give it as input_size='
+            '(height, width) to DenseDistiller.'
+        ) from error
+
+
+def _blank_sample(size: tuple[int, int]) -> BaseDataElement:
+    """Metainfo as both hosts give it for an image that needs no padding."""
+    return BaseDataElement(
+        metainfo=dict(
+            img_shape=size,
+            ori_shape=size,
+            pad_shape=size,
+            batch_input_shape=size,
+            scale_factor=(1.0, 1.0),
+            padding_size=(0, 0, 0, 0),
+            flip=False,
+        )
+    )

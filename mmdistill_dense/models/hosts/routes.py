@@ -1,0 +1,80 @@
+"""Ways through a stock model, from the shortest to the longest.
+
+A route runs the part of a model that makes its recorders fire. None of them
+computes a task loss, and ``follow`` ends where the last recorder has fired.
+"""
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from mmdistill_dense.recorders import StopForward
+
+
+def _features(model: nn.Module, inputs: Tensor, samples: list) -> None:
+    """Backbone and neck: exists on every mmdet and mmseg model."""
+    model.extract_feat(inputs)
+
+
+def _decode(model: nn.Module, inputs: Tensor, samples: list) -> None:
+    """A segmentor up to its logits."""
+    _decode_heads(model, model.extract_feat(inputs), samples)
+
+
+def _auxiliary(model: nn.Module, inputs: Tensor, samples: list) -> None:
+    """A segmentor with its auxiliary heads, which inference skips."""
+    maps = model.extract_feat(inputs)
+    for head in _heads(model, 'auxiliary_head'):
+        head.forward(maps)
+    _decode_heads(model, maps, samples)
+
+
+def _tensor(model: nn.Module, inputs: Tensor, samples: list) -> None:
+    """A detector with its heads, as in ``mode='tensor'``."""
+    model(inputs, samples, mode='tensor')
+
+
+_ROUTES: dict[str, Callable] = dict(
+    features=_features, decode=_decode, auxiliary=_auxiliary, tensor=_tensor
+)
+
+
+def routes_of(model: nn.Module) -> list[str]:
+    """Names of the routes to try on a model, the shortest first."""
+    if hasattr(model, 'decode_head'):
+        return ['features', 'decode', 'auxiliary']
+    return ['features', 'tensor']
+
+
+def follow(
+    route: str, model: nn.Module, inputs: Tensor, samples: list
+) -> None:
+    """Run one route, up to the last recorder that waits for a call.
+
+    Args:
+        route: A name from :func:`routes_of`.
+        model: A stock detector or segmentor.
+        inputs: Images of shape (N, 3, H, W), normalised.
+        samples: One data sample per image; its metainfo is read.
+    """
+    try:
+        _ROUTES[route](model, inputs, samples)
+    except StopForward:
+        return
+
+
+def _heads(model: nn.Module, name: str) -> list[nn.Module]:
+    head = getattr(model, name, None)
+    if head is None:
+        return []
+    return list(head) if isinstance(head, nn.ModuleList) else [head]
+
+
+def _decode_heads(model: nn.Module, maps: object, samples: list) -> None:
+    """Run the decode head, or a cascade of them as mmseg chains it."""
+    metas = [sample.metainfo for sample in samples]
+    *early, last = _heads(model, 'decode_head')
+    previous: list = []
+    for head in early:
+        previous = [head.forward(maps, *previous)]
+    last.predict(maps, *previous, metas, model.test_cfg)

@@ -1,0 +1,3 @@
+from .channel_wise_loss import ChannelWiseLoss
+
+__all__ = ['ChannelWiseLoss']

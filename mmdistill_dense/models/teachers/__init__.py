@@ -1,0 +1,5 @@
+"""The frozen teacher."""
+
+from .frozen import FrozenTeacher
+
+__all__ = ['FrozenTeacher']

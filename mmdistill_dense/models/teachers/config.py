@@ -1,0 +1,63 @@
+"""From ``teacher=dict(cfg=..., cfg_options=...)`` to a stock model."""
+
+from copy import deepcopy
+
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import DefaultScope
+from torch import nn
+
+from mmdistill_dense.compat import config_path
+from mmdistill_dense.registry import MODELS
+
+
+def resolve_config(cfg: str | dict, options: dict | None) -> Config:
+    """Read a teacher's config and merge its options.
+
+    Args:
+        cfg: ``'package::path'``, a file, a whole config or a model config
+            (a dict with ``type``).
+        options: Settings to merge into the *whole* config, as
+            ``{'model.backbone.depth': 50}`` or as nested dicts.
+
+    Returns:
+        A config with ``model``, always that of a stock model: of the config
+        of a distilled model the student is taken.
+
+    Raises:
+        FileNotFoundError: If the file or package does not exist.
+        ValueError: If there is no model in it.
+    """
+    if isinstance(cfg, str):
+        config = Config.fromfile(config_path(cfg))
+    elif isinstance(cfg, dict):
+        config = Config(dict(cfg) if 'model' in cfg else dict(model=cfg))
+    else:
+        raise ValueError(
+            "teacher.cfg must be 'package::path', a file or a dict, got "
+            f'{type(cfg).__name__}.'
+        )
+    if options:
+        config.merge_from_dict(dict(options))
+    model = config.get('model')
+    if not isinstance(model, dict) or 'type' not in model:
+        raise ValueError(
+            f"teacher.cfg {cfg!r} holds no model: expected 'model' with a "
+            "'type' in it."
+        )
+    if 'student' in model:
+        config.model = model.student
+    return config
+
+
+def build_model(config: Config) -> nn.Module:
+    """Build the model under the config's own ``default_scope``."""
+    scope = config.get('default_scope')
+    with DefaultScope.overwrite_default_scope(scope):
+        # The Runner would inject the preprocessor of the top level too.
+        preprocessor = config.get('data_preprocessor')
+        defaults = {}
+        if preprocessor is not None:
+            defaults = ConfigDict(data_preprocessor=preprocessor)
+        # A copy: some models (Deformable DETR, DINO) write into their config
+        # and refuse to be built from it again.
+        return MODELS.build(deepcopy(config.model), default_args=defaults)

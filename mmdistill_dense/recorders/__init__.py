@@ -1,0 +1,7 @@
+"""Recorders: what named modules of a model put out, or take in."""
+
+from .paths import resolve_paths
+from .recorder import Recorder, StopForward
+from .recorder_set import RecorderSet, Source
+
+__all__ = ['Recorder', 'RecorderSet', 'Source', 'StopForward', 'resolve_paths']

@@ -1,0 +1,118 @@
+"""One recorder: an inert hook on one module."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import Tensor, nn
+
+
+class StopForward(BaseException):
+    """Leave a forward pass: everything that was asked for is recorded.
+
+    Not an ``Exception``, so that no ``except Exception`` of a model on the
+    way out takes it for a failure.
+    """
+
+
+class Recorder:
+    """Keeps what one module puts out (or takes in) while it is switched on.
+
+    The hook stays on the module for good, which ``torch.compile`` and deep
+    copies need: it is a bound method, so the hook of a copied module records
+    into the copied recorder. Switched off it does nothing.
+
+    Args:
+        module: The module to record.
+        path: Its name in the model, for messages.
+        take: ``'output'`` or ``'input'``.
+        clone: Keep copies, so that a module which works in place afterwards
+            cannot change what is kept.
+    """
+
+    def __init__(
+        self, module: nn.Module, path: str, take: str, clone: bool
+    ) -> None:
+        self.path = path
+        self.take = take
+        self.clone = clone
+        self.on = False
+        self.calls = 0
+        self._kept: list[tuple[Tensor, int]] = []
+        self._budget: CallBudget | None = None
+        if take == 'input':
+            module.register_forward_pre_hook(self._on_input, with_kwargs=True)
+        else:
+            module.register_forward_hook(self._on_output)
+
+    def _on_input(self, module: nn.Module, args: Any, kwargs: Any) -> None:
+        if self.on:
+            self._keep((args, kwargs))
+
+    def _on_output(self, module: nn.Module, args: Any, output: Any) -> None:
+        if self.on:
+            self._keep(output)
+
+    def _keep(self, value: Any) -> None:
+        self.calls += 1
+        for tensor in flatten(value):
+            kept = tensor.clone() if self.clone else tensor
+            self._kept.append((kept, kept._version))
+        if self._budget is not None:
+            self._budget.spend()
+
+    def read(self) -> list[Tensor]:
+        """Tensors of this forward pass, in the order of the calls.
+
+        Raises:
+            RuntimeError: If the module was never called, or if a tensor was
+                changed in place after it was recorded.
+        """
+        if not self.calls:
+            raise RuntimeError(
+                f'the recorder of {self.path!r} never fired: the forward pass '
+                'does not call this module. A container (ModuleList, '
+                f'Sequential of a head) is not called itself: record its '
+                f"members, as in '{self.path}.*', or another module."
+            )
+        for tensor, version in self._kept:
+            if tensor._version != version:
+                raise RuntimeError(
+                    f'the {self.take} of {self.path!r} was changed in place '
+                    'after it was recorded, so it is not what was asked for. '
+                    'Usual cause: an in-place ReLU behind it. Record the '
+                    f'module behind it, or keep a copy: dict(path='
+                    f"'{self.path}', clone=True)."
+                )
+        return [tensor for tensor, _ in self._kept]
+
+    def switch(self, on: bool, budget: 'CallBudget | None' = None) -> None:
+        """Start or end a recording; nothing of the last one stays alive."""
+        self.on = on
+        self.calls = 0
+        self._kept.clear()
+        self._budget = budget
+
+
+class CallBudget:
+    """Counts calls down over several recorders, then leaves the forward."""
+
+    def __init__(self, calls: int) -> None:
+        self.calls = calls
+
+    def spend(self) -> None:
+        self.calls -= 1
+        if self.calls == 0:
+            raise StopForward
+
+
+def flatten(value: Any) -> Iterator[Tensor]:
+    """Floating point tensors of nested tuples, lists and dicts, in order."""
+    if isinstance(value, Tensor):
+        if value.is_floating_point():
+            yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from flatten(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from flatten(item)

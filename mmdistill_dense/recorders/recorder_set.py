@@ -1,0 +1,118 @@
+"""All recorders of one model."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+
+from .paths import resolve_paths
+from .recorder import CallBudget, Recorder
+
+#: What tells recorders apart: module path, 'output' or 'input', clone.
+Where = tuple[str, str, bool]
+
+
+class Source:
+    """An ordered group of recorders that is read as one list of levels."""
+
+    def __init__(self, recorders: list[Recorder]) -> None:
+        self.recorders = recorders
+
+    @property
+    def paths(self) -> list[str]:
+        """Module names, in the order in which they are read."""
+        return [recorder.path for recorder in self.recorders]
+
+    @property
+    def calls(self) -> int:
+        """Calls seen since the last clear, over all recorders."""
+        return sum(recorder.calls for recorder in self.recorders)
+
+    def read(self) -> list[Tensor]:
+        """Every recorded tensor; see :meth:`Recorder.read` for refusals."""
+        return [x for recorder in self.recorders for x in recorder.read()]
+
+
+class RecorderSet:
+    """Recorders of a model, one for each (module, side) however many ask.
+
+    Args:
+        model: The model whose modules are recorded.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._recorders: dict[Where, Recorder] = {}
+        self._sources: dict[str, Source] = {}
+        self._names = [name for name, _ in model.named_modules()]
+
+    def add(
+        self,
+        model: nn.Module,
+        key: str,
+        path: str,
+        take: str = 'output',
+        clone: bool = False,
+    ) -> Source:
+        """Put recorders on the modules that ``path`` stands for.
+
+        Args:
+            model: The model given to the constructor.
+            key: Name under which the source is switched on and read.
+            path: Module path, glob or brace pattern.
+            take: ``'output'`` or ``'input'`` of these modules.
+            clone: Keep copies, safe from modules that work in place.
+
+        Raises:
+            ValueError: If no module matches or ``take`` is unknown.
+        """
+        if take not in ('output', 'input'):
+            raise ValueError(
+                f"take must be 'output' or 'input' of {path!r}, got {take!r}."
+            )
+        recorders = []
+        for name in resolve_paths(path, self._names):
+            where = (name, take, clone)
+            if where not in self._recorders:
+                module = model.get_submodule(name)
+                self._recorders[where] = Recorder(module, *where)
+            recorders.append(self._recorders[where])
+        self._sources[key] = Source(recorders)
+        return self._sources[key]
+
+    def __getitem__(self, key: str) -> Source:
+        return self._sources[key]
+
+    def calls(self) -> dict[Where, int]:
+        """How often each recorder has fired since it was cleared."""
+        return {where: r.calls for where, r in self._recorders.items()}
+
+    @contextmanager
+    def recording(
+        self,
+        keys: Iterable[str],
+        expected: Mapping[Where, int] | None = None,
+    ) -> Iterator[None]:
+        """Switch the named sources on inside ``with``; clear them after it.
+
+        Args:
+            keys: Sources to switch on.
+            expected: Calls that each recorder will see. When the last of
+                them is in, :class:`StopForward` is raised out of the forward
+                pass. ``None``: the pass runs to its end.
+        """
+        active = {
+            where: recorder
+            for key in keys
+            for where, recorder in self._recorders.items()
+            if recorder in self._sources[key].recorders
+        }
+        budget = None
+        if expected is not None:
+            budget = CallBudget(sum(expected[where] for where in active))
+        for recorder in active.values():
+            recorder.switch(True, budget)
+        try:
+            yield
+        finally:
+            for recorder in active.values():
+                recorder.switch(False)

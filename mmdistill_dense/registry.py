@@ -1,0 +1,15 @@
+"""Child registries: ``type='mmdistill_dense.X'`` works from any host.
+
+MMEngine imports this module when it meets the prefix, and then the
+``locations``; no ``custom_imports`` is needed in a config.
+"""
+
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import Registry
+
+MODELS = Registry(
+    'model',
+    parent=MMENGINE_MODELS,
+    scope='mmdistill_dense',
+    locations=['mmdistill_dense.models'],
+)

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Test through Slurm, from any folder.
+#
+#   bash slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [arguments of test.py]
+#
+# GPUS, GPUS_PER_NODE and CPUS_PER_TASK set the size of the job; SRUN_ARGS is
+# split at spaces and passed to srun.
+# Tested with a stand-in for srun (tests/test_tools/test_scripts.py), not on a
+# cluster.
+set -euo pipefail
+
+if [ $# -lt 4 ]; then
+    echo "usage: [GPUS=8] [SRUN_ARGS=...] bash $0 PARTITION JOB_NAME CONFIG" \
+        "CHECKPOINT [arguments of test.py]" >&2
+    exit 2
+fi
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+gpus=${GPUS:-8}
+gpus_per_node=${GPUS_PER_NODE:-$((gpus < 8 ? gpus : 8))}
+read -ra srun_args <<<"${SRUN_ARGS:-}"
+# An empty array is an unset variable to the bash 4.2 of older clusters.
+
+PYTHONPATH=$(dirname "$here")${PYTHONPATH:+:$PYTHONPATH} \
+    exec srun -p "$1" \
+    --job-name="$2" \
+    --gres="gpu:$gpus_per_node" \
+    --ntasks="$gpus" \
+    --ntasks-per-node="$gpus_per_node" \
+    --cpus-per-task="${CPUS_PER_TASK:-5}" \
+    --kill-on-bad-exit=1 \
+    ${srun_args[@]+"${srun_args[@]}"} \
+    "${PYTHON:-python}" -u "$here/test.py" "$3" "$4" --launcher slurm "${@:5}"
