@@ -8,6 +8,5 @@ model = dict(
     student=_base_.model,
     teacher=dict(
         cfg='mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py',
-        checkpoint='https://download.openmmlab.com/mmdetection/v2.0/mask_rcnn/mask_rcnn_r50_fpn_1x_coco/mask_rcnn_r50_fpn_1x_coco_20200205-d4b0c5d6.pth'  # noqa: E501
-    ),
+        checkpoint='https://download.openmmlab.com/mmdetection/v2.0/mask_rcnn/mask_rcnn_r50_fpn_1x_coco/mask_rcnn_r50_fpn_1x_coco_20200205-d4b0c5d6.pth'),
     terms=_base_.terms)

@@ -23,10 +23,9 @@ class Source:
         """Module names, in the order in which they are read."""
         return [recorder.path for recorder in self.recorders]
 
-    @property
-    def calls(self) -> int:
-        """Calls seen since the last clear, over all recorders."""
-        return sum(recorder.calls for recorder in self.recorders)
+    def __str__(self) -> str:
+        prefix = {'input': 'input of ', 'output': ''}
+        return ', '.join(prefix[r.take] + r.path for r in self.recorders)
 
     def read(self) -> list[Tensor]:
         """Every recorded tensor; see :meth:`Recorder.read` for refusals."""

@@ -99,7 +99,7 @@ def save_weights(cfg, path, seed=1, scope='mmdet'):
     """Write the checkpoint of a randomly initialised model."""
     torch.manual_seed(seed)
     with DefaultScope.overwrite_default_scope(cfg.get('_scope_', scope)):
-        model = MODELS.build(deepcopy(cfg))
+        model = MODELS.build(ConfigDict(deepcopy(cfg)))
         model.init_weights()
     torch.save(dict(state_dict=model.state_dict()), path)
     return str(path)

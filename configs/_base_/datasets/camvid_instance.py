@@ -51,6 +51,6 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 val_evaluator = dict(
     type='CocoMetric',
-    ann_file=data_root.rstrip('/') + '/annotations/instances_val.json',
+    ann_file=f'{data_root.rstrip("/")}/annotations/instances_val.json',
     metric=['bbox', 'segm'])
 test_evaluator = val_evaluator

@@ -160,7 +160,7 @@ def _note_other_preprocessor(student: Mapping, injected: Any) -> None:
     differing = sorted(
         key
         for key in own.keys() | injected.keys()
-        if own.get(key) != injected.get(key)
+        if own.get(key) != injected.get(key) and not key.startswith('_')
     )
     if differing:
         print_log(

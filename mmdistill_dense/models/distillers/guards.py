@@ -121,8 +121,9 @@ def check_gradient(term: str, paths: list[str], student: list[Tensor]) -> None:
             raise RuntimeError(
                 f'term {term!r}: student feature {level} of {paths} has no '
                 'gradient, so the term would train nothing. Usual causes: '
-                'the module ran under no_grad, it is frozen '
-                '(frozen_stages), or it lies inside a re-entrant activation '
+                'the module ran under no_grad; it is frozen '
+                '(frozen_stages): leave its level out with a level_weights '
+                'entry of 0; or it lies inside a re-entrant activation '
                 'checkpoint (with_cp=True): record the module outside it, '
                 'use use_reentrant=False, or switch with_cp off.'
             )

@@ -16,9 +16,11 @@ def describe_terms(distill: 'Distillation') -> str:
     """One block of lines per term: modules, levels, connectors, loss."""
     lines = ['Distillation:']
     for name, term in distill.terms.items():
-        teacher = distill.teacher_of[name]
-        paths = ', '.join(distill.recorders[name].paths)
-        lines.append(f'  {name}: student {paths} <- teacher {teacher!r}')
+        owner = distill.teacher_of[name]
+        theirs = distill.teachers[owner].recorded[name]
+        whose = 'teacher' if owner == 'teacher' else f'teacher {owner!r}'
+        ours = distill.recorders[name]
+        lines.append(f'  {name}: student {ours} <- {whose} {theirs}')
         for level, (i, j) in enumerate(term.pairs):
             connector = term.connectors[level]
             bridge = (
@@ -34,7 +36,8 @@ def describe_terms(distill: 'Distillation') -> str:
             f'    left out: {side} {specs[k]}'
             for side, k, specs in _left_out(term)
         ]
-        lines.append(f'    {term.loss}, {term.schedule}')
+        when = '' if term.schedule.constant else f', {term.schedule}'
+        lines.append(f'    {term.loss}{when}')
     return '\n'.join(lines)
 
 

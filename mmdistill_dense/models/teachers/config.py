@@ -36,8 +36,10 @@ def resolve_config(cfg: str | dict, options: dict | None) -> Config:
             "teacher.cfg must be 'package::path', a file or a dict, got "
             f'{type(cfg).__name__}.'
         )
-    if options:
-        config.merge_from_dict(dict(options))
+    for key, value in (options or {}).items():
+        # One by one: MMEngine would let model=dict(...), which is how
+        # --cfg-options arrive, replace a 'model.a' written beside it.
+        config.merge_from_dict({key: value})
     model = config.get('model')
     if not isinstance(model, dict) or 'type' not in model:
         raise ValueError(

@@ -57,6 +57,8 @@ class FrozenTeacher(nn.Module):
         self.allow = [allow] if isinstance(allow, str) else list(allow)
         self.model: nn.Module | None = None
         self.adapter: InputAdapter | None = None
+        #: What each term records, in words.
+        self.recorded: dict[str, str] = {}
         self._taps: dict[str, dict] = {}
         self._probe: Probe | None = None
         self._recorders: RecorderSet | None = None
@@ -80,6 +82,7 @@ class FrozenTeacher(nn.Module):
         with forked_rng():
             model, recorders = self._build()
             found = probe(model, recorders, list(taps), input_size)
+        self.recorded = {key: str(recorders[key]) for key in taps}
         self._probe = Probe(found.route, found.calls, found.specs, {})
         self.adapter = InputAdapter(student, InputForm.of(model))
         return found
@@ -159,4 +162,13 @@ def freeze(model: nn.Module) -> None:
             value = None if parameter is None else parameter.detach()
             module.register_buffer(name, value, persistent=False)
         module._non_persistent_buffers_set.update(module._buffers)
+        module._load_from_state_dict = _load_nothing
     model.eval()
+
+
+def _load_nothing(*args: object) -> None:
+    """Stay as loaded, whatever checkpoint the student reads.
+
+    BatchNorm would put its missing batch counter into the state dict, and
+    MMEngine would report it as unexpected.
+    """

@@ -1,7 +1,8 @@
 """Strict loading of a teacher's weights."""
 
 import pickle
-from collections.abc import Iterable, Sequence
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from mmengine.runner import CheckpointLoader
@@ -30,18 +31,19 @@ def load_weights(
     """
     state = _read(checkpoint, name)
     own = model.state_dict()
-    other_shape = [
-        key
+    other_shape = {
+        key: tuple(value.shape)
         for key, value in state.items()
         if key in own and own[key].shape != value.shape
-    ]
-    fitting = {k: v for k, v in state.items() if k not in other_shape}
-    missing, unexpected = model.load_state_dict(fitting, strict=False)
+    }
+    for key in other_shape:
+        del state[key]
+    missing, unexpected = model.load_state_dict(state, strict=False)
     faults = {
         'missing': [k for k in missing if k not in other_shape],
         'unexpected': unexpected,
         'of another shape': [
-            f'{k} {tuple(state[k].shape)}, expected {tuple(own[k].shape)}'
+            f'{k} {other_shape[k]}, expected {tuple(own[k].shape)}'
             for k in _not_allowed(other_shape, allow)
         ],
     }
@@ -51,7 +53,7 @@ def load_weights(
         raise ValueError(_does_not_cover(checkpoint, name, faults, len(own)))
 
 
-def _read(checkpoint: str, name: str) -> dict[str, Tensor]:
+def _read(checkpoint: str, name: str) -> OrderedDict[str, Tensor]:
     try:
         content = CheckpointLoader.load_checkpoint(
             checkpoint, map_location='cpu'
@@ -68,19 +70,29 @@ def _read(checkpoint: str, name: str) -> dict[str, Tensor]:
             'trust the file, load it with weights_only=False and save its '
             'state_dict alone.'
         ) from error
-    state = content.get('state_dict', content)
-    state = {k.removeprefix('module.'): v for k, v in state.items()}
-    weights = {
-        key: value
-        for key, value in state.items()
+    found = content if isinstance(content, dict) else {}
+    state = found.get('state_dict', found)
+    weights = OrderedDict(
+        (key, value)
+        for key, value in _without_wrapper(state)
         if isinstance(value, Tensor) and not key.startswith('distill.')
-    }
+    )
     if not weights:
         raise ValueError(
             f'the checkpoint of teacher {name!r}, {checkpoint}, holds no '
-            f'weights; its keys are {list(content)[:8]}.'
+            f'weights: it is a {type(content).__name__} with the keys '
+            f'{list(found)[:8]}.'
         )
+    # By the versions of modules in it, hosts rename keys of older files.
+    weights._metadata = OrderedDict(
+        _without_wrapper(getattr(state, '_metadata', {}))
+    )
     return weights
+
+
+def _without_wrapper(entries: dict) -> Iterator[tuple]:
+    for key, value in entries.items():
+        yield key.removeprefix('module.'), value
 
 
 def _not_allowed(keys: Iterable[str], allow: Sequence[str]) -> list[str]:

@@ -1,0 +1,192 @@
+"""What a wheel and an sdist hold, and that building leaves no trace."""
+
+import email
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PARTS = ('mmdistill_dense', 'tools', 'configs')
+FILES = ('setup.py', 'pyproject.toml', 'MANIFEST.in', 'LICENSE')
+JUNK = shutil.ignore_patterns('__pycache__')
+
+
+def copy_checkout(target: Path) -> Path:
+    """The parts of this checkout that packaging reads."""
+    for name in PARTS:
+        shutil.copytree(ROOT / name, target / name, ignore=JUNK)
+    for name in (*FILES, 'model-index.yml'):
+        shutil.copy(ROOT / name, target)
+    return target
+
+
+def start(hook: str, source: Path, out: Path) -> subprocess.Popen:
+    """Call a PEP 517 hook as pip does, in the checkout."""
+    code = f'from setuptools import build_meta as b; b.{hook}({str(out)!r})'
+    return subprocess.Popen(
+        [sys.executable, '-c', code],
+        cwd=source,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def build(hook: str, source: Path, out: Path) -> Path:
+    """Run a hook to its end; return the archive it wrote."""
+    process = start(hook, source, out)
+    output = process.communicate()[0]
+    assert process.returncode == 0, output
+    (archive,) = out.iterdir()
+    return archive
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob('*')
+        if path.is_file()
+    }
+
+
+def contents(wheel: Path) -> dict[str, int]:
+    """Checksum of each file of a wheel."""
+    with zipfile.ZipFile(wheel) as archive:
+        return {info.filename: info.CRC for info in archive.infolist()}
+
+
+@pytest.fixture(scope='module')
+def checkout(tmp_path_factory) -> Path:
+    return copy_checkout(tmp_path_factory.mktemp('checkout'))
+
+
+@pytest.fixture(scope='module')
+def wheel(checkout, tmp_path_factory) -> Path:
+    return build('build_wheel', checkout, tmp_path_factory.mktemp('wheel'))
+
+
+@pytest.fixture(scope='module')
+def sdist(checkout, tmp_path_factory) -> Path:
+    """The unpacked sdist."""
+    out = tmp_path_factory.mktemp('sdist')
+    with tarfile.open(build('build_sdist', checkout, out)) as archive:
+        archive.extractall(out / 'unpacked')
+    (folder,) = (out / 'unpacked').iterdir()
+    return folder
+
+
+def test_wheel_carries_tools_and_configs_where_mim_looks(wheel, tmp_path):
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+        modes = [info.external_attr >> 16 for info in archive.infolist()]
+    assert not any(stat.S_ISLNK(mode) for mode in modes)
+    mim = tmp_path / 'mmdistill_dense' / '.mim'
+    assert snapshot(mim / 'configs') == {
+        name: data
+        for name, data in snapshot(ROOT / 'configs').items()
+        if '__pycache__' not in name
+    }
+    assert {path.name for path in (mim / 'tools').glob('*.*')} == {
+        path.name for path in (ROOT / 'tools').glob('*.*')
+    }
+    index = (ROOT / 'model-index.yml').read_bytes()
+    assert (mim / 'model-index.yml').read_bytes() == index
+
+
+def test_wheel_leaves_out_what_only_developers_use(wheel):
+    names = list(contents(wheel))
+    assert not [name for name in names if '/tools/dev/' in name]
+    roots = {name.split('/')[0] for name in names}
+    assert {root for root in roots if not root.endswith('.dist-info')} == {
+        'mmdistill_dense'
+    }
+
+
+def test_metadata_touches_no_stack(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = {Path(name).name: name for name in archive.namelist()}
+        metadata = email.message_from_bytes(archive.read(names['METADATA']))
+        top_level = archive.read(names['top_level.txt']).split()
+    assert top_level == [b'mmdistill_dense']
+    assert 'entry_points.txt' not in names
+    required = metadata.get_all('Requires-Dist')
+    assert [line for line in required if 'extra ==' not in line] == []
+    assert any(line.startswith('onedl-mmcv') for line in required)
+
+
+def test_sdist_builds_to_the_same_wheel(wheel, sdist, tmp_path):
+    from_sdist = build('build_wheel', sdist, tmp_path)
+    assert contents(from_sdist) == contents(wheel)
+
+
+def test_sdist_carries_mim_as_real_files(sdist):
+    mim = sdist / 'mmdistill_dense' / '.mim'
+    assert (mim / 'tools' / 'train.py').is_file()
+    assert (mim / 'model-index.yml').is_file()
+    assert not [path for path in sdist.rglob('*') if path.is_symlink()]
+
+
+def test_builds_leave_the_checkout_as_it_was(checkout, wheel, sdist, tmp_path):
+    assert snapshot(checkout) == snapshot(copy_checkout(tmp_path))
+
+
+def test_failing_build_leaves_no_trace(tmp_path):
+    checkout = copy_checkout(tmp_path / 'checkout')
+    (checkout / 'model-index.yml').unlink()
+    before = snapshot(checkout)
+    process = start('build_wheel', checkout, tmp_path)
+    assert 'model-index.yml' in process.communicate()[0]
+    assert process.returncode != 0
+    assert snapshot(checkout) == before
+
+
+def test_two_builds_of_one_checkout_do_not_meet(checkout, wheel, tmp_path):
+    outs = [tmp_path / 'a', tmp_path / 'b']
+    for process in [start('build_wheel', checkout, out) for out in outs]:
+        output = process.communicate()[0]
+        assert process.returncode == 0, output
+    for out in outs:
+        (built,) = out.iterdir()
+        assert contents(built) == contents(wheel)
+
+
+def test_editable_install_holds_no_copy(checkout, tmp_path):
+    editable = build('build_editable', checkout, tmp_path)
+    assert not [name for name in contents(editable) if '.mim' in name]
+
+
+@pytest.fixture(scope='module')
+def installed(wheel, tmp_path_factory) -> Path:
+    """A folder that the wheel alone is installed into."""
+    target = tmp_path_factory.mktemp('installed')
+    pip = [sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps']
+    subprocess.run([*pip, '--target', target, wheel], check=True)
+    return target
+
+
+def test_installed_wheel_brings_nothing_else(installed):
+    assert {path.name.split('-')[0] for path in installed.iterdir()} == {
+        'mmdistill_dense'
+    }
+
+
+@pytest.mark.slow
+def test_installed_wheel_finds_its_own_configs(installed):
+    """Through the installed script, and past any other copy of the package."""
+    done = subprocess.run(
+        [sys.executable, installed / 'mmdistill_dense/.mim/tools/train.py']
+        + ['mmdistill_dense::camvid/no-such-config.py'],
+        cwd=installed,
+        env={**os.environ, 'PYTHONPATH': str(installed)},
+        capture_output=True,
+        text=True,
+    )
+    missing = installed / 'mmdistill_dense/.mim/configs/camvid/no-such-config'
+    assert f'{missing}.py does not exist' in done.stderr
