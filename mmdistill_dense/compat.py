@@ -169,9 +169,14 @@ def config_path(name: str) -> str:
     else:
         try:
             path = Config._get_cfg_path(name, '')[0]
-        except (AssertionError, ModuleNotFoundError, ValueError) as error:
+        except (
+            AssertionError,
+            FileNotFoundError,
+            ModuleNotFoundError,
+            ValueError,
+        ) as error:
             raise FileNotFoundError(
-                f'config {name!r} cannot be looked up: {error} Expected '
+                f'config {name!r} cannot be looked up: {error}. Expected '
                 "'package::folder/file.py' of an installed OpenMMLab package."
             ) from error
     if not osp.isfile(path):

@@ -71,14 +71,19 @@ def set_amp(cfg: Config) -> None:
     """``--amp``: turn the config's optimizer wrapper into the AMP one."""
     wrapper: ConfigDict = cfg.optim_wrapper
     kind = wrapper.get('type', 'OptimWrapper')
-    if kind == 'AmpOptimWrapper':
-        warnings.warn('AMP is already on in the config.', stacklevel=2)
-        return
-    if kind != 'OptimWrapper':
+    if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
         raise SystemExit(
             '--amp replaces optim_wrapper.type=OptimWrapper, but the config '
             f'has {kind!r}. Write the AMP settings into the config instead.'
         )
+    if get_device() == 'cpu':
+        raise SystemExit(
+            "--amp needs an accelerator: MMEngine's AmpOptimWrapper does not "
+            'run on a CPU. Leave it out.'
+        )
+    if kind == 'AmpOptimWrapper':
+        warnings.warn('AMP is already on in the config.', stacklevel=2)
+        return
     wrapper.type = 'AmpOptimWrapper'
     wrapper.loss_scale = 'dynamic'
 

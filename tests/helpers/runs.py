@@ -166,8 +166,3 @@ def without_ours(state):
         for key, value in state.items()
         if not key.startswith('distill.')
     }
-
-
-def log_of(runner):
-    """Text of the log file of a run."""
-    return Path(runner.logger.log_file).read_text()

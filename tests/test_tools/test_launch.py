@@ -28,6 +28,11 @@ def on_cpu(monkeypatch):
     monkeypatch.setattr(launch, 'get_device', lambda: 'cpu')
 
 
+@pytest.fixture
+def on_gpu(monkeypatch):
+    monkeypatch.setattr(launch, 'get_device', lambda: 'cuda')
+
+
 def parse(*argv: str) -> argparse.Namespace:
     return launch.base_parser('test').parse_args(argv)
 
@@ -104,8 +109,7 @@ def test_without_sync_bn_there_is_no_warning(tmp_path, on_cpu):
     assert launch.load_config(parse(path)).norm.type == 'BN'
 
 
-def test_gpu_run_keeps_sync_bn_and_the_wrapper(tmp_path, monkeypatch):
-    monkeypatch.setattr(launch, 'get_device', lambda: 'cuda')
+def test_gpu_run_keeps_sync_bn_and_the_wrapper(tmp_path, on_gpu):
     path = config_file(tmp_path, "norm = dict(type='SyncBN')")
     cfg = launch.load_config(parse(path, '--launcher', 'pytorch'))
     assert cfg.norm.type == 'SyncBN'
@@ -161,14 +165,20 @@ def test_cpu_wrapper_of_the_config_is_kept(monkeypatch):
     )
 
 
-def test_amp_turns_the_plain_wrapper_into_the_amp_one():
+def test_amp_without_an_accelerator_is_refused(on_cpu):
+    cfg = Config(dict(optim_wrapper=dict(optimizer=dict(type='SGD', lr=1.0))))
+    with pytest.raises(SystemExit, match='--amp needs an accelerator'):
+        launch.set_amp(cfg)
+
+
+def test_amp_turns_the_plain_wrapper_into_the_amp_one(on_gpu):
     cfg = Config(dict(optim_wrapper=dict(optimizer=dict(type='SGD', lr=1.0))))
     launch.set_amp(cfg)
     assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
     assert cfg.optim_wrapper.loss_scale == 'dynamic'
 
 
-def test_amp_already_on_is_said_and_kept():
+def test_amp_already_on_is_said_and_kept(on_gpu):
     wrapper = dict(type='AmpOptimWrapper', loss_scale=512.0)
     cfg = Config(dict(optim_wrapper=wrapper))
     with pytest.warns(UserWarning, match='already on'):
@@ -176,7 +186,7 @@ def test_amp_already_on_is_said_and_kept():
     assert cfg.optim_wrapper == wrapper
 
 
-def test_amp_refuses_another_wrapper():
+def test_amp_refuses_another_wrapper(on_gpu):
     cfg = Config(dict(optim_wrapper=dict(type='ApexOptimWrapper')))
     with pytest.raises(SystemExit, match="config has 'ApexOptimWrapper'"):
         launch.set_amp(cfg)

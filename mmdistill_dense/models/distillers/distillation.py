@@ -76,7 +76,8 @@ class Distillation(nn.Module):
                 self.recorders.add(student, name, **{**tap, 'path': path})
         if not taps:
             return None
-        return probe(student, self.recorders, list(taps), size)
+        with _naming(', '.join(taps), 'student'):
+            return probe(student, self.recorders, list(taps), size)
 
     def _look_at_teachers(
         self, student: nn.Module, taps: Mapping, size: tuple[int, int]

@@ -1,0 +1,91 @@
+"""With every weight 0 a run is the stock run, bit by bit."""
+
+import pytest
+import torch
+
+from ..helpers.models import cwd, mask_rcnn, pspnet
+from ..helpers.runs import (
+    KeepLosses,
+    differing,
+    distilled,
+    runner,
+    snapshot,
+    without_ours,
+)
+
+STEPS = 10
+#: Five levels for the FPN, one for the last stage of the PSPNet's backbone.
+IDLE = {
+    'weight 0': lambda at, levels: dict(kd=cwd(at, weight=0.0)),
+    'level weights 0': lambda at, levels: dict(
+        kd=cwd(at, level_weights=[0.0] * levels)
+    ),
+    'no terms': lambda at, levels: None,
+    'not begun': lambda at, levels: dict(
+        kd=cwd(at, schedule=dict(begin=STEPS + 1))
+    ),
+}
+
+
+def train(model, data, folder):
+    losses = KeepLosses()
+    run = runner(model, data, folder, iters=STEPS, hooks=[losses])
+    run.train()
+    return snapshot(run.model), losses.steps
+
+
+@pytest.fixture(scope='module')
+def stock_det(data, tmp_path_factory):
+    return train(mask_rcnn(), data, tmp_path_factory.mktemp('stock_det'))
+
+
+@pytest.fixture(scope='module')
+def stock_seg(data, tmp_path_factory):
+    return train(pspnet(), data, tmp_path_factory.mktemp('stock_seg'))
+
+
+def check_equal(stock, ours):
+    state, steps = stock
+    assert not differing(state, without_ours(ours[0]))
+    assert len(steps) == len(ours[1]) == STEPS
+    for expected, logged in zip(steps, ours[1], strict=True):
+        kept = {k: v for k, v in logged.items() if k != 'loss_kd'}
+        assert not differing(expected, kept)
+
+
+@pytest.mark.parametrize('idle', IDLE)
+def test_ten_iterations_of_an_idle_mask_rcnn_equal_the_stock_ones(
+    stock_det, data, det_teacher, tmp_path, idle
+):
+    terms = IDLE[idle]('neck', 5)
+    model = distilled(mask_rcnn(), det_teacher, terms)
+    ours = train(model, data, tmp_path)
+    check_equal(stock_det, ours)
+    connectors = [k for k in ours[0] if k.startswith('distill.')]
+    assert len(connectors) == (10 if terms else 0)
+
+
+@pytest.mark.parametrize('idle', IDLE)
+def test_ten_iterations_of_an_idle_pspnet_equal_the_stock_ones(
+    stock_seg, data, seg_teacher, tmp_path, idle
+):
+    terms = IDLE[idle]('backbone', 4)
+    model = distilled(pspnet(), seg_teacher, terms)
+    ours = train(model, data, tmp_path)
+    check_equal(stock_seg, ours)
+    connectors = [k for k in ours[0] if k.startswith('distill.')]
+    assert len(connectors) == (8 if terms else 0)
+
+
+def test_the_stock_run_trains_and_a_term_with_a_weight_changes_it(
+    stock_seg, data, seg_teacher, tmp_path
+):
+    # What the comparisons above would look like if they could not fail.
+    model = distilled(pspnet(), seg_teacher, dict(kd=cwd('backbone')))
+    state, steps = train(model, data, tmp_path)
+    changed = differing(stock_seg[0], without_ours(state))
+    assert 'backbone.layer4.1.conv2.weight' in changed
+    assert steps[0]['loss_kd'] > 0
+    assert torch.equal(
+        steps[0]['decode.loss_ce'], stock_seg[1][0]['decode.loss_ce']
+    )
