@@ -1,0 +1,115 @@
+"""From a distillation run to a plain student: weights and stock config."""
+
+import copy
+from collections import OrderedDict
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+from mmengine.runner import CheckpointLoader
+from torch import Tensor, nn
+
+#: What the host's inferencers read of a checkpoint's meta.
+META = ('dataset_meta', 'experiment_name', 'epoch', 'iter', 'seed')
+
+
+def student_config(cfg: Config) -> Config:
+    """The stock config inside a distillation config.
+
+    Data, schedule and runtime stay as they are; teacher and terms go.
+
+    Args:
+        cfg: A config whose model is a ``DenseDistiller``.
+
+    Raises:
+        ValueError: If its model has no student.
+    """
+    model = cfg.get('model') or {}
+    if 'student' not in model:
+        raise ValueError(
+            'expected the config of a distilled model (model.type='
+            f"'mmdistill_dense.DenseDistiller'), got {model.get('type')!r}. "
+            'A stock model needs no export.'
+        )
+    stock = copy.deepcopy(cfg)
+    stock.model = stock.model.student
+    # Presets leave a copy of the terms at the top level.
+    stock.pop('terms', None)
+    stock.load_from, stock.resume = None, False
+    return stock
+
+
+def student_checkpoint(checkpoint: str, raw: bool = False) -> dict:
+    """The student's tensors in a checkpoint, and where they come from.
+
+    Args:
+        checkpoint: File or address, of any moment of the training.
+        raw: Of a run with ``EMAHook``, the weights that were trained
+            instead of their average, which is what was validated.
+
+    Returns:
+        ``state_dict`` and ``meta``, readable with ``weights_only=True``.
+
+    Raises:
+        ValueError: If there is no such state dict in the file.
+    """
+    content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+    key = 'ema_state_dict' if raw else 'state_dict'
+    if key not in content:
+        raise ValueError(
+            f'{checkpoint} holds no {key!r}, only {sorted(content)}. '
+            'Expected a checkpoint that MMEngine wrote'
+            + (' in a run with EMAHook.' if raw else '.')
+        )
+    meta = content.get('meta') or {}
+    return dict(
+        meta={name: _plain(meta[name]) for name in META if name in meta},
+        state_dict=OrderedDict(
+            (name, value)
+            for name, value in _without_average(content[key])
+            if not name.startswith('distill.')
+        ),
+    )
+
+
+def _without_average(state: dict[str, Tensor]) -> list[tuple[str, Tensor]]:
+    """Undo the wrapper of an averaged model: ``steps`` and ``module.``."""
+    return [
+        (name.removeprefix('module.'), value)
+        for name, value in state.items()
+        if name != 'steps'
+    ]
+
+
+def build_student(cfg: Config, weights: OrderedDict) -> nn.Module:
+    """Build the stock model and load it strictly.
+
+    Raises:
+        ValueError: If the weights are not those of the config's student.
+    """
+    defaults = {}
+    if 'data_preprocessor' in cfg:
+        defaults['data_preprocessor'] = cfg.data_preprocessor
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
+        model = MODELS.build(cfg.model, default_args=defaults)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(
+            f"the checkpoint does not fit the config's student: {error} "
+            'Give the config that the run was started with; it is in the '
+            'work dir.'
+        ) from error
+    return model
+
+
+def _plain(value: Any) -> Any:
+    """Only what ``torch.load`` reads with ``weights_only`` anywhere."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if hasattr(value, 'tolist'):
+        return value.tolist()
+    known = isinstance(value, (str, int, float, bool)) or value is None
+    return value if known else str(value)

@@ -1,0 +1,133 @@
+"""From any checkpoint of a distillation run to the plain student."""
+
+import runpy
+import sys
+from copy import deepcopy
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+from mmengine.runner import load_checkpoint
+
+from ..helpers.batches import detection_batch, segmentation_batch
+from ..helpers.models import cwd, mask_rcnn, pspnet
+from ..helpers.runs import differing, distilled, run_config, runner
+from ..helpers.tool_runs import ROOT
+
+EMA = dict(type='EMAHook', momentum=0.3)
+
+
+@pytest.fixture
+def export(monkeypatch):
+    def call(*args):
+        script = str(ROOT / 'tools' / 'export_student.py')
+        monkeypatch.setattr(sys, 'argv', [script, *map(str, args)])
+        runpy.run_path(script, run_name='__main__')
+
+    return call
+
+
+def run_of(model, data, folder, **settings):
+    """Train two iterations; return the config's path and the checkpoint."""
+    cfg = Config(run_config(model, data, folder, iters=2, save=2, **settings))
+    cfg.dump(folder / 'run.py')
+    runner(model, data, folder, iters=2, save=2, **settings).train()
+    return folder / 'run.py', folder / 'iter_2.pth'
+
+
+def built(path, checkpoint):
+    cfg = Config.fromfile(path)
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        model = MODELS.build(deepcopy(cfg.model)).eval()
+    return model, torch.load(checkpoint, weights_only=True)['state_dict']
+
+
+def predictions(model, batch):
+    with torch.no_grad():
+        return model.test_step(batch)
+
+
+def test_a_segmentor_predicts_bit_by_bit_what_the_distilled_one_does(
+    data, seg_teacher, tmp_path, export
+):
+    model = distilled(pspnet(), seg_teacher, dict(kd=cwd('backbone')))
+    run, checkpoint = run_of(model, data, tmp_path)
+    export(run, checkpoint, tmp_path / 'out' / 'student.pth')
+    student, state = built(
+        tmp_path / 'out' / 'student.py', tmp_path / 'out' / 'student.pth'
+    )
+    assert type(student).__name__ == 'EncoderDecoder'
+    student.load_state_dict(state, strict=True)
+    ours, _ = built(run, checkpoint)
+    load_checkpoint(ours, str(checkpoint))
+    batch = segmentation_batch()
+    (mine, theirs) = (predictions(m, deepcopy(batch)) for m in (student, ours))
+    for one, other in zip(mine, theirs, strict=True):
+        assert torch.equal(one.seg_logits.data, other.seg_logits.data)
+
+
+def test_a_detector_predicts_bit_by_bit_what_the_distilled_one_does(
+    data, det_teacher, tmp_path, export
+):
+    model = distilled(mask_rcnn(), det_teacher, dict(kd=cwd('neck')))
+    run, checkpoint = run_of(model, data, tmp_path)
+    export(run, checkpoint, tmp_path / 'student.pth')
+    student, state = built(tmp_path / 'student.py', tmp_path / 'student.pth')
+    assert type(student).__name__ == 'MaskRCNN'
+    student.load_state_dict(state, strict=True)
+    ours, _ = built(run, checkpoint)
+    load_checkpoint(ours, str(checkpoint))
+    batch = detection_batch()
+    (mine, theirs) = (predictions(m, deepcopy(batch)) for m in (student, ours))
+    for one, other in zip(mine, theirs, strict=True):
+        assert len(one.pred_instances) > 0
+        for key in ('bboxes', 'scores', 'labels', 'masks'):
+            assert torch.equal(
+                torch.as_tensor(one.pred_instances[key]),
+                torch.as_tensor(other.pred_instances[key]),
+            )
+
+
+def test_of_an_ema_run_the_average_is_taken_unless_raw_is_asked_for(
+    data, seg_teacher, tmp_path, export
+):
+    model = distilled(pspnet(), seg_teacher, dict(kd=cwd('backbone')))
+    run, checkpoint = run_of(model, data, tmp_path, custom_hooks=[EMA])
+    export(run, checkpoint, tmp_path / 'mean.pth')
+    export(run, checkpoint, tmp_path / 'raw.pth', '--raw')
+    content = torch.load(checkpoint, weights_only=True)
+    mean = built(tmp_path / 'mean.py', tmp_path / 'mean.pth')[1]
+    raw = built(tmp_path / 'raw.py', tmp_path / 'raw.pth')[1]
+    key = 'backbone.layer4.1.conv2.weight'
+    assert torch.equal(mean[key], content['state_dict'][key])
+    assert torch.equal(raw[key], content['ema_state_dict'][f'module.{key}'])
+    assert key in differing(mean, raw)
+
+
+def test_dataset_meta_stays_for_the_hosts_inferencers(
+    data, seg_teacher, tmp_path, export
+):
+    model = distilled(pspnet(), seg_teacher, dict(kd=cwd('backbone')))
+    run, checkpoint = run_of(model, data, tmp_path)
+    export(run, checkpoint, tmp_path / 'student.pth')
+    meta = torch.load(tmp_path / 'student.pth', weights_only=True)['meta']
+    expected = torch.load(checkpoint, weights_only=True)['meta']
+    assert list(meta['dataset_meta']['classes']) == list(
+        expected['dataset_meta']['classes']
+    )
+
+
+def test_refusals_are_sentences(data, seg_teacher, tmp_path, export):
+    model = distilled(pspnet(), seg_teacher, dict(kd=cwd('backbone')))
+    run, checkpoint = run_of(model, data, tmp_path)
+    out = tmp_path / 'student.pth'
+    with pytest.raises(SystemExit, match=r'must end in \.pth'):
+        export(run, checkpoint, tmp_path / 'student')
+    with pytest.raises(SystemExit, match="holds no 'ema_state_dict'"):
+        export(run, checkpoint, out, '--raw')
+    export(run, checkpoint, out)
+    with pytest.raises(SystemExit, match='A stock model needs no export'):
+        export(tmp_path / 'student.py', out, tmp_path / 'again.pth')
+    with pytest.raises(SystemExit, match="does not fit the config's student"):
+        export(run, seg_teacher['checkpoint'], tmp_path / 'other.pth')
