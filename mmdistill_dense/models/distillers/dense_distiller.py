@@ -47,7 +47,7 @@ class DenseDistiller:
         if issubclass(cls, nn.Module):  # an empty one, for copy and pickle
             return super().__new__(cls)
         model = _build_student(student, kwargs.get('data_preprocessor'))
-        model.__class__ = extended(type(model))
+        model.__class__ = extended(type(model), cls)
         return model
 
     def __init__(
@@ -107,18 +107,19 @@ class DenseDistiller:
 
     def __reduce_ex__(self, protocol: int) -> tuple:
         """Copy and pickle by the stock class; the extension is made anew."""
-        return _blank, (type(self).__bases__[1],), self.__dict__
+        distiller, stock = type(self).__bases__
+        return _blank, (stock, distiller), self.__dict__
 
 
 @cache
-def extended(stock: type) -> type:
-    """The stock class with :class:`DenseDistiller` before it, made once."""
+def extended(stock: type, distiller: type) -> type:
+    """The stock class with a distiller's class before it, made once."""
     members = dict(__doc__=stock.__doc__, __module__=__name__)
-    return type(f'Distilled{stock.__name__}', (DenseDistiller, stock), members)
+    return type(f'Distilled{stock.__name__}', (distiller, stock), members)
 
 
-def _blank(stock: type) -> nn.Module:
-    kind = extended(stock)
+def _blank(stock: type, distiller: type) -> nn.Module:
+    kind = extended(stock, distiller)
     return kind.__new__(kind)
 
 

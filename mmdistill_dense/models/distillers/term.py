@@ -106,12 +106,23 @@ class Term(nn.Module):
                 'must be called equally often in every forward pass.'
             )
         losses = [
-            weight * self.loss(**self.align(level, student, teacher))
+            weight * self._level_loss(level, student, teacher)
             if weight
             else zero_of(self.connectors[level], like=student[0])
             for level, weight in enumerate(self.level_weights)
         ]
         return factor * torch.stack(losses).sum()
+
+    def _level_loss(
+        self, level: int, student: list[Tensor], teacher: list[Tensor]
+    ) -> Tensor:
+        value = self.loss(**self.align(level, student, teacher))
+        if value.ndim:
+            raise ValueError(
+                f'{type(self.loss).__name__} gave {tuple(value.shape)}, '
+                'expected a scalar: reduce it inside the loss.'
+            )
+        return value
 
     def compared(self, features: list[Tensor], side: int) -> list[Tensor]:
         """Those of one side (0 student, 1 teacher) that have a weight."""

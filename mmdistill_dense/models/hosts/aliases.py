@@ -48,5 +48,6 @@ def _detector_logits(model: nn.Module) -> str | None:
         if isinstance(module, nn.Conv2d)
         and module.out_channels == scores
         and 'cls' in name
+        and 'cls_convs' not in name  # the tower before it
     ]
     return f'bbox_head.{{{",".join(names)}}}' if names else None

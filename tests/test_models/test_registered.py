@@ -1,0 +1,109 @@
+"""Everything that is registered, each put through the same questions."""
+
+from copy import deepcopy
+
+import pytest
+import torch
+
+import mmdistill_dense.models  # noqa: F401
+from mmdistill_dense.registry import MODELS
+
+#: What a registered module needs that has no default.
+SETTINGS = dict(ConvConnector=dict(in_channels=4, out_channels=6))
+
+
+def registered(kind):
+    package = f'mmdistill_dense.models.{kind}'
+    return sorted(
+        name
+        for name, module in MODELS.module_dict.items()
+        if module.__module__.startswith(package)
+    )
+
+
+def build(name):
+    settings = SETTINGS.get(name, {})
+    return MODELS.build(dict(type=f'mmdistill_dense.{name}', **settings))
+
+
+def test_every_registered_module_is_of_a_known_kind():
+    kinds = ('losses', 'connectors', 'distillers')
+    known = [name for kind in kinds for name in registered(kind)]
+    assert sorted(MODELS.module_dict) == sorted(known)
+    assert {'ChannelWiseLoss', 'ConvConnector', 'DenseDistiller'} <= set(known)
+
+
+@pytest.mark.parametrize('name', registered('losses'))
+def test_a_loss_trains_the_student_and_itself(name):
+    loss = build(name)
+    student = torch.randn(2, 4, 6, 5, requires_grad=True)
+    teacher = torch.randn(2, 4, 6, 5, requires_grad=True)
+    value = loss(student=student, teacher=teacher)
+    value.backward()
+    assert value.shape == ()
+    assert value > 0
+    assert student.grad.abs().max() > 0
+    assert teacher.grad is None
+    check_gradients(loss)
+
+
+@pytest.mark.parametrize('name', registered('losses'))
+def test_a_loss_is_proportional_to_its_only_weight(name):
+    maps = dict(
+        student=torch.randn(2, 4, 6, 5), teacher=torch.ones(2, 4, 6, 5)
+    )
+    settings = SETTINGS.get(name, {})
+    one, five, zero = (
+        MODELS.build(
+            dict(type=f'mmdistill_dense.{name}', loss_weight=w, **settings)
+        )(**maps)
+        for w in (1, 5, 0)
+    )
+    assert five.item() == pytest.approx(5 * one.item())
+    assert zero.item() == 0
+
+
+@pytest.mark.parametrize('weight', [-1, float('inf'), '1', None, True])
+@pytest.mark.parametrize('name', registered('losses'))
+def test_a_loss_refuses_what_is_no_weight(name, weight):
+    with pytest.raises(ValueError, match=f'{name}: a weight must be a finite'):
+        MODELS.build(
+            dict(
+                type=f'mmdistill_dense.{name}',
+                loss_weight=weight,
+                **SETTINGS.get(name, {}),
+            )
+        )
+
+
+@pytest.mark.parametrize('name', registered('connectors'))
+def test_a_connector_is_trained_in_every_parameter(name):
+    connector = build(name)
+    out = connector(torch.randn(2, 4, 6, 5))
+    (out * torch.randn_like(out)).sum().backward()
+    assert out.shape == (2, 6, 6, 5)
+    check_gradients(connector)
+
+
+def check_gradients(module):
+    for name, parameter in module.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().max() > 0, name
+
+
+@pytest.mark.parametrize(
+    'name', registered('losses') + registered('connectors')
+)
+def test_copies_and_checkpoints_give_the_same(name):
+    module = build(name).eval()
+    other = build(name).eval()
+    other.load_state_dict(module.state_dict(), strict=True)
+    x = torch.randn(2, 4, 6, 5)
+    inputs = (
+        dict(student=x, teacher=-x)
+        if name in registered('losses')
+        else dict(feature=x)
+    )
+    expected = module(**inputs)
+    for twin in (deepcopy(module), other):
+        assert torch.equal(twin(**inputs), expected)
