@@ -33,6 +33,12 @@ def main():
     base, suffix = osp.splitext(args.out)
     if suffix != '.pth':
         raise SystemExit(f'out must end in .pth, got {args.out!r}.')
+    written = {osp.abspath(args.out), osp.abspath(f'{base}.py')}
+    if written & {osp.abspath(args.checkpoint), osp.abspath(args.config)}:
+        raise SystemExit(
+            f'out={args.out!r} would overwrite what it is made from: choose '
+            'another name.'
+        )
     try:
         cfg = export.student_config(Config.fromfile(config_path(args.config)))
         student = export.student_checkpoint(args.checkpoint, args.raw)

@@ -7,7 +7,9 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import CheckpointLoader
-from torch import Tensor, nn
+from torch import nn
+
+from mmdistill_dense.models.teachers.loading import without_wrapper
 
 #: What the host's inferencers read of a checkpoint's meta.
 META = ('dataset_meta', 'experiment_name', 'epoch', 'iter', 'seed')
@@ -62,23 +64,20 @@ def student_checkpoint(checkpoint: str, raw: bool = False) -> dict:
             + (' in a run with EMAHook.' if raw else '.')
         )
     meta = content.get('meta') or {}
+    state = content[key]
+    weights = OrderedDict(
+        (name, value)
+        for name, value in without_wrapper(state)
+        if name != 'steps' and not name.startswith('distill.')
+    )
+    # Modules convert older files by the versions in it.
+    weights._metadata = OrderedDict(
+        without_wrapper(getattr(state, '_metadata', {}))
+    )
     return dict(
         meta={name: _plain(meta[name]) for name in META if name in meta},
-        state_dict=OrderedDict(
-            (name, value)
-            for name, value in _without_average(content[key])
-            if not name.startswith('distill.')
-        ),
+        state_dict=weights,
     )
-
-
-def _without_average(state: dict[str, Tensor]) -> list[tuple[str, Tensor]]:
-    """Undo the wrapper of an averaged model: ``steps`` and ``module.``."""
-    return [
-        (name.removeprefix('module.'), value)
-        for name, value in state.items()
-        if name != 'steps'
-    ]
 
 
 def build_student(cfg: Config, weights: OrderedDict) -> nn.Module:

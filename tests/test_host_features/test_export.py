@@ -126,6 +126,10 @@ def test_refusals_are_sentences(data, seg_teacher, tmp_path, export):
         export(run, checkpoint, tmp_path / 'student')
     with pytest.raises(SystemExit, match="holds no 'ema_state_dict'"):
         export(run, checkpoint, out, '--raw')
+    copy = tmp_path / 'copy.pth'
+    copy.write_bytes(checkpoint.read_bytes())
+    with pytest.raises(SystemExit, match='would overwrite what it is made'):
+        export(run, copy, copy)
     export(run, checkpoint, out)
     with pytest.raises(SystemExit, match='A stock model needs no export'):
         export(tmp_path / 'student.py', out, tmp_path / 'again.pth')

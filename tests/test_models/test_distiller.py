@@ -77,6 +77,7 @@ def test_several_teachers_each_with_its_term(seg_teacher, teacher_of):
         **SIZE,
     )
     assert set(model.distill.teachers) == {'big', 'small'}
+    model.init_weights()
     losses = seeded_losses(model)
     assert all(losses[f'loss_{k}'] > 0 for k in ('one', 'two', 'three'))
     ran = {

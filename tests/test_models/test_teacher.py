@@ -80,7 +80,7 @@ def test_dropout_and_drop_path_stay_off(teacher_of, build, at):
     teacher = teacher_in(model)
     for switch in (model.eval, model.train, teacher.train, model.train):
         switch()
-        assert not any(m.training for m in teacher.modules())
+        assert not any(m.training for m in teacher.model.modules())
         for first, second in zip(look(teacher), look(teacher), strict=True):
             assert torch.equal(first, second)
     assert model.training
@@ -104,8 +104,28 @@ def test_eval_of_a_backbone_whose_train_returns_nothing(det_teacher):
 def test_shared_by_deep_copies(loaded):
     copy = deepcopy(loaded)
     assert copy.backbone is not loaded.backbone
-    assert teacher_in(copy) is teacher_in(loaded)
     assert copy.distill.terms is not loaded.distill.terms
+    ours, theirs = (teacher_in(m).model for m in (loaded, copy))
+    assert ours is not theirs
+    for one, other in zip(ours.buffers(), theirs.buffers(), strict=True):
+        assert one is other
+
+
+def test_moving_a_copy_leaves_the_teacher_where_it_is(loaded):
+    before = [b.clone() for b in teacher_in(loaded).model.buffers()]
+    copy = deepcopy(loaded).half()
+    assert next(teacher_in(copy).model.buffers()).dtype == torch.float16
+    deepcopy(loaded).to('meta')
+    after = list(teacher_in(loaded).model.buffers())
+    assert all(map(torch.equal, before, after))
+
+
+def test_no_hook_that_walks_through_modules_meets_it(loaded):
+    # Such as mmdet's NumClassCheckHook, which would compare its classes.
+    inside = set(map(id, teacher_in(loaded).model.modules()))
+    assert not inside & set(map(id, loaded.modules()))
+    names = [name for name, _ in loaded.named_buffers()]
+    assert not [name for name in names if 'teachers.teacher.model' in name]
 
 
 def test_absent_from_state_dicts_and_parameters(loaded):

@@ -12,7 +12,7 @@ from mmdistill_dense.recorders import RecorderSet
 from ..hosts import InputForm, Probe, expand_alias, forked_rng, probe
 from . import guards
 from .report import describe_terms, dump_config
-from .schedule import Clock
+from .schedule import Clock, check_length
 from .settings import check_used, choose_teacher, make_teacher, split_taps
 from .term import Term, zero_of
 
@@ -64,6 +64,7 @@ class Distillation(nn.Module):
             for name, term in terms.items():
                 self._add_term(name, term, ours, theirs)
         self._factors: dict[str, float] = {}
+        self._began = False
         if terms:
             print_log(describe_terms(self), logger='current')
 
@@ -109,18 +110,32 @@ class Distillation(nn.Module):
                 name, student=ours.specs[name], teacher=other.specs[name],
                 **settings,
             )  # fmt: skip
+            mine = ours.features[name]
+            # A model that was handed over may be on a GPU, or in float64.
+            where = dict(device=mine[0].device, dtype=mine[0].dtype)
+            seen = [feature.to(**where) for feature in other.features[name]]
             with torch.no_grad():
-                term.eval()(ours.features[name], other.features[name], 1.0)
+                term.to(**where).eval()(mine, seen, 1.0)
         self.terms[name] = term.train()
 
     @contextmanager
     def recording(self) -> Iterator[None]:
         """Record what the terms that are active now need of the student."""
+        if not self._began:
+            self._compare_lengths()
         self._factors = {
             name: term.factor(self.clock) for name, term in self.terms.items()
         }
         with self.recorders.recording(self._active()):
             yield
+
+    def _compare_lengths(self) -> None:
+        """In the first step, when the Runner has told how long it will be."""
+        for name, term in self.terms.items():
+            with _naming(name):
+                length = self.clock.length(term.schedule.by_epoch)
+                check_length(term.schedule, length)
+        self._began = True
 
     def _active(self) -> list[str]:
         return [name for name, factor in self._factors.items() if factor]
@@ -135,7 +150,7 @@ class Distillation(nn.Module):
         Returns:
             One scalar per term, ``loss_<name>``.
         """
-        if self._active():
+        if self.terms:
             guards.check_inputs(inputs)
         theirs = self._ask_teachers(inputs, samples)
         return {
@@ -159,15 +174,16 @@ class Distillation(nn.Module):
         source = self.recorders[term.name]
         with _naming(term.name, 'student'):
             ours = source.read()
-        if not term.checked:
+        first = torch.is_grad_enabled() and not term.checked
+        if first:
             mine, other = term.compared(ours, 0), term.compared(theirs, 1)
             guards.check_gradient(term.name, source.paths, mine)
             guards.check_finite(
                 term.name, student_feature=mine, teacher_feature=other
             )
         loss = term(ours, theirs, self._factors[term.name])
-        if not term.checked:
-            guards.check_finite(term.name, loss=[loss])
+        if first:
+            guards.check_finite(term.name, loss={0: loss})
             term.checked = True
         return loss
 

@@ -28,6 +28,11 @@ def check_names(terms: Iterable[str], student: nn.Module) -> None:
                 f'terms: {name!r} is no name for a term: expected letters, '
                 'digits and underscores, as it is logged as loss_<name>.'
             )
+        if hasattr(nn.ModuleDict, name):
+            raise ValueError(
+                f'terms: {name!r} is a name that torch keeps for itself: '
+                f'call it {name}_kd.'
+            )
         if name.startswith('loss'):
             raise ValueError(
                 f'terms: {name!r} begins with "loss", which is put before '
@@ -93,14 +98,14 @@ def check_per_image(term: str, side: str, features: list[Tensor]) -> None:
             )
 
 
-def check_finite(term: str, **groups: list[Tensor]) -> None:
+def check_finite(term: str, **groups: dict[int, Tensor]) -> None:
     """Check that no tensor of a first step holds inf or NaN.
 
     Raises:
         RuntimeError: If one does.
     """
     for what, tensors in groups.items():
-        for level, tensor in enumerate(tensors):
+        for level, tensor in tensors.items():
             if not torch.isfinite(tensor).all():
                 raise RuntimeError(
                     f'term {term!r}: {what} {level} holds inf or NaN '
@@ -110,14 +115,16 @@ def check_finite(term: str, **groups: list[Tensor]) -> None:
                 )
 
 
-def check_gradient(term: str, paths: list[str], student: list[Tensor]) -> None:
+def check_gradient(
+    term: str, paths: list[str], student: dict[int, Tensor]
+) -> None:
     """Check that the student's features carry a graph.
 
     Raises:
         RuntimeError: If one does not: its loss would train nothing.
     """
-    for level, feature in enumerate(student):
-        if torch.is_grad_enabled() and not feature.requires_grad:
+    for level, feature in student.items():
+        if not feature.requires_grad:
             raise RuntimeError(
                 f'term {term!r}: student feature {level} of {paths} has no '
                 'gradient, so the term would train nothing. Usual causes: '

@@ -38,6 +38,10 @@ def describe_terms(distill: 'Distillation') -> str:
         ]
         when = '' if term.schedule.constant else f', {term.schedule}'
         lines.append(f'    {term.loss}{when}')
+    for name, teacher in distill.teachers.items():
+        if not teacher.adapter.identical:
+            form = teacher.adapter.teacher
+            lines.append(f'  {name} sees images in its own form: {form}')
     return '\n'.join(lines)
 
 

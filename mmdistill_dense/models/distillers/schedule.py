@@ -1,8 +1,9 @@
 """When a term counts, and how much."""
 
+import logging
 from dataclasses import dataclass
 
-from mmengine.logging import MessageHub
+from mmengine.logging import MessageHub, print_log
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Clock:
         unit = 'epoch' if by_epoch else 'iter'
         if unit in self._set:
             return self._set[unit]
-        now = MessageHub.get_current_instance().get_info(unit)
+        now = _published(unit)
         if now is None:
             raise RuntimeError(
                 f'a term has a schedule, but nobody tells the {unit}. In a '
@@ -100,3 +101,38 @@ class Clock:
                 'each step.'
             )
         return int(now)
+
+    def length(self, by_epoch: bool) -> int | None:
+        """Units of the whole run; ``None`` where it is not known."""
+        if self._set:
+            return None
+        return _published('max_epochs' if by_epoch else 'max_iters')
+
+
+def _published(name: str) -> int | None:
+    """What RuntimeInfoHook has told the message hub."""
+    return MessageHub.get_current_instance().get_info(name)
+
+
+def check_length(schedule: Schedule, length: int | None) -> None:
+    """Compare a schedule with the run that it is used in.
+
+    Raises:
+        ValueError: If it counts epochs in a run that has none to count.
+    """
+    if schedule.constant or length is None:
+        return
+    if schedule.by_epoch and length <= 1:
+        raise ValueError(
+            'schedule: by_epoch=True in a run of one epoch; an '
+            'IterBasedTrainLoop counts none. Write begin, end, warmup and '
+            'decay in iterations, with by_epoch=False.'
+        )
+    if schedule.begin >= length:
+        unit = 'epochs' if schedule.by_epoch else 'iterations'
+        print_log(
+            f'A term begins at {schedule.begin}, but this run ends after '
+            f'{length} {unit}: it will not be trained with.',
+            logger='current',
+            level=logging.WARNING,
+        )

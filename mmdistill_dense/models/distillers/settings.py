@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from torch import nn
+
 from ..teachers import FrozenTeacher
 
 
@@ -68,6 +70,11 @@ def make_teacher(name: str, cfg: Mapping) -> FrozenTeacher:
     Raises:
         ValueError: If a key is not known, or ``cfg`` is missing.
     """
+    if not name.isidentifier() or hasattr(nn.ModuleDict, name):
+        raise ValueError(
+            f'teacher: {name!r} is no name for a teacher: expected letters, '
+            'digits and underscores, and none that torch keeps for itself.'
+        )
     known = {'cfg', 'checkpoint', 'cfg_options', 'allow'}
     if 'cfg' not in cfg or not set(cfg) <= known:
         raise ValueError(

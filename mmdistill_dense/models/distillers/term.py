@@ -124,10 +124,11 @@ class Term(nn.Module):
             )
         return value
 
-    def compared(self, features: list[Tensor], side: int) -> list[Tensor]:
+    def compared(self, features: list[Tensor], side: int) -> dict[int, Tensor]:
         """Those of one side (0 student, 1 teacher) that have a weight."""
         weighted = zip(self.pairs, self.level_weights, strict=True)
-        return [features[pair[side]] for pair, weight in weighted if weight]
+        used = [pair[side] for pair, weight in weighted if weight]
+        return {k: features[k] for k in used}
 
     def align(
         self, level: int, student: list[Tensor], teacher: list[Tensor]

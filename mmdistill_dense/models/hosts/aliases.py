@@ -1,6 +1,11 @@
 """``at='logits'``: where a stock model's dense class scores come from."""
 
+import re
+
 from torch import nn
+
+# A layer of the head, or one of a list of such; no layer inside a tower.
+_LAYER = re.compile(r'\w+(\.\d+)?')
 
 
 def expand_alias(path: str, model: nn.Module) -> str:
@@ -48,6 +53,6 @@ def _detector_logits(model: nn.Module) -> str | None:
         if isinstance(module, nn.Conv2d)
         and module.out_channels == scores
         and 'cls' in name
-        and 'cls_convs' not in name  # the tower before it
+        and _LAYER.fullmatch(name)
     ]
     return f'bbox_head.{{{",".join(names)}}}' if names else None

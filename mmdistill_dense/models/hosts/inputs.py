@@ -44,6 +44,13 @@ class InputForm:
             float(pad),
         )
 
+    def __str__(self) -> str:
+        mean, std = (
+            [round(x, 3) for x in values] for values in (self.mean, self.std)
+        )
+        order = 'reversed channels' if self.swapped else 'channels as loaded'
+        return f'mean {mean}, std {std}, {order}, padding {self.pad_value:g}'
+
 
 def _per_channel(values: Tensor | None, default: float) -> tuple[float, ...]:
     if values is None:
@@ -67,6 +74,7 @@ class InputAdapter(nn.Module):
     def __init__(self, student: InputForm, teacher: InputForm) -> None:
         super().__init__()
         self.identical = student == teacher
+        self.teacher = teacher
         self.reverse = student.swapped != teacher.swapped
         self.pad_value = teacher.pad_value
         order = [2, 1, 0] if self.reverse else [0, 1, 2]

@@ -1,6 +1,8 @@
 """The frozen teacher, observed while it sees the student's images."""
 
+import copy
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,13 +23,17 @@ from .loading import load_weights
 
 
 class FrozenTeacher(nn.Module):
-    """A stock model that only looks, in one place and shared by all copies.
+    """A stock model that only looks, its weights shared by all copies.
 
     Frozen, in eval mode (dropout and drop path too), without gradients,
     strictly loaded, shared by deep copies, absent from parameters, buckets
     and checkpoints, and brief: it runs nothing past the last module that is
     recorded. ``load`` brings the weights where training starts; before, in
     test and predict, no teacher is held in memory.
+
+    Its model is no registered child, so hooks that walk through the
+    student's modules (class checks, SyncBN conversion, averaging of buffers)
+    do not meet it. Only ``.to()`` and its like are passed on.
 
     Args:
         name: Its name in the config, for messages.
@@ -55,7 +61,7 @@ class FrozenTeacher(nn.Module):
         self.config = resolve_config(cfg, cfg_options)
         self.checkpoint = checkpoint
         self.allow = [allow] if isinstance(allow, str) else list(allow)
-        self.model: nn.Module | None = None
+        self._held: list[nn.Module] = []
         self.adapter: InputAdapter | None = None
         #: What each term records, in words.
         self.recorded: dict[str, str] = {}
@@ -96,8 +102,13 @@ class FrozenTeacher(nn.Module):
         return model, recorders
 
     @property
+    def model(self) -> nn.Module | None:
+        """The stock model; ``None`` before it is loaded."""
+        return self._held[0] if self._held else None
+
+    @property
     def loaded(self) -> bool:
-        return self.model is not None
+        return bool(self._held)
 
     def load(self, like: Tensor) -> None:
         """Build the model, load it strictly, freeze it.
@@ -118,9 +129,8 @@ class FrozenTeacher(nn.Module):
             model, self._recorders = self._build()
         load_weights(model, self.checkpoint, self.allow, self.name)
         freeze(model)
-        self.model = model.to(device=like.device, dtype=like.dtype)
+        self._held = [model.to(device=like.device, dtype=like.dtype)]
         self.to(device=like.device)
-        self.train()
 
     @torch.no_grad()
     def forward(
@@ -141,20 +151,31 @@ class FrozenTeacher(nn.Module):
             follow(self._probe.route, self.model, images, samples)
             return {key: self._recorders[key].read() for key in keys}
 
-    def train(self, mode: bool = True) -> 'FrozenTeacher':
-        """Stay in eval mode, whatever is asked for."""
-        return super().train(False)
+    def _apply(self, *args: Any, **kwargs: Any) -> 'FrozenTeacher':
+        """Pass ``.to()``, ``.double()``, ``.cuda()`` on to the model."""
+        for model in self._held:
+            model._apply(*args, **kwargs)
+        return super()._apply(*args, **kwargs)
 
     def __deepcopy__(self, memo: dict) -> 'FrozenTeacher':
-        """Be shared: an EMA copy of the student needs no second teacher."""
-        return self
+        """Share the weights: an EMA copy needs no second teacher in memory.
+
+        Modules are copied, tensors are not. Moving a copy to another device
+        or dtype replaces its own tensors only.
+        """
+        for model in self._held:
+            memo.update({id(b): b for b in model.buffers()})
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return twin
 
 
 def freeze(model: nn.Module) -> None:
     """Turn parameters into buffers that no checkpoint holds.
 
-    As non-persistent buffers they still follow ``.to()`` and ``.double()``,
-    and are in no optimizer, state dict, gradient bucket or parameter count.
+    ``.to()`` gives a module new buffers, where it would write into
+    parameters: so copies that share tensors stay independent.
     """
     for module in model.modules():
         for name, parameter in list(module._parameters.items()):
@@ -162,13 +183,4 @@ def freeze(model: nn.Module) -> None:
             value = None if parameter is None else parameter.detach()
             module.register_buffer(name, value, persistent=False)
         module._non_persistent_buffers_set.update(module._buffers)
-        module._load_from_state_dict = _load_nothing
     model.eval()
-
-
-def _load_nothing(*args: object) -> None:
-    """Stay as loaded, whatever checkpoint the student reads.
-
-    BatchNorm would put its missing batch counter into the state dict, and
-    MMEngine would report it as unexpected.
-    """

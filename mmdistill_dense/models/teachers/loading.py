@@ -31,14 +31,15 @@ def load_weights(
     """
     state = _read(checkpoint, name)
     own = model.state_dict()
-    other_shape = {
-        key: tuple(value.shape)
-        for key, value in state.items()
-        if key in own and own[key].shape != value.shape
-    }
-    for key in other_shape:
-        del state[key]
-    missing, unexpected = model.load_state_dict(state, strict=False)
+    other_shape: dict[str, tuple] = {}
+    try:
+        missing, unexpected = model.load_state_dict(state, strict=False)
+    except RuntimeError:
+        # Shapes that still differ after the modules' own conversions.
+        for key in own.keys() & state.keys():
+            if own[key].shape != state[key].shape:
+                other_shape[key] = tuple(state.pop(key).shape)
+        missing, unexpected = model.load_state_dict(state, strict=False)
     faults = {
         'missing': [k for k in missing if k not in other_shape],
         'unexpected': unexpected,
@@ -74,7 +75,7 @@ def _read(checkpoint: str, name: str) -> OrderedDict[str, Tensor]:
     state = found.get('state_dict', found)
     weights = OrderedDict(
         (key, value)
-        for key, value in _without_wrapper(state)
+        for key, value in without_wrapper(state)
         if isinstance(value, Tensor) and not key.startswith('distill.')
     )
     if not weights:
@@ -85,12 +86,13 @@ def _read(checkpoint: str, name: str) -> OrderedDict[str, Tensor]:
         )
     # By the versions of modules in it, hosts rename keys of older files.
     weights._metadata = OrderedDict(
-        _without_wrapper(getattr(state, '_metadata', {}))
+        without_wrapper(getattr(state, '_metadata', {}))
     )
     return weights
 
 
-def _without_wrapper(entries: dict) -> Iterator[tuple]:
+def without_wrapper(entries: dict) -> Iterator[tuple]:
+    """Entries of a state dict or its metadata, without ``module.``."""
     for key, value in entries.items():
         yield key.removeprefix('module.'), value
 
