@@ -106,22 +106,20 @@ def _allow_own_checkpoints() -> None:
     numpy: Any = np
     core = numpy.core if np.__version__ < '2' else numpy._core
     multiarray = core.multiarray
-    named = [
+    named: list[Any] = [
         (member, f'numpy.{folder}.multiarray.{member.__name__}')
         for member in (multiarray._reconstruct, multiarray.scalar)
         for folder in ('core', '_core')
     ]
     kinds = {type(np.dtype(code)) for code in np.typecodes['All']}
-    torch.serialization.add_safe_globals(
-        [
-            HistoryBuffer,
-            np.ndarray,
-            np.dtype,
-            *kinds,
-            *named,
-            (_history_attribute, 'builtins.getattr'),
-        ]
-    )
+    # By name: OneDL's mmengine allows the bare classes for one load of its
+    # own and takes them off the list afterwards.
+    named += [
+        (kind, f'{kind.__module__}.{kind.__qualname__}')
+        for kind in (HistoryBuffer, np.ndarray, np.dtype, *kinds)
+    ]
+    named.append((_history_attribute, 'builtins.getattr'))
+    torch.serialization.add_safe_globals(named)
 
 
 def package_root() -> str:
