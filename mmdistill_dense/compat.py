@@ -10,7 +10,7 @@ import os.path as osp
 import re
 from collections.abc import Callable
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError, distribution, version
 from importlib.util import find_spec
 from typing import Any
 
@@ -26,6 +26,9 @@ from mmengine.utils import digit_version
 #: Oldest version of each module that this package works with.
 MINIMUM = dict(
     torch='2.0', mmengine='0.8', mmcv='2.0', mmdet='3.0', mmseg='1.0'
+)
+_VERSION = re.compile(
+    r"""^__version__\b.*?=\s*(version\()?['"]([^'"]+)""", re.MULTILINE
 )
 REQUIRED = ('torch', 'mmengine', 'mmcv')
 
@@ -69,13 +72,13 @@ def module_version(name: str) -> str | None:
         return None
     for folder in spec.submodule_search_locations:
         path = osp.join(folder, 'version.py')
-        if osp.isfile(path):
-            with open(path, encoding='utf-8') as file:
-                match = re.search(
-                    r"^__version__\b.*?=\s*['\"]([^'\"]+)", file.read(), re.M
-                )
-            if match:
-                return match.group(1)
+        if not osp.isfile(path):
+            continue
+        with open(path, encoding='utf-8') as file:
+            match = _VERSION.search(file.read())
+        if match:
+            # OneDL's modules ask for the version of their distribution.
+            return match[2] if match[1] is None else version(match[2])
     return getattr(import_module(name), '__version__', None)
 
 

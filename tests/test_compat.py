@@ -13,6 +13,8 @@ from mmengine.runner import CheckpointLoader, checkpoint
 
 from mmdistill_dense import compat
 
+from .helpers.stack import PACKAGES
+
 ROOT = Path(__file__).parents[1]
 OLD = [
     ('torch', '1.13.1', '2.0'),
@@ -74,17 +76,16 @@ def test_stock_and_onedl_versions_fit(monkeypatch, versions):
 
 
 def test_versions_are_read_without_importing_the_hosts():
-    code = """
+    code = f"""
 import sys
 from importlib.metadata import version
 from mmdistill_dense.compat import module_version
-for module, package in dict(torch='torch', mmengine='mmengine', mmcv='mmcv',
-                            mmdet='mmdet', mmseg='mmsegmentation').items():
+for module, package in {dict(PACKAGES, torch='torch')!r}.items():
     assert module_version(module).split('+')[0] == version(
         package).split('+')[0], module
 assert module_version('no_such_module') is None
 assert module_version('this') is None  # a module of one file
-loaded = {'mmdet', 'mmseg', 'mmcv'} & set(sys.modules)
+loaded = {{'mmdet', 'mmseg', 'mmcv'}} & set(sys.modules)
 assert not loaded, loaded
 """
     done = subprocess.run(

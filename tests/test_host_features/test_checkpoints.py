@@ -15,6 +15,7 @@ from ..helpers.runs import (
     snapshot,
     without_ours,
 )
+from ..helpers.stack import unpickles_code
 
 EPOCH = 3  # iterations, of six images in batches of two
 FADING = dict(
@@ -160,6 +161,7 @@ class Touch:
         return Path.touch, (Path(self.path),)
 
 
+@unpickles_code
 def test_a_checkpoint_that_runs_code_is_refused(
     student, data, seg_teacher, tmp_path
 ):

@@ -7,6 +7,7 @@ from mmengine.registry import MODELS
 from mmdistill_dense.models.teachers import FrozenTeacher
 
 from ..helpers.models import cwd, distiller, pspnet
+from ..helpers.stack import unpickles_code
 from . import zoo
 
 
@@ -176,6 +177,7 @@ class Code:
         Code.ran = True
 
 
+@unpickles_code
 def test_a_file_with_code_in_it_is_refused_and_not_run(load, state):
     with pytest.raises(
         ValueError, match='holds more than weights, which torch refuses'
