@@ -5,11 +5,11 @@ from collections import OrderedDict
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
-from mmdistill_dense.models.teachers.loading import without_wrapper
+from mmdistill_dense.models.teachers.config import build_model
+from mmdistill_dense.models.teachers.loading import plain_state
 
 #: What the host's inferencers read of a checkpoint's meta.
 META = ('dataset_meta', 'experiment_name', 'epoch', 'iter', 'seed')
@@ -64,16 +64,8 @@ def student_checkpoint(checkpoint: str, raw: bool = False) -> dict:
             + (' in a run with EMAHook.' if raw else '.')
         )
     meta = content.get('meta') or {}
-    state = content[key]
-    weights = OrderedDict(
-        (name, value)
-        for name, value in without_wrapper(state)
-        if name != 'steps' and not name.startswith('distill.')
-    )
-    # Modules convert older files by the versions in it.
-    weights._metadata = OrderedDict(
-        without_wrapper(getattr(state, '_metadata', {}))
-    )
+    weights = plain_state(content[key])
+    weights.pop('steps', None)  # the average's own counter
     return dict(
         meta={name: _plain(meta[name]) for name in META if name in meta},
         state_dict=weights,
@@ -86,11 +78,7 @@ def build_student(cfg: Config, weights: OrderedDict) -> nn.Module:
     Raises:
         ValueError: If the weights are not those of the config's student.
     """
-    defaults = {}
-    if 'data_preprocessor' in cfg:
-        defaults['data_preprocessor'] = cfg.data_preprocessor
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
-        model = MODELS.build(cfg.model, default_args=defaults)
+    model = build_model(cfg)
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:

@@ -154,7 +154,10 @@ def test_absent_from_the_optimizer(loaded):
 
 def test_a_checkpoint_with_a_teachers_keys_is_not_expected(loaded):
     # Strict loading asks for nothing of the teacher.
-    deepcopy(loaded).load_state_dict(loaded.state_dict(), strict=True)
+    copy = deepcopy(loaded)
+    loaded_keys = copy.load_state_dict(loaded.state_dict(), strict=True)
+    assert not loaded_keys.missing_keys
+    assert not loaded_keys.unexpected_keys
 
 
 def test_present_where_the_student_goes(loaded, seg_teacher):

@@ -72,27 +72,36 @@ def _read(checkpoint: str, name: str) -> OrderedDict[str, Tensor]:
             'state_dict alone.'
         ) from error
     found = content if isinstance(content, dict) else {}
-    state = found.get('state_dict', found)
-    weights = OrderedDict(
-        (key, value)
-        for key, value in without_wrapper(state)
-        if isinstance(value, Tensor) and not key.startswith('distill.')
-    )
+    weights = plain_state(found.get('state_dict', found))
     if not weights:
         raise ValueError(
             f'the checkpoint of teacher {name!r}, {checkpoint}, holds no '
             f'weights: it is a {type(content).__name__} with the keys '
             f'{list(found)[:8]}.'
         )
+    return weights
+
+
+def plain_state(state: dict) -> OrderedDict[str, Tensor]:
+    """Tensors of a stock model: no wrapper's prefix, nothing of ours.
+
+    Args:
+        state: State dict of a stock or a distilled model, bare or wrapped
+            (``module.``).
+    """
+    weights = OrderedDict(
+        (key, value)
+        for key, value in _without_wrapper(state)
+        if isinstance(value, Tensor) and not key.startswith('distill.')
+    )
     # By the versions of modules in it, hosts rename keys of older files.
     weights._metadata = OrderedDict(
-        without_wrapper(getattr(state, '_metadata', {}))
+        _without_wrapper(getattr(state, '_metadata', {}))
     )
     return weights
 
 
-def without_wrapper(entries: dict) -> Iterator[tuple]:
-    """Entries of a state dict or its metadata, without ``module.``."""
+def _without_wrapper(entries: dict) -> Iterator[tuple]:
     for key, value in entries.items():
         yield key.removeprefix('module.'), value
 
