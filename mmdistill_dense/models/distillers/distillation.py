@@ -51,7 +51,6 @@ class Distillation(nn.Module):
         taps = {name: split_taps(name, t) for name, t in terms.items()}
         with forked_rng():
             ours = self._look_at_student(student, taps, input_size)
-            # Registered before the teachers, so that their buffers are last.
             self.terms = nn.ModuleDict()
             self.teachers = nn.ModuleDict(
                 {
