@@ -43,9 +43,19 @@ def built(path, checkpoint):
     return model, torch.load(checkpoint, weights_only=True)['state_dict']
 
 
-def predictions(model, batch):
+def predictions(run, checkpoint, out, batch, kind):
+    """What the exported and the distilled model say of one batch, paired."""
+    student, state = built(out.with_suffix('.py'), out)
+    assert type(student).__name__ == kind
+    student.load_state_dict(state, strict=True)
+    distilled_one, _ = built(run, checkpoint)
+    load_checkpoint(distilled_one, str(checkpoint))
     with torch.no_grad():
-        return model.test_step(batch)
+        mine, theirs = (
+            model.test_step(deepcopy(batch))
+            for model in (student, distilled_one)
+        )
+    return zip(mine, theirs, strict=True)
 
 
 def test_a_segmentor_predicts_bit_by_bit_what_the_distilled_one_does(
@@ -53,17 +63,11 @@ def test_a_segmentor_predicts_bit_by_bit_what_the_distilled_one_does(
 ):
     model = distilled(pspnet(), seg_teacher, dict(kd=cwd('backbone')))
     run, checkpoint = run_of(model, data, tmp_path)
-    export(run, checkpoint, tmp_path / 'out' / 'student.pth')
-    student, state = built(
-        tmp_path / 'out' / 'student.py', tmp_path / 'out' / 'student.pth'
-    )
-    assert type(student).__name__ == 'EncoderDecoder'
-    student.load_state_dict(state, strict=True)
-    ours, _ = built(run, checkpoint)
-    load_checkpoint(ours, str(checkpoint))
-    batch = segmentation_batch()
-    (mine, theirs) = (predictions(m, deepcopy(batch)) for m in (student, ours))
-    for one, other in zip(mine, theirs, strict=True):
+    out = tmp_path / 'out' / 'student.pth'
+    export(run, checkpoint, out)
+    for one, other in predictions(
+        run, checkpoint, out, segmentation_batch(), 'EncoderDecoder'
+    ):
         assert torch.equal(one.seg_logits.data, other.seg_logits.data)
 
 
@@ -72,15 +76,11 @@ def test_a_detector_predicts_bit_by_bit_what_the_distilled_one_does(
 ):
     model = distilled(mask_rcnn(), det_teacher, dict(kd=cwd('neck')))
     run, checkpoint = run_of(model, data, tmp_path)
-    export(run, checkpoint, tmp_path / 'student.pth')
-    student, state = built(tmp_path / 'student.py', tmp_path / 'student.pth')
-    assert type(student).__name__ == 'MaskRCNN'
-    student.load_state_dict(state, strict=True)
-    ours, _ = built(run, checkpoint)
-    load_checkpoint(ours, str(checkpoint))
-    batch = detection_batch()
-    (mine, theirs) = (predictions(m, deepcopy(batch)) for m in (student, ours))
-    for one, other in zip(mine, theirs, strict=True):
+    out = tmp_path / 'student.pth'
+    export(run, checkpoint, out)
+    for one, other in predictions(
+        run, checkpoint, out, detection_batch(), 'MaskRCNN'
+    ):
         assert len(one.pred_instances) > 0
         for key in ('bboxes', 'scores', 'labels', 'masks'):
             assert torch.equal(

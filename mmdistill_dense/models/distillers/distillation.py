@@ -105,10 +105,8 @@ class Distillation(nn.Module):
         with _naming(name):
             if 'loss' not in settings:
                 raise ValueError("no 'loss' is given.")
-            term = Term(
-                name, student=ours.specs[name], teacher=other.specs[name],
-                **settings,
-            )  # fmt: skip
+            levels = dict(student=ours.specs[name], teacher=other.specs[name])
+            term = Term(name, **levels, **settings)
             mine = ours.features[name]
             # A model that was handed over may be on a GPU, or in float64.
             where = dict(device=mine[0].device, dtype=mine[0].dtype)
