@@ -4,6 +4,7 @@ MMEngine imports this module when it meets the prefix, and then the
 ``locations``; no ``custom_imports`` is needed in a config.
 """
 
+from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import Registry
 
@@ -12,4 +13,10 @@ MODELS = Registry(
     parent=MMENGINE_MODELS,
     scope='mmdistill_dense',
     locations=['mmdistill_dense.models'],
+)
+HOOKS = Registry(
+    'hook',
+    parent=MMENGINE_HOOKS,
+    scope='mmdistill_dense',
+    locations=['mmdistill_dense.engine.hooks'],
 )

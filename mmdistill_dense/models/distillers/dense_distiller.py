@@ -35,6 +35,9 @@ class DenseDistiller:
             of a config; used only where the student has none of its own.
         input_size: Height and width of the blank image of the dry run, in
             pixels.
+        pretrained: Always ``None``, like the next: mmseg's ``init_model``
+            writes both into the config of any model.
+        train_cfg: Always ``None``; the student's is in ``student``.
 
     Raises:
         ValueError: If a name, module, shape or weight does not fit; the
@@ -57,7 +60,10 @@ class DenseDistiller:
         terms: Mapping[str, dict] | None = None,
         data_preprocessor: dict | nn.Module | None = None,
         input_size: tuple[int, int] = (256, 256),
+        pretrained: None = None,
+        train_cfg: None = None,
     ) -> None:
+        _check_none(pretrained=pretrained, train_cfg=train_cfg)
         teachers = dict(teacher or {})
         if 'cfg' in teachers or 'checkpoint' in teachers:
             teachers = dict(teacher=teachers)
@@ -82,7 +88,9 @@ class DenseDistiller:
         with distill.recording():
             losses = super().loss(inputs, data_samples, **kwargs)
             ours = distill(inputs, data_samples)
-        return merge_losses(losses, ours, type(self).__bases__[1].__name__)
+        losses = merge_losses(losses, ours, type(self).__bases__[1].__name__)
+        distill.weigh(losses, self)
+        return losses
 
     def init_weights(self) -> None:
         """Initialise the student as a stock run does; load the teachers."""
@@ -156,6 +164,15 @@ def _build_student(student: Any, preprocessor: Any) -> nn.Module:
             'and without a distill of its own.'
         )
     return model
+
+
+def _check_none(**settings: Any) -> None:
+    for name, value in settings.items():
+        if value is not None:
+            raise ValueError(
+                f'DenseDistiller: {name} belongs to the student: write it '
+                f'as model.student.{name}, got {value!r}.'
+            )
 
 
 def _note_other_preprocessor(student: Mapping, injected: Any) -> None:

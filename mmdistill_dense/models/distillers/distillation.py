@@ -11,6 +11,7 @@ from mmdistill_dense.recorders import RecorderSet
 
 from ..hosts import InputForm, Probe, expand_alias, forked_rng, probe
 from . import guards
+from .balance import BalanceMeter
 from .report import describe_terms, dump_config
 from .schedule import Clock, check_length
 from .settings import check_used, choose_teacher, make_teacher, split_taps
@@ -42,6 +43,7 @@ class Distillation(nn.Module):
         super().__init__()
         guards.check_names(terms, student)
         self.clock = Clock()
+        self.balance = BalanceMeter()
         self.recorders = RecorderSet(student)
         self.teacher_of = {
             name: choose_teacher(name, term, teachers)
@@ -183,6 +185,10 @@ class Distillation(nn.Module):
             guards.check_finite(term.name, loss={0: loss})
             term.checked = True
         return loss
+
+    def weigh(self, losses: Mapping[str, Tensor], student: nn.Module) -> None:
+        """Measure this step for ``balance``, if that was asked for."""
+        self.balance.measure(losses, self._factors, student)
 
     def load_teachers(self, like: Tensor) -> None:
         """Load every teacher that is not loaded yet.
