@@ -20,7 +20,8 @@ MIM = ('tools', 'configs', 'model-index.yml')
 NOT_SHIPPED = shutil.ignore_patterns('dev', '__pycache__', '*.py[cod]', '.*')
 # The two stacks import under the same names and overwrite each other's files,
 # so neither may be a hard requirement: versions are checked at import.
-STACKS = {
+EXTRAS = {
+    'onnx': ['onnx', 'onnxscript', 'onnxruntime'],
     'openmmlab': [
         'mmengine>=0.8.0',
         'mmcv>=2.0.0,<2.2.0',
@@ -93,7 +94,7 @@ with tempfile.TemporaryDirectory() as scratch:
         python_requires='>=3.10',
         packages=find_packages(include=['mmdistill_dense*']),
         install_requires=[],
-        extras_require=STACKS,
+        extras_require=EXTRAS,
         zip_safe=False,
         cmdclass={'build_py': BuildWithMim, 'sdist': SdistWithMim},
         options={

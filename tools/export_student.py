@@ -9,6 +9,7 @@ from mmengine.utils import mkdir_or_exist
 
 from mmdistill_dense.compat import config_path
 from mmdistill_dense.engine import export
+from mmdistill_dense.engine.onnx_export import export_onnx
 
 
 def parse_args():
@@ -25,7 +26,37 @@ def parse_args():
         action='store_true',
         help='of a run with EMAHook, the trained weights, not their average',
     )
+    parser.add_argument(
+        '--onnx',
+        action='store_true',
+        help='write a segmentor as ONNX too, x.onnx, and compare it',
+    )
+    parser.add_argument(
+        '--shape',
+        nargs=2,
+        type=int,
+        metavar=('H', 'W'),
+        help='image size of the ONNX graph; default: data_preprocessor.size',
+    )
     return parser.parse_args()
+
+
+def write_onnx(model, args, base):
+    """Write ``base.onnx`` and say how far it is from the model."""
+    size = args.shape or getattr(model.data_preprocessor, 'size', None)
+    if size is None or min(size) < 1:
+        raise SystemExit(
+            f'--onnx needs --shape H W, two numbers above 0, got {size}.'
+        )
+    try:
+        difference = export_onnx(model, f'{base}.onnx', tuple(size))
+    except ValueError as error:
+        raise SystemExit(f'export_student: {error}') from error
+    height, width = size
+    print(
+        f'ONNX for preprocessed images of {height}x{width}: {base}.onnx; ONNX '
+        f'Runtime differs by {difference:.1g} of the largest logit'
+    )
 
 
 def main():
@@ -53,6 +84,8 @@ def main():
         f'{type(model).__name__} with {count:.2f} M parameters: {args.out}, '
         f'and its stock config: {base}.py'
     )
+    if args.onnx:
+        write_onnx(model, args, base)
 
 
 if __name__ == '__main__':

@@ -1,11 +1,15 @@
 """One data set and one teacher of each host for all tests here."""
 
+import runpy
+import sys
+
 import pytest
 from mmengine.logging import MessageHub
 from mmengine.visualization import Visualizer
 
 from ..helpers.datasets import write_dataset
 from ..helpers.models import mask_rcnn, pspnet, save_weights
+from ..helpers.tool_runs import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +39,18 @@ def seg_teacher(tmp_path_factory):
     cfg = pspnet(depth=50)
     path = tmp_path_factory.mktemp('teacher') / 'seg.pth'
     return dict(cfg=cfg, checkpoint=save_weights(cfg, path, scope='mmseg'))
+
+
+@pytest.fixture
+def export(monkeypatch):
+    """tools/export_student.py, called with these arguments."""
+
+    def call(*args):
+        script = str(ROOT / 'tools' / 'export_student.py')
+        monkeypatch.setattr(sys, 'argv', [script, *map(str, args)])
+        runpy.run_path(script, run_name='__main__')
+
+    return call
 
 
 def wide_mask_rcnn():

@@ -1,7 +1,5 @@
 """From any checkpoint of a distillation run to the plain student."""
 
-import runpy
-import sys
 from copy import deepcopy
 
 import pytest
@@ -13,19 +11,8 @@ from mmengine.runner import load_checkpoint
 from ..helpers.batches import detection_batch, segmentation_batch
 from ..helpers.models import cwd, mask_rcnn, pspnet
 from ..helpers.runs import differing, distilled, run_config, runner
-from ..helpers.tool_runs import ROOT
 
 EMA = dict(type='EMAHook', momentum=0.3)
-
-
-@pytest.fixture
-def export(monkeypatch):
-    def call(*args):
-        script = str(ROOT / 'tools' / 'export_student.py')
-        monkeypatch.setattr(sys, 'argv', [script, *map(str, args)])
-        runpy.run_path(script, run_name='__main__')
-
-    return call
 
 
 def run_of(model, data, folder, **settings):
