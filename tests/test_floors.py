@@ -57,15 +57,19 @@ FLOORS = {
     ),
     'engine': (
         ['functional', 'recorders', 'registry', 'compat', 'models'],
-        {'mmengine', *ANYWHERE},
+        {'mmengine', 'rich', 'onnxruntime', *ANYWHERE},
     ),
     'datasets': (
         ['functional', 'registry', 'compat'],
-        {'mmcv', 'mmengine', 'cv2', *ANYWHERE},
+        {'mmcv', 'mmengine', 'cv2', 'pycocotools', *ANYWHERE},
     ),
     'visualization': (
         ['functional', 'recorders', 'registry', 'compat', 'models'],
         {'mmengine', 'cv2', 'matplotlib', *ANYWHERE},
+    ),
+    'demo': (
+        ['compat', 'datasets', 'engine', 'visualization'],
+        {'mmengine', 'cv2', 'rich', *ANYWHERE},
     ),
     '': (['compat', 'version'], set()),
 }

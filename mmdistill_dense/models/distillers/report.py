@@ -34,18 +34,25 @@ def describe_terms(distill: 'Distillation') -> str:
             )
         lines += [
             f'    left out: {side} {specs[k]}'
-            for side, k, specs in _left_out(term)
+            for side, k, specs in left_out(term)
         ]
         when = '' if term.schedule.constant else f', {term.schedule}'
         lines.append(f'    {term.loss}{when}')
-    for name, teacher in distill.teachers.items():
-        if not teacher.adapter.identical:
-            form = teacher.adapter.teacher
-            lines.append(f'  {name} sees images in its own form: {form}')
+    lines += [f'  {line}' for line in own_forms(distill)]
     return '\n'.join(lines)
 
 
-def _left_out(term: nn.Module) -> list[tuple]:
+def own_forms(distill: 'Distillation') -> list[str]:
+    """Which teachers see images in another form than the student's."""
+    return [
+        f'{name} sees images in its own form: {teacher.adapter.teacher}'
+        for name, teacher in distill.teachers.items()
+        if not teacher.adapter.identical
+    ]
+
+
+def left_out(term: nn.Module) -> list[tuple]:
+    """Levels without a partner: side, index, all levels of that side."""
     sides = (('student', term.student_specs), ('teacher', term.teacher_specs))
     return [
         (side, k, specs)

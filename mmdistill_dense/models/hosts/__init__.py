@@ -3,17 +3,21 @@
 from .aliases import expand_alias
 from .inputs import InputAdapter, InputForm
 from .isolation import evaluated, forked_rng
-from .probe import FeatureSpec, Probe, probe
-from .routes import follow
+from .probe import FeatureSpec, Probe, blank_batch, probe, spec_of
+from .routes import follow, inference_route, routes_of
 
 __all__ = [
     'FeatureSpec',
     'InputAdapter',
     'InputForm',
     'Probe',
+    'blank_batch',
     'evaluated',
     'expand_alias',
     'follow',
     'forked_rng',
+    'inference_route',
     'probe',
+    'routes_of',
+    'spec_of',
 ]

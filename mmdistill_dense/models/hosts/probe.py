@@ -75,9 +75,7 @@ def probe(
     Raises:
         RuntimeError: If a module never fires, or the model cannot be run.
     """
-    reference = next(model.parameters())
-    image = reference.new_zeros(1, 3, *size)
-    samples = [_blank_sample(size)]
+    image, samples = blank_batch(model, size)
     routes = routes_of(model)
     with evaluated(model):
         for route in routes:
@@ -98,13 +96,14 @@ def _result(
 ) -> Probe:
     features = {key: recorders[key].read() for key in keys}
     specs = {
-        key: [_spec(feature, size) for feature in maps]
+        key: [spec_of(feature, size) for feature in maps]
         for key, maps in features.items()
     }
     return Probe(route, recorders.calls(), specs, features)
 
 
-def _spec(feature: Tensor, size: tuple[int, int]) -> FeatureSpec:
+def spec_of(feature: Tensor, size: tuple[int, int]) -> FeatureSpec:
+    """Describe a tensor that an image of ``size`` (H, W) pixels gives."""
     shape = tuple(feature.shape)
     if len(shape) != 4:
         return FeatureSpec(shape, None)
@@ -122,6 +121,14 @@ def _try(route: str, model: nn.Module, image: Tensor, samples: list) -> None:
             'the model needs images of another size, give it as input_size='
             '(height, width) to DenseDistiller.'
         ) from error
+
+
+def blank_batch(
+    model: nn.Module, size: tuple[int, int]
+) -> tuple[Tensor, list[BaseDataElement]]:
+    """A blank image ``(1, 3, *size)`` in the model's dtype, and its sample."""
+    image = next(model.parameters()).new_zeros(1, 3, *size)
+    return image, [_blank_sample(size)]
 
 
 def _blank_sample(size: tuple[int, int]) -> BaseDataElement:

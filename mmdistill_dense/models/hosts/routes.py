@@ -46,6 +46,11 @@ def routes_of(model: nn.Module) -> list[str]:
     return ['features', 'tensor']
 
 
+def inference_route(model: nn.Module) -> str:
+    """Name of the route that runs what a prediction needs."""
+    return 'decode' if hasattr(model, 'decode_head') else 'tensor'
+
+
 def follow(
     route: str, model: nn.Module, inputs: Tensor, samples: list
 ) -> None:

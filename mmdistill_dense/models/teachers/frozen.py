@@ -1,7 +1,7 @@
 """The frozen teacher, observed while it sees the student's images."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -150,6 +150,29 @@ class FrozenTeacher(nn.Module):
         with self._recorders.recording(keys, self._probe.calls):
             follow(self._probe.route, self.model, images, samples)
             return {key: self._recorders[key].read() for key in keys}
+
+    def rehearse(self) -> tuple[nn.Module, Callable]:
+        """A model of random weights, and the brief pass through it.
+
+        For tools that look at what runs; the teacher keeps neither.
+
+        Returns:
+            The stock model, and a function of images and data samples that
+            leaves where all terms have what they record.
+        """
+        with forked_rng():
+            model, recorders = self._build()
+
+        def run(images: Tensor, samples: list) -> None:
+            with recorders.recording(self._taps, self._probe.calls):
+                follow(self._probe.route, model, images, samples)
+
+        return model, run
+
+    @property
+    def route(self) -> str:
+        """Name of the route that the dry run found."""
+        return self._probe.route
 
     def _apply(self, *args: Any, **kwargs: Any) -> 'FrozenTeacher':
         """Pass ``.to()``, ``.double()``, ``.cuda()`` on to the model."""

@@ -1,0 +1,171 @@
+"""What to distil between two models: one function per method.
+
+A method looks at both sides and returns the terms, with the reasons for
+them. A new one is a function here and an entry in :data:`METHODS`.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from mmdistill_dense.models.distillers.alignment import pair_levels
+
+from .sides import Side, Specs, describe_match
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What a method proposes.
+
+    Args:
+        terms: The config's ``terms``.
+        note: A line for the config about where the values come from.
+        reasons: Why this, and why not the other; for the user.
+    """
+
+    terms: dict[str, dict]
+    note: str
+    reasons: list[str]
+
+
+@dataclass(frozen=True)
+class Option:
+    """One place where a method could compare.
+
+    Args:
+        at: Module path or short name, the same on both sides.
+        term: The term, but for ``at``.
+        note: Where its values come from.
+        take: ``'output'`` or ``'input'`` of the module.
+    """
+
+    at: str
+    term: dict
+    note: str
+    take: str = 'output'
+
+    def config(self) -> dict:
+        if self.take == 'output':
+            return dict(at=self.at, **self.term)
+        return dict(at=dict(path=self.at, take=self.take), **self.term)
+
+    def __str__(self) -> str:
+        return self.at if self.take == 'output' else f'input of {self.at}'
+
+
+def first_match(
+    name: str, options: Iterator[Option | str], student: Side, teacher: Side
+) -> Draft:
+    """Take the first option whose maps can be aligned.
+
+    Args:
+        name: Name of the term.
+        options: In the order of preference; a string is the reason why one
+            is not even tried.
+        student: The student.
+        teacher: The teacher.
+
+    Raises:
+        ValueError: If there is none; what was seen is named.
+    """
+    reasons = []
+    for option in options:
+        if isinstance(option, str):
+            reasons.append(option)
+            continue
+        try:
+            ours = student.levels(option.at, option.take)
+            theirs = teacher.levels(option.at, option.take)
+            match = describe_match(ours, theirs)
+            weights = _level_weights(option, student, ours, theirs)
+        except (ValueError, RuntimeError) as error:
+            reasons.append(f'not {option}: {error}')
+            continue
+        reasons.append(f'{option}: {match}. {option.note}')
+        term = option.config()
+        if not all(weights):
+            term['level_weights'] = weights
+            reasons.append('Levels of frozen stages get weight 0.')
+        return Draft({name: term}, option.note, reasons)
+    seen = '\n'.join(f'  {reason}' for reason in reasons)
+    raise ValueError(
+        f'nothing of {student} ({student.name}) can be aligned with '
+        f'{teacher} ({teacher.name}):\n{seen}\nLook at both with '
+        'inspect_distiller --list, and write at=dict(student=..., '
+        'teacher=...) by hand.'
+    )
+
+
+def _level_weights(
+    option: Option, student: Side, ours: Specs, theirs: Specs
+) -> list[float]:
+    """0 for levels that have no gradient, which a run would refuse."""
+    trained = student.trained(option.at, option.take)
+    weights = [float(trained[i]) for i, _ in pair_levels(ours, theirs)]
+    if not any(weights):
+        raise ValueError('all of it is frozen in the student.')
+    return weights
+
+
+def _loss(tau: float, weight: float) -> dict:
+    return dict(
+        type='mmdistill_dense.ChannelWiseLoss', tau=tau, loss_weight=weight
+    )
+
+
+_FEATURES = dict(
+    connector=dict(
+        type='mmdistill_dense.ConvConnector',
+        bias=False,
+        norm_cfg=dict(type='BN'),
+        act_cfg=dict(type='ReLU'),
+    ),
+    loss=_loss(4.0, 50.0),
+)
+_PYRAMID = dict(loss=_loss(1.0, 10.0))
+_PYRAMID_NOTE = "tau 1 and weight 10 per level, as MMRazor's for detectors."
+
+
+def cwd(student: Side, teacher: Side) -> Draft:
+    """Channel-wise distillation: logits, else features."""
+    options = _cwd_options(student, teacher)
+    return first_match('cwd', options, student, teacher)
+
+
+def _cwd_options(student: Side, teacher: Side) -> Iterator[Option | str]:
+    if student.is_segmentor and teacher.is_segmentor:
+        yield _logits(student, teacher)
+        yield Option(
+            'logits',
+            _FEATURES,
+            'tau 4 and weight 50 are known from a port only, see '
+            "docs/losses.md; the authors' logs have 35 to 40.",
+            take='input',
+        )
+    elif student.is_segmentor != teacher.is_segmentor:
+        yield 'not logits: one is a segmentor, the other a detector.'
+    if hasattr(student.model, 'neck') and hasattr(teacher.model, 'neck'):
+        yield Option('neck', _PYRAMID, _PYRAMID_NOTE)
+    else:
+        yield 'not neck: not both have one.'
+    yield Option('backbone', _PYRAMID, _PYRAMID_NOTE)
+
+
+def _logits(student: Side, teacher: Side) -> Option | str:
+    """Logits where they mean the same classes, as far as can be seen."""
+    try:
+        ours, theirs = (
+            side.levels('logits')[-1].channels for side in (student, teacher)
+        )
+    except (ValueError, RuntimeError) as error:
+        return f'not logits: {error}'
+    if ours != theirs:
+        return f'not logits: {ours} classes here, {theirs} there.'
+    note = "tau 4 and weight 3 are the paper's for logits."
+    data = {side.config.get('dataset_type') for side in (student, teacher)}
+    if len(data) > 1:
+        note += ' The data sets differ: the classes must be the same.'
+    return Option('logits', dict(loss=_loss(4.0, 3.0)), note)
+
+
+#: By name, as ``--method`` has it.
+METHODS: dict[str, Callable[[Side, Side], Draft]] = dict(cwd=cwd)

@@ -1,0 +1,172 @@
+"""A config for a pair of one's own, written, read again and built."""
+
+import pytest
+import torch
+
+from mmdistill_dense.engine.drafting import METHODS, writing
+from mmdistill_dense.engine.drafting.methods import Draft
+from mmdistill_dense.models.teachers.config import build_model
+
+from ..helpers.models import cwd, mask_rcnn, pspnet
+from ..helpers.runs import distilled
+from .pairs import write_config
+
+
+def loss(tau, weight):
+    return dict(
+        type='mmdistill_dense.ChannelWiseLoss', tau=tau, loss_weight=weight
+    )
+
+
+def test_detectors_compare_their_necks(stock, draft):
+    text, cfg = draft(stock('narrow'), stock('wide'))
+    assert cfg.model.terms == dict(cwd=dict(at='neck', loss=loss(1.0, 10.0)))
+    assert 'neck: 32 channels at stride 4, 8, 16, 32, 64 here' in text
+    assert 'ConvConnector 32 -> 48' in text
+    assert 'python tools/train.py my.py' in text
+    assert 'mim train mmdistill_dense my.py' in text
+
+
+def test_segmentors_of_equal_classes_compare_logits(stock, draft):
+    text, cfg = draft(stock('seg'), stock('big'))
+    assert cfg.model.terms.cwd == dict(at='logits', loss=loss(4.0, 3.0))
+    assert 'logits: 4 channels at stride 8 here' in text
+
+
+def test_the_classes_of_two_data_sets_are_asked_about(stock, draft):
+    student = stock('seg', dataset_type='A')
+    text, _ = draft(student, stock('big', dataset_type='B'))
+    assert 'The data sets differ' in text
+
+
+def test_segmentors_of_other_classes_compare_features(stock, draft):
+    text, cfg = draft(stock('seg'), stock('other'))
+    term = cfg.model.terms.cwd
+    assert term.at == dict(path='logits', take='input')
+    assert term.loss == loss(4.0, 50.0)
+    assert term.connector.type == 'mmdistill_dense.ConvConnector'
+    assert 'not logits: 4 classes here, 7 there' in text
+
+
+@pytest.mark.parametrize('pair', [('narrow', 'big'), ('seg', 'wide')])
+def test_models_of_both_hosts_compare_backbones(stock, draft, pair):
+    text, cfg = draft(*map(stock, pair))
+    term = cfg.model.terms.cwd
+    assert (term.at, term.loss) == ('backbone', loss(1.0, 10.0))
+    assert 'not logits: one is a segmentor' in text
+    assert 'not neck: not both have one' in text
+
+
+def test_frozen_levels_get_no_weight(stock, draft, tmp_path):
+    frozen = mask_rcnn()
+    frozen.backbone.frozen_stages = 1
+    student = write_config(tmp_path / 'frozen.py', frozen)
+    text, cfg = draft(student, stock('big'))
+    assert cfg.model.terms.cwd.level_weights == [0.0, 1.0, 1.0, 1.0]
+    assert 'Levels of frozen stages get weight 0' in text
+    frozen.backbone.frozen_stages = 4
+    student = write_config(tmp_path / 'frozen.py', frozen)
+    with pytest.raises(SystemExit, match='all of it is frozen'):
+        draft(student, stock('big'), '--force')
+
+
+@pytest.mark.parametrize('method', METHODS)
+@pytest.mark.parametrize('pair', [('narrow', 'wide'), ('seg', 'big')])
+def test_every_method_drafts_for_both_hosts(stock, draft, method, pair):
+    _, cfg = draft(*map(stock, pair), '--method', method)
+    assert cfg.model.terms
+
+
+def test_hooks_of_the_base_are_kept(stock, draft):
+    ours = dict(type='mmdistill_dense.TermBalanceHook', interval=50)
+    hooks = [dict(type='EMAHook', momentum=0.01)]
+    _, cfg = draft(stock('seg', custom_hooks=hooks), stock('big'))
+    assert cfg.custom_hooks == [*hooks, ours]
+    _, cfg = draft(stock('seg'), stock('big'), out='bare.py')
+    assert cfg.custom_hooks == [ours]
+
+
+def test_files_are_found_from_any_folder(stock, draft, tmp_path):
+    weights = tmp_path / 'weights.pth'
+    torch.save({}, weights)
+    stock('big')
+    text, cfg = draft(
+        stock('seg'),
+        *('../configs/big.py', '--checkpoint', '../weights.pth'),
+        out='made/here/my.py',
+    )
+    assert 'is not there yet' not in text
+    assert cfg.model.teacher.checkpoint.endswith('../../../weights.pth')
+    assert torch.load(cfg.model.teacher.checkpoint) == {}
+    assert build_model(cfg).distill.teachers['teacher'].route == 'decode'
+
+
+def test_our_own_base_is_named_by_its_path(stock, draft):
+    # A stock train.py could not look up mmdistill_dense:: in _base_.
+    own = 'mmdistill_dense::camvid/pspnet_r18-w16-d8_camvid-128x160.py'
+    text, cfg = draft(own, own, '--checkpoint', 'gone.pth')
+    assert 'mmdistill_dense::' not in text.partition('model = ')[0]
+    assert cfg.model.teacher.cfg == own
+    assert 'gone.pth is not there yet' in text
+
+
+def test_without_a_checkpoint_training_refuses_to_start(stock, draft):
+    text, cfg = draft(stock('seg'), stock('big'))
+    assert 'The teacher has no checkpoint yet' in text
+    assert 'checkpoint=None),  # set a file or an address' in text
+    model = build_model(cfg)
+    with pytest.raises(ValueError, match='has no checkpoint, so it would'):
+        model.distill.load_teachers(next(model.parameters()))
+
+
+def test_the_size_of_the_dry_run_can_be_given(stock, draft):
+    _, cfg = draft(stock('seg'), stock('big'), '--input-size', '64', '96')
+    assert cfg.model.input_size == (64, 96)
+
+
+def test_an_existing_file_is_overwritten_only_by_force(stock, draft):
+    pair = stock('seg'), stock('big')
+    draft(*pair)
+    with pytest.raises(SystemExit, match=r'my\.py exists: choose another'):
+        draft(*pair)
+    draft(*pair, '--force')
+
+
+def test_refusals_are_sentences(stock, draft, tmp_path):
+    seg = stock('seg')
+    model = distilled(pspnet(), dict(cfg=pspnet()), dict(kd=cwd('backbone')))
+    kd = write_config(tmp_path / 'kd.py', model, 'mmseg')
+    with pytest.raises(SystemExit, match='a distillation config already'):
+        draft(kd, seg)
+    with pytest.raises(SystemExit, match=r"config 'gone\.py' does not exist"):
+        draft('gone.py', seg)
+    with pytest.raises(SystemExit, match=r"config 'gone\.py' does not exist"):
+        draft(seg, 'gone.py')
+    with pytest.raises(SystemExit, match=r'a config is a \.py file'):
+        draft(seg, seg, out='my.yaml')
+
+
+def test_a_pair_that_cannot_be_aligned_is_described(stock, draft, tmp_path):
+    student = pspnet()
+    student.backbone.update(out_indices=(2, 3), strides=(1, 2, 1, 1))
+    student.backbone.dilations = (1, 1, 2, 4)
+    student.pop('auxiliary_head')
+    student.decode_head.in_index = 1
+    path = write_config(tmp_path / 'few.py', student)
+    with pytest.raises(SystemExit, match='nothing of EncoderDecoder') as told:
+        draft(path, stock('wide'))
+    assert '2 student levels' in str(told.value)
+    assert '4 teacher levels' in str(told.value)
+    assert '--list' in str(told.value)
+
+
+def test_what_cannot_be_built_is_not_left_behind(
+    stock, draft, tmp_path, monkeypatch
+):
+    def wrong(student, teacher):
+        return Draft(dict(mask=cwd('nekc')), 'A note.', [])
+
+    monkeypatch.setitem(writing.METHODS, 'cwd', wrong)
+    with pytest.raises(SystemExit, match="no module matches 'nekc'"):
+        draft(stock('seg'), stock('big'))
+    assert list((tmp_path / 'project').iterdir()) == []
