@@ -1,5 +1,5 @@
-# Set-up, tests and checks. Settings: VENV=, STACK=stock|onedl, PYTHON=, and
-# ARGS= for pytest (make test ARGS='-k recorder -x').
+# Set-up, demo, tests and checks. Settings: VENV=, STACK=stock|onedl, PYTHON=,
+# DATA= for the demo, and ARGS= for it or pytest (make test ARGS='-k recorder').
 SHELL := /bin/bash
 STACK ?= stock
 VENV ?= $(if $(filter stock,$(STACK)),.venv,.venv-$(STACK))
@@ -7,13 +7,16 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-all lint format wheel clean
+.PHONY: help setup demo test test-all lint format docs wheel clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*  ## (.*)/\1\t\2/p' Makefile | expand -t 12
 
 setup:  ## install the pinned stack and the package into VENV
 	@VENV='$(VENV)' STACK='$(STACK)' PYTHON='$(PYTHON)' bash tools/dev/setup.sh
+
+demo: setup  ## train teachers, students and distilled students; DATA=<CamVid>
+	'$(BIN)/python' tools/demo.py $(if $(DATA),--data '$(DATA)') $(ARGS)
 
 test: setup  ## the tests that CI runs
 	'$(BIN)/python' -m pytest -m 'not slow' $(ARGS)
@@ -31,10 +34,14 @@ format: setup  ## let ruff repair what it can
 	'$(BIN)/ruff' check --fix .
 	'$(BIN)/ruff' format .
 
+docs: setup  ## build docs/_build/html; warnings are errors
+	'$(BIN)/python' -m sphinx -W --keep-going -q \
+		-b html -c docs . docs/_build/html
+
 wheel: setup  ## build dist/*.whl
 	'$(BIN)/python' -m pip wheel --no-deps --no-build-isolation -w dist .
 
 clean:  ## remove what builds and checks leave, not VENV
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf build dist docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find mmdistill_dense tools configs tests -name __pycache__ -prune \
 		-exec rm -rf {} +

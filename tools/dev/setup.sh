@@ -3,6 +3,9 @@
 #
 #   [VENV=.venv] [STACK=stock|onedl] [PYTHON=python3] bash tools/dev/setup.sh
 #
+# With WHEEL=<a wheel of this package> the environment is a user's: the stack,
+# MIM and that wheel, no tools of developers, nothing editable.
+#
 # Every step may be repeated: it keeps what is whole and redoes what an
 # interrupted run left half done. The stamp comes last and is a digest of all
 # that decides what gets installed, so an unchanged environment takes no time.
@@ -12,6 +15,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 STACK=${STACK:-stock}
 VENV=${VENV:-.venv}
 PYTHON=${PYTHON:-python3}
+WHEEL=${WHEEL:-}
 python=$VENV/bin/python
 log=$VENV/setup.log
 stamp=$VENV/.mmdistill-stamp
@@ -45,6 +49,7 @@ digest() {
     {
         echo "$STACK $PWD"
         "$python" -VV
+        [ -z "$WHEEL" ] || sha256sum "$WHEEL"
         cat requirements/*.txt setup.py pyproject.toml \
             mmdistill_dense/version.py tools/dev/setup.sh
     } | sha256sum
@@ -131,8 +136,14 @@ step "the $STACK OpenMMLab stack (compiles mmcv: 7 minutes on two cores)" \
 # Built without torch or against another one: pip's cache may hold such a wheel.
 "$python" -c 'import mmcv.ops' >>"$log" 2>&1 ||
     step "mmcv's ops do not load: compile them again" compile_mmcv
-step 'tools for tests and checks' install -r requirements/dev.txt
-step 'this package' install --no-build-isolation --no-deps -e .
+step 'MIM' install -r requirements/mim.txt
+if [ -n "$WHEEL" ]; then
+    step 'the wheel' install --no-deps --force-reinstall "$WHEEL"
+else
+    step 'tools for tests, checks and docs' \
+        install -r requirements/dev.txt -r requirements/docs.txt
+    step 'this package' install --no-build-isolation --no-deps -e .
+fi
 step 'import everything' "$python" -c 'import mmcv.ops, mmdet, mmseg'
 digest >"$stamp.part"
 mv "$stamp.part" "$stamp"
