@@ -117,5 +117,14 @@ def test_make_alone_lists_the_targets():
         check=True,
     )
     listed = [line.split()[0] for line in done.stdout.splitlines()]
-    expected = 'setup demo test test-all lint format docs wheel'.split()
+    expected = [
+        'setup',
+        'demo',
+        'test',
+        'test-all',
+        'lint',
+        'format',
+        'docs',
+        'wheel',
+    ]
     assert listed == ['help', *expected, 'clean']

@@ -2,6 +2,7 @@
 
 import argparse
 import os.path as osp
+from pathlib import Path
 
 import torch
 from mmengine.config import Config
@@ -9,7 +10,7 @@ from mmengine.utils import mkdir_or_exist
 
 from mmdistill_dense.compat import config_path
 from mmdistill_dense.engine import export
-from mmdistill_dense.engine.onnx_export import export_onnx
+from mmdistill_dense.engine.onnx_export import check_exportable, export_onnx
 
 
 def parse_args():
@@ -41,20 +42,23 @@ def parse_args():
     return parser.parse_args()
 
 
-def write_onnx(model, args, base):
-    """Write ``base.onnx`` and say how far it is from the model."""
-    size = args.shape or getattr(model.data_preprocessor, 'size', None)
+def onnx_size(model, shape):
+    """Height and width of the ONNX graph; checked before all is written."""
+    check_exportable(model)
+    size = shape or getattr(model.data_preprocessor, 'size', None)
     if size is None or min(size) < 1:
-        raise SystemExit(
+        raise ValueError(
             f'--onnx needs --shape H W, two numbers above 0, got {size}.'
         )
-    try:
-        difference = export_onnx(model, f'{base}.onnx', tuple(size))
-    except ValueError as error:
-        raise SystemExit(f'export_student: {error}') from error
+    return tuple(size)
+
+
+def write_onnx(model, path, size):
+    """Write the ONNX file and say how far it is from the model."""
+    difference = export_onnx(model, path, size)
     height, width = size
     print(
-        f'ONNX for preprocessed images of {height}x{width}: {base}.onnx; ONNX '
+        f'ONNX for preprocessed images of {height}x{width}: {path}; ONNX '
         f'Runtime differs by {difference:.1g} of the largest logit'
     )
 
@@ -74,18 +78,21 @@ def main():
         cfg = export.student_config(Config.fromfile(config_path(args.config)))
         student = export.student_checkpoint(args.checkpoint, args.raw)
         model = export.build_student(cfg, student['state_dict'])
-    except (ValueError, FileNotFoundError) as error:
+        size = onnx_size(model, args.shape) if args.onnx else None
+        mkdir_or_exist(osp.dirname(osp.abspath(args.out)))
+        # An older one would be another student's.
+        Path(f'{base}.onnx').unlink(missing_ok=True)
+        torch.save(student, args.out)
+        cfg.dump(f'{base}.py')
+        count = sum(p.numel() for p in model.parameters()) / 1e6
+        print(
+            f'{type(model).__name__} with {count:.2f} M parameters: '
+            f'{args.out}, and its stock config: {base}.py'
+        )
+        if args.onnx:
+            write_onnx(model, f'{base}.onnx', size)
+    except (ValueError, OSError) as error:
         raise SystemExit(f'export_student: {error}') from error
-    mkdir_or_exist(osp.dirname(osp.abspath(args.out)))
-    torch.save(student, args.out)
-    cfg.dump(f'{base}.py')
-    count = sum(p.numel() for p in model.parameters()) / 1e6
-    print(
-        f'{type(model).__name__} with {count:.2f} M parameters: {args.out}, '
-        f'and its stock config: {base}.py'
-    )
-    if args.onnx:
-        write_onnx(model, args, base)
 
 
 if __name__ == '__main__':

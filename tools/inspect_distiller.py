@@ -35,12 +35,12 @@ def parse_args():
     )
     parser.add_argument(
         '--depth',
-        type=int,
+        type=inspection.whole_number,
         help='with --list: longest name, in dotted parts; 3 without --match',
     )
     parser.add_argument(
         '--input-size',
-        type=int,
+        type=inspection.whole_number,
         nargs=2,
         metavar=('H', 'W'),
         help='size of the image, in pixels; default: what the config crops '
@@ -53,7 +53,10 @@ def parse_args():
         metavar='KEY=VALUE',
         help='override settings of the config',
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    if not args.list and (args.match or args.depth):
+        parser.error('--match and --depth filter what --list shows: add it.')
+    return args
 
 
 def main():

@@ -36,7 +36,7 @@ def parse_args():
     )
     parser.add_argument(
         '--input-size',
-        type=int,
+        type=inspection.whole_number,
         nargs=2,
         metavar=('H', 'W'),
         help='size of the dry run, in pixels, for models that need their own',
@@ -54,7 +54,7 @@ def main():
             args.teacher,
             args.out,
             method=args.method,
-            checkpoint=args.checkpoint,
+            checkpoint=args.checkpoint or None,
             size=args.input_size and tuple(args.input_size),
             force=args.force,
         )
@@ -71,13 +71,13 @@ def main():
 
 def next_steps(out, checkpoint):
     """What to do with the file."""
-    if checkpoint is None:
+    if not checkpoint:
         yield (
             'The teacher has no checkpoint yet, and training will refuse to '
             'start: set teacher.checkpoint in the file, or give it here with '
             '--checkpoint.'
         )
-    elif ':' not in checkpoint and not osp.isfile(checkpoint):
+    elif ':' not in checkpoint and not osp.isfile(osp.expanduser(checkpoint)):
         yield f'{checkpoint} is not there yet; training needs it.'
     yield (
         'Files in it are named from its own folder: move it together with '

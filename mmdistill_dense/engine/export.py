@@ -1,6 +1,7 @@
 """From a distillation run to a plain student: weights and stock config."""
 
 import copy
+import pickle
 from collections import OrderedDict
 from typing import Any
 
@@ -37,8 +38,15 @@ def student_config(cfg: Config) -> Config:
     stock.model = stock.model.student
     # Presets leave a copy of the terms at the top level.
     stock.pop('terms', None)
+    if stock.get('custom_hooks'):
+        stock.custom_hooks = [h for h in stock.custom_hooks if not _is_ours(h)]
     stock.load_from, stock.resume = None, False
     return stock
+
+
+def _is_ours(hook: dict) -> bool:
+    """Whether a hook needs this package, which the host may not have."""
+    return str(hook.get('type')).startswith('mmdistill_dense.')
 
 
 def student_checkpoint(checkpoint: str, raw: bool = False) -> dict:
@@ -55,7 +63,12 @@ def student_checkpoint(checkpoint: str, raw: bool = False) -> dict:
     Raises:
         ValueError: If there is no such state dict in the file.
     """
-    content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+    try:
+        content = CheckpointLoader.load_checkpoint(checkpoint, 'cpu')
+    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        raise ValueError(
+            f'{checkpoint} cannot be read as a checkpoint: {error}'
+        ) from error
     key = 'ema_state_dict' if raw else 'state_dict'
     if key not in content:
         raise ValueError(

@@ -4,6 +4,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import torch
+from mmengine.utils import digit_version
 from torch import Tensor, nn
 
 #: Largest difference of ONNX Runtime from torch, relative to the logits.
@@ -43,21 +44,26 @@ def export_onnx(model: nn.Module, path: str, size: tuple[int, int]) -> float:
         ValueError: If the model is no segmentor, a package is missing, or
             ONNX Runtime computes something else.
     """
-    _check(model)
+    check_exportable(model)
     wrapped = _Logits(model).eval()
     images = torch.randn(1, 3, *size, generator=torch.manual_seed(0))
     with torch.no_grad():
         expected = wrapped(images).numpy()
-        torch.onnx.export(
-            wrapped,
-            (images,),
-            path,
-            input_names=['images'],
-            output_names=['logits'],
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
+        try:
+            torch.onnx.export(
+                wrapped,
+                (images,),
+                path,
+                input_names=['images'],
+                output_names=['logits'],
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            raise ValueError(
+                f'torch cannot write {type(model).__name__} as ONNX: {error}'
+            ) from error
     difference = _difference(path, images.numpy(), expected)
     if not difference <= TOLERANCE:
         raise ValueError(
@@ -68,12 +74,21 @@ def export_onnx(model: nn.Module, path: str, size: tuple[int, int]) -> float:
     return difference
 
 
-def _check(model: nn.Module) -> None:
+def check_exportable(model: nn.Module) -> None:
+    """Check the model and the environment.
+
+    Raises:
+        ValueError: If the model is no segmentor, or a package is missing.
+    """
     if not hasattr(model, 'encode_decode'):
         raise ValueError(
             f'--onnx writes segmentors, and {type(model).__name__} is none: '
             "a detector's boxes and masks need MMDeploy, which takes the "
             'exported config and checkpoint.'
+        )
+    if digit_version(torch.__version__) < digit_version('2.6'):
+        raise ValueError(
+            f'--onnx needs torch >= 2.6, got {torch.__version__}.'
         )
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:

@@ -82,7 +82,7 @@ def test_basenames_are_unique():
 
 
 def test_distilled_configs_are_found():
-    assert len(DISTILLED) >= 11
+    assert len(DISTILLED) >= 13
 
 
 @every_distilled
@@ -149,25 +149,34 @@ def test_preset(name):
         assert term.at.to_dict() == dict(student=side, teacher=side)
 
 
-@pytest.mark.parametrize('root', [None, '/x/camvid', '/x/camvid/'])
-def test_camvid_root_is_set_once(root, monkeypatch):
-    monkeypatch.delenv('CAMVID_ROOT', raising=False)
+@pytest.mark.parametrize('root', [None, '/x/data', '/x/data/'])
+@pytest.mark.parametrize(
+    ('folder', 'variable', 'default'),
+    [
+        ('camvid', 'CAMVID_ROOT', 'data/camvid/'),
+        ('demo', 'SHAPES_ROOT', 'data/shapes/'),
+    ],
+)
+def test_data_root_is_set_once(folder, variable, default, root, monkeypatch):
+    monkeypatch.delenv(variable, raising=False)
     if root:
-        monkeypatch.setenv('CAMVID_ROOT', root)
-    for path in sorted((CONFIGS / 'camvid').glob('*.py')):
+        monkeypatch.setenv(variable, root)
+    for path in sorted((CONFIGS / folder).glob('*.py')):
         cfg = Config.fromfile(str(path), format_python_code=False)
         for loader in (cfg.train_dataloader, cfg.val_dataloader):
-            assert loader.dataset.data_root == (root or 'data/camvid/')
+            assert loader.dataset.data_root == (root or default)
         if 'ann_file' in cfg.val_evaluator:
-            folder = (root or 'data/camvid').rstrip('/')
-            expected = f'{folder}/annotations/instances_val.json'
+            expected = (root or default).rstrip('/')
+            expected += '/annotations/instances_val.json'
             assert cfg.val_evaluator.ann_file == expected
 
 
 @pytest.mark.parametrize(
-    'path', sorted((CONFIGS / 'camvid').glob('*.py')), ids=relative
+    'path',
+    sorted(p for f in ('camvid', 'demo') for p in (CONFIGS / f).glob('*.py')),
+    ids=relative,
 )
-def test_camvid_starts_from_scratch(path):
+def test_small_models_start_from_scratch_on_any_machine(path):
     model = read(path).model
     model = model.get('student', model)
     assert 'SyncBN' not in set(types(model.to_dict()))

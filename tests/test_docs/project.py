@@ -56,6 +56,17 @@ def write_mmrazor_checkpoint(checkout: Path) -> None:
     torch.save(dict(state_dict=state, meta=dict(epoch=12)), file)
 
 
+def write_pair(checkout: Path) -> None:
+    """The configs, weights and data of a user, for the README."""
+    write_dataset(checkout / 'data' / 'shapes', train=4, val=2)
+    for role in ('student', 'teacher'):
+        config = checkout / f'my_{role}.py'
+        base = f'configs/demo/pspnet_{role}_shapes.py'
+        config.write_text(f"_base_ = '{base}'\n")
+    weights = dict(state_dict=_weights(checkout / 'my_teacher.py'))
+    torch.save(weights, checkout / 'my_teacher.pth')
+
+
 def write_detector(checkout: Path) -> None:
     """An exported detector."""
     folder = checkout / 'exported'

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.registry import HOOKS
+from mmengine.runner import Runner
 from torch.utils.checkpoint import checkpoint
 
-from mmdistill_dense.engine.hooks import TermBalanceHook
-from mmdistill_dense.models.distillers.balance import Balance
+from mmdistill_dense.engine.hooks import TermBalanceHook, term_balance_hook
+from mmdistill_dense.models.distillers.balance import Balance, BalanceMeter
 
 from ..helpers.batches import segmentation_batch, step_losses
 from ..helpers.models import cwd, distiller, mask_rcnn, pspnet
@@ -34,7 +35,8 @@ def heard(run):
 
 def scalars_of(run):
     """What the local visualization backend has written of the hook."""
-    text = Path(run.log_dir, 'vis_data', 'scalars.json').read_text()
+    path = Path(run.log_dir, 'vis_data', 'scalars.json')
+    text = path.read_text() if path.exists() else ''
     entries = map(json.loads, text.splitlines())
     return [entry for entry in entries if 'distill/share_task' in entry]
 
@@ -138,6 +140,34 @@ def test_a_run_logs_every_interval_to_the_visualizer(
     assert len(told) == 2
     assert 'kd ' in told[0]
     assert 'gradient norm' in told[0]
+
+
+def test_every_process_measures_and_the_first_one_logs(
+    request, data, tmp_path, monkeypatch
+):
+    """SyncBN waits in a backward pass until all processes are in it."""
+    taken = []
+    take = BalanceMeter.take
+    monkeypatch.setattr(
+        BalanceMeter,
+        'take',
+        lambda self: taken.append(take(self)) or taken[-1],
+    )
+    monkeypatch.setattr(Runner, 'rank', 1)
+    monkeypatch.setattr(term_balance_hook, 'is_main_process', lambda: False)
+    run = runner(
+        model_of('mmseg', request),
+        data,
+        tmp_path,
+        iters=2,
+        custom_hooks=[HOOK],
+    )
+    lines = heard(run)
+    run.train()
+    assert taken[0] is None
+    assert taken[1].norms['kd'] > 0
+    assert scalars_of(run) == []
+    assert not [line for line in lines if line.startswith('Share of')]
 
 
 @pytest.mark.parametrize('host', ['mmdet', 'mmseg'])

@@ -105,6 +105,18 @@ def test_dataset_meta_stays_for_the_hosts_inferencers(
     )
 
 
+def test_hooks_that_need_this_package_stay_behind(
+    data, seg_teacher, tmp_path, export
+):
+    model = distilled(pspnet(), seg_teacher, dict(kd=cwd('backbone')))
+    ours = dict(type='mmdistill_dense.TermBalanceHook')
+    run, checkpoint = run_of(model, data, tmp_path, custom_hooks=[EMA, ours])
+    export(run, checkpoint, tmp_path / 'student.pth')
+    cfg = Config.fromfile(tmp_path / 'student.py')
+    assert [hook.type for hook in cfg.custom_hooks] == ['EMAHook']
+    assert 'mmdistill_dense' not in (tmp_path / 'student.py').read_text()
+
+
 def test_refusals_are_sentences(data, seg_teacher, tmp_path, export):
     model = distilled(pspnet(), seg_teacher, dict(kd=cwd('backbone')))
     run, checkpoint = run_of(model, data, tmp_path)
@@ -113,6 +125,10 @@ def test_refusals_are_sentences(data, seg_teacher, tmp_path, export):
         export(run, checkpoint, tmp_path / 'student')
     with pytest.raises(SystemExit, match="holds no 'ema_state_dict'"):
         export(run, checkpoint, out, '--raw')
+    broken = tmp_path / 'broken.pth'
+    broken.write_bytes(b'not a checkpoint')
+    with pytest.raises(SystemExit, match='cannot be read as a checkpoint'):
+        export(run, broken, out)
     copy = tmp_path / 'copy.pth'
     copy.write_bytes(checkpoint.read_bytes())
     with pytest.raises(SystemExit, match='would overwrite what it is made'):

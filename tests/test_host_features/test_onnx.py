@@ -62,12 +62,18 @@ def test_the_size_is_that_of_the_data_preprocessor(
 def test_a_detector_is_left_to_mmdeploy(det_teacher, tmp_path, export):
     run = write_run(tmp_path, mask_rcnn(), det_teacher, 'neck', 'mmdet')
     with pytest.raises(SystemExit, match=r'MaskRCNN is none.*MMDeploy'):
-        export(*run, tmp_path / 's.pth', '--onnx', '--shape', 64, 64)
-    assert (tmp_path / 's.pth').exists()
+        export(*run, tmp_path / 's.pth', '--onnx')
+    assert not (tmp_path / 's.pth').exists()
+
+
+def test_sizes_that_are_none_and_older_files(seg_teacher, tmp_path, export):
+    run = write_run(tmp_path, pspnet(), seg_teacher, 'backbone', 'mmseg')
     with pytest.raises(SystemExit, match='--onnx needs --shape H W'):
         export(*run, tmp_path / 's.pth', '--onnx', '--shape', 64, 0)
-    with pytest.raises(SystemExit, match='--onnx needs --shape H W'):
-        export(*run, tmp_path / 's.pth', '--onnx')
+    assert not (tmp_path / 's.pth').exists()
+    (tmp_path / 's.onnx').touch()  # another student's
+    export(*run, tmp_path / 's.pth')
+    assert not (tmp_path / 's.onnx').exists()
 
 
 @pytest.fixture

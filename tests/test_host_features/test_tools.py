@@ -32,7 +32,10 @@ LOSSES = """cwd = dict(type='mmdistill_dense.ChannelWiseLoss')
 off = dict(type='mmdistill_dense.ChannelWiseLoss', loss_weight=0.0)
 """
 SAVE = """custom_imports = dict(imports=['tests.helpers.tool_runs'])
-custom_hooks = [dict(type='SaveEachRank')]
+custom_hooks = [
+    dict(type='SaveEachRank'),
+    dict(type='mmdistill_dense.TermBalanceHook', interval=2),
+]
 """
 AT = dict(mmdet='neck', mmseg='backbone')
 #: What makes each teacher another model than its student.
@@ -107,6 +110,7 @@ def test_two_processes_train_with_terms_that_come_and_go(
     code, text = run_script(TRAIN, config, '--work-dir', tmp_path, processes=2)
     assert code == 0, text[-3000:]
     check_schedules(text)
+    assert text.count('Share of the loss') == ITERS // 2
     ranks = [
         torch.load(tmp_path / f'rank_{rank}.pth', weights_only=True)
         for rank in range(2)

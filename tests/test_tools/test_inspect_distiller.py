@@ -159,10 +159,28 @@ def test_refusals_are_sentences(segmentor, tmp_path, inspect):
         SystemExit, match="inspect_distiller: term 'kd', student: no module"
     ):
         inspect(segmentor, '--cfg-options', 'model.terms.kd.at=nekc')
+    with pytest.raises(SystemExit, match=r'Nearest names: .*decode_head'):
+        inspect(segmentor, '--list', '--match', 'decode_heed')
     empty = tmp_path / 'empty.py'
     empty.write_text('a = 1\n')
     with pytest.raises(SystemExit, match='holds no model'):
         inspect(empty)
+
+
+@pytest.mark.parametrize(
+    ('options', 'says'),
+    [
+        (('--match', 'neck'), 'filter what --list shows'),
+        (('--list', '--depth', '-1'), "'-1' is no whole number above 0"),
+        (('--input-size', '0', '64'), "'0' is no whole number above 0"),
+    ],
+)
+def test_options_that_make_no_sense(
+    segmentor, monkeypatch, capsys, options, says
+):
+    with pytest.raises(SystemExit, match='2'):
+        run_tool(monkeypatch, capsys, 'inspect_distiller', segmentor, *options)
+    assert says in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

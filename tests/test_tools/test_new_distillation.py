@@ -1,5 +1,7 @@
 """A config for a pair of one's own, written, read again and built."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -130,6 +132,17 @@ def test_an_existing_file_is_overwritten_only_by_force(stock, draft):
     with pytest.raises(SystemExit, match=r'my\.py exists: choose another'):
         draft(*pair)
     draft(*pair, '--force')
+
+
+def test_what_it_is_made_from_is_never_overwritten(stock, draft, tmp_path):
+    base, teacher = stock('seg'), stock('big')
+    student = tmp_path / 'child.py'
+    student.write_text(f"_base_ = '{base}'\n")
+    before = {p: p.read_bytes() for p in map(Path, (base, teacher, student))}
+    for path in before:
+        with pytest.raises(SystemExit, match='would overwrite what the new'):
+            draft(student, teacher, '--force', out=str(path))
+    assert before == {path: path.read_bytes() for path in before}
 
 
 def test_refusals_are_sentences(stock, draft, tmp_path):

@@ -7,6 +7,7 @@ from uuid import uuid4
 from mmengine.config import Config
 from rich.console import RenderableType
 
+from mmdistill_dense.compat import config_path
 from mmdistill_dense.models.teachers.config import resolve_config
 
 from ..inspection import describe, read_config
@@ -50,11 +51,12 @@ def write_config(
             two can be aligned.
     """
     out = out or f'{method}_{_stem(teacher)}_{_stem(student)}.py'
-    _check_out(out, force)
     ours = _student_config(student)
+    theirs = resolve_config(teacher, None)
+    _check_out(out, force, sources(student, teacher))
     sides = (
         Side(student, ours, size or DRY_RUN_SIZE),
-        Side(teacher, resolve_config(teacher, None), size or DRY_RUN_SIZE),
+        Side(teacher, theirs, size or DRY_RUN_SIZE),
     )
     draft = METHODS[method](*sides)
     folder = osp.dirname(osp.abspath(out))
@@ -74,9 +76,27 @@ def _stem(name: str) -> str:
     return osp.splitext(osp.basename(name))[0]
 
 
-def _check_out(out: str, force: bool) -> None:
+def sources(*names: str) -> set[str]:
+    """Real paths of configs and of all that they inherit from."""
+    found: set[str] = set()
+    waiting = [config_path(name) for name in names]
+    while waiting:
+        path = osp.realpath(waiting.pop())
+        if path not in found and osp.isfile(path):
+            found.add(path)
+            for base in Config._get_base_files(path):
+                waiting.append(Config._get_cfg_path(base, path)[0])
+    return found
+
+
+def _check_out(out: str, force: bool, made_from: set[str]) -> None:
     if not out.endswith('.py'):
         raise ValueError(f'a config is a .py file, got --out {out}.')
+    if osp.realpath(out) in made_from:
+        raise FileExistsError(
+            f'--out {out} would overwrite what the new config is made from: '
+            'choose another name.'
+        )
     if osp.exists(out) and not force:
         raise FileExistsError(
             f'{out} exists: choose another --out, or overwrite it with '

@@ -3,6 +3,7 @@
 import logging
 from typing import Any
 
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
@@ -25,8 +26,10 @@ class TermBalanceHook(Hook):
     visualization backend. A term under 1 % or over 90 % of the loss is
     warned of, once, unless its schedule holds it down.
 
-    A measured step costs one more backward pass per term; training is not
-    changed. With several processes the first one's batch is measured.
+    A measured step costs one more backward pass for the task and one for each
+    term; training is not changed. With several processes each measures its
+    own batch, as SyncBN needs all of them in a backward pass; what the first
+    one finds is logged.
 
     Args:
         interval: Iterations between two measurements, at least 1.
@@ -57,14 +60,14 @@ class TermBalanceHook(Hook):
             )
 
     def before_train_iter(self, runner: Runner, *args: Any, **kw: Any) -> None:
-        if self.every_n_train_iters(runner, self.interval) and runner.rank < 1:
+        if self.every_n_train_iters(runner, self.interval):
             scaler = getattr(runner.optim_wrapper, 'loss_scaler', None)
             scale = scaler.get_scale() if scaler else 1.0
             _model(runner).distill.balance.request(scale)
 
     def after_train_iter(self, runner: Runner, *args: Any, **kw: Any) -> None:
         balance = _model(runner).distill.balance.take()
-        if balance is None:
+        if balance is None or not is_main_process():
             return
         scalars = {f'distill/share_{k}': v for k, v in balance.shares.items()}
         for name, norm in balance.norms.items():

@@ -8,10 +8,22 @@ from mmdistill_dense.models.teachers.config import build_model, resolve_config
 from .costs import cost_tables
 from .modules import module_tables
 from .printing import show
-from .source import build_distilled, default_size, dry_run_size, read_config
+from .source import (
+    build_distilled,
+    default_size,
+    dry_run_size,
+    read_config,
+    whole_number,
+)
 from .terms import term_tables
 
-__all__ = ['describe', 'describe_modules', 'read_config', 'show']
+__all__ = [
+    'describe',
+    'describe_modules',
+    'read_config',
+    'show',
+    'whole_number',
+]
 
 
 def describe(

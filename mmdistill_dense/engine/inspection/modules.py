@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import partial
 
@@ -55,6 +56,9 @@ def module_tables(
         size: Height and width of the blank image, in pixels.
         match: Glob for the whole name; ``*`` matches dots too.
         depth: Longest name shown, in dotted parts.
+
+    Raises:
+        ValueError: If nothing is left to show.
     """
     seen = look(model, size)
     shown = {
@@ -63,6 +67,12 @@ def module_tables(
         if (not match or fnmatchcase(name, match))
         and (not depth or name.count('.') < depth)
     }
+    if not shown:
+        near = get_close_matches(match or '', seen, n=4, cutoff=0)
+        raise ValueError(
+            f'--match {match!r} fits none of {len(seen)} modules that are '
+            f'called. Nearest names: {", ".join(near)}.'
+        )
     kind = type(model).__name__
     title = f'{kind}, one blank image of {pixels(size)} pixels'
     classes = {n: type(m).__name__ for n, m in model.named_modules()}

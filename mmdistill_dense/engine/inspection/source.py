@@ -1,5 +1,6 @@
 """From a config to a model that can be looked at."""
 
+from argparse import ArgumentTypeError
 from collections.abc import Mapping
 from math import ceil
 
@@ -13,6 +14,13 @@ from mmdistill_dense.models.teachers.config import build_model
 DRY_RUN_SIZE = (256, 256)
 #: Height and width where a config says nothing simple, in pixels.
 _SIZE = (512, 512)
+
+
+def whole_number(text: str) -> int:
+    """A whole number above 0, for ``argparse``."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f'{text!r} is no whole number above 0')
+    return int(text)
 
 
 def read_config(name: str, options: Mapping | None = None) -> Config:
