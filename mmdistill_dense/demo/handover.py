@@ -1,0 +1,84 @@
+"""The distilled student, handed on: what its host loads without us."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+
+from mmdistill_dense.engine.export import (
+    build_student,
+    student_checkpoint,
+    student_config,
+)
+
+from . import DemoError
+
+#: Left beside the student, by its host: all that loading it takes.
+SCRIPTS = dict(
+    mmseg="""\
+import sys
+
+from mmseg.apis import inference_model, init_model
+
+model = init_model('student.py', 'student.pth', device='cpu')
+result = inference_model(model, sys.argv[1])
+classes = model.dataset_meta['classes']
+found = result.pred_sem_seg.data.unique().tolist()
+print(', '.join(classes[index] for index in found))
+""",
+    mmdet="""\
+import sys
+
+from mmdet.apis import inference_detector, init_detector
+
+model = init_detector('student.py', 'student.pth', device='cpu')
+result = inference_detector(model, sys.argv[1]).pred_instances
+classes = model.dataset_meta['classes']
+found = result[result.scores > 0.3]
+print(len(found), 'things:', ', '.join(classes[i] for i in found.labels))
+""",
+)
+
+
+def hand_over(
+    cfg: Config, checkpoint: Path, folder: Path, image: str
+) -> tuple[Path, str]:
+    """Export the student, and let its host predict a picture with it.
+
+    ``student.pth``, ``student.py`` and ``use_student.py`` are written. The
+    last names the host only, and runs in a process of its own.
+
+    Args:
+        cfg: The distillation config.
+        checkpoint: Of its run.
+        folder: Gets the three files.
+        image: The picture.
+
+    Returns:
+        The script, and the last line that it printed.
+
+    Raises:
+        DemoError: If the host cannot use the student.
+    """
+    stock = student_config(cfg)
+    student = student_checkpoint(str(checkpoint))
+    build_student(stock, student['state_dict'])
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save(student, folder / 'student.pth')
+    stock.dump(folder / 'student.py')
+    script = folder / 'use_student.py'
+    script.write_text(SCRIPTS[stock.default_scope], encoding='utf-8')
+    done = subprocess.run(
+        [sys.executable, script.name, str(Path(image).resolve())],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise DemoError(
+            f'the exported student in {folder} could not be used:\n'
+            + done.stderr[-2000:]
+        )
+    return script, done.stdout.splitlines()[-1]

@@ -1,0 +1,161 @@
+"""The demo from its first picture to its last sentence."""
+
+import logging
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+from mmengine.device import get_device
+from mmengine.logging import MMLogger
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from mmdistill_dense.datasets.shapes import write_dataset
+from mmdistill_dense.engine.export import student_config
+
+from . import DemoError, report
+from .claim import claim
+from .handover import hand_over
+from .pictures import draw_figures
+from .plan import Settings, model_config, plan_all
+from .runs import Run, train_all
+from .scores import Outcome, evaluate
+from .studies import Study
+
+#: Rows of the example figures.
+EXAMPLES = 5
+#: Validation images that the rows are taken from, evenly.
+SPREAD = 60
+
+
+def run_demo(settings: Settings, console: Console) -> None:
+    """Everything; what was done in an earlier, interrupted call stays.
+
+    Raises:
+        DemoError: If a setting cannot be met, a step fails, or a teacher
+            had nothing to teach.
+    """
+    claim(settings)
+    # The hosts' own words are in the logs of the trainings.
+    MMLogger.get_current_instance().setLevel(logging.ERROR)
+    os.environ.update(settings.environment())
+    if not settings.pictures.is_dir():
+        _draw_pictures(settings.pictures, console)
+    plans = plan_all(settings)
+    runs = [run for plan in plans.values() for run in plan.values()]
+    console.print(
+        f'{len(runs)} trainings on {settings.pictures}; each one writes '
+        f'{settings.work_dir}/<model>/<role>/train.log.',
+        soft_wrap=True,
+    )
+    _train(runs, console)
+    results = {}
+    for study, plan in plans.items():
+        results[study] = _measure(study, plan, console)
+        _finish(study, plan, results[study], settings, console)
+    said = dict(seed=settings.seed, length=settings.length)
+    report.write_results(settings.work_dir / 'results.json', results, said)
+    console.print(report.results_table(results))
+    for study, outcomes in results.items():
+        console.print(report.gained(study, outcomes), soft_wrap=True)
+    console.print(f'Figures: {settings.work_dir}/figures', soft_wrap=True)
+    complaints = [report.complaint(*item) for item in results.items()]
+    if any(complaints):
+        raise DemoError(' '.join(filter(None, complaints)))
+
+
+def _draw_pictures(folder: Path, console: Console) -> None:
+    """Under another name first: an interrupted data set is not taken."""
+    unfinished = folder.with_name(f'{folder.name}.unfinished')
+    shutil.rmtree(unfinished, ignore_errors=True)
+    with console.status('drawing the pictures'):
+        write_dataset(unfinished)
+    unfinished.rename(folder)
+
+
+def _train(runs: Sequence[Run], console: Console) -> None:
+    """All runs: two side by side on a CPU, one at a time on a GPU.
+
+    Small models leave cores idle that share one of them, so two trainings
+    with half the cores each end sooner than one after the other.
+    """
+    environment = {}
+    at_once = 1
+    if get_device() == 'cpu':
+        cores = _cores()
+        at_once = min(2, cores)
+        if 'OMP_NUM_THREADS' not in os.environ:  # else the user's own
+            environment['OMP_NUM_THREADS'] = str(cores // at_once)
+    # The distilled runs last: they wait for their teachers.
+    order = sorted(runs, key=lambda run: run.title.endswith('distilled'))
+    columns = (
+        TextColumn('{task.description}'),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn('{task.fields[note]}'),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        train_all(order, progress, environment, at_once)
+
+
+def _cores() -> int:
+    """Those that this process may use, of all that the machine has."""
+    if hasattr(os, 'sched_getaffinity'):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _measure(
+    study: Study, runs: dict[str, Run], console: Console
+) -> dict[str, Outcome]:
+    """Evaluate the models of a study."""
+    outcomes = {}
+    for role, run in runs.items():
+        with console.status(f'measuring {run.title}'):
+            cfg = model_config(study, role)
+            if role == 'distilled':
+                cfg = student_config(cfg)
+            rows = range(0, SPREAD, SPREAD // EXAMPLES)
+            with redirect_stdout(StringIO()):  # pycocotools tells a lot
+                outcomes[role] = evaluate(cfg, str(run.checkpoint), rows)
+    return outcomes
+
+
+def _finish(
+    study: Study,
+    runs: dict[str, Run],
+    outcomes: dict[str, Outcome],
+    settings: Settings,
+    console: Console,
+) -> None:
+    """Figures, and the student for its host."""
+    distilled = runs['distilled']
+    cfg = model_config(study, 'distilled')
+    draw_figures(
+        settings.work_dir / 'figures',
+        study,
+        outcomes,
+        {role: run.folder for role, run in runs.items()},
+        cfg.metainfo,
+    )
+    with console.status(f'handing over the {study.title} student'):
+        script, said = hand_over(
+            cfg,
+            distilled.checkpoint,
+            settings.work_dir / 'students' / study.name,
+            outcomes['distilled'].examples[0].img_path,
+        )
+    console.print(
+        f'{script} (stock config, {cfg.default_scope} alone): {said}',
+        soft_wrap=True,
+    )

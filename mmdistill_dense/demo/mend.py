@@ -1,0 +1,40 @@
+"""What an interrupted call left of its trainings, made fit to go on."""
+
+from pathlib import Path
+
+from mmdistill_dense.engine.export import student_checkpoint
+
+
+def drop_unreadable(folder: Path) -> list[Path]:
+    """Remove checkpoints whose writing was cut off, and return their paths.
+
+    ``train.py --resume`` then goes on from the newest one that is left, or
+    starts anew.
+
+    Args:
+        folder: Work dir of a training, which need not exist.
+    """
+    found = sorted(folder.glob('iter_*.pth'), key=_iteration)
+    cut = [path for path in found if not _readable(path)]
+    for path in cut:
+        path.unlink()
+    left = [path for path in found if path not in cut]
+    # MMEngine resumes from what this file names, and fails if it is gone.
+    pointer = folder / 'last_checkpoint'
+    if pointer.exists() and not Path(pointer.read_text().strip()).is_file():
+        pointer.unlink()
+        if left:
+            pointer.write_text(str(left[-1].resolve()))
+    return cut
+
+
+def _iteration(path: Path) -> int:
+    return int(path.stem.removeprefix('iter_'))
+
+
+def _readable(path: Path) -> bool:
+    try:
+        student_checkpoint(str(path))
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,116 @@
+"""The demo's figures, from its runs and outcomes."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+from mmengine.structures import BaseDataElement
+
+from mmdistill_dense.visualization import figures
+from mmdistill_dense.visualization.overlay import (
+    paint_instances,
+    paint_labels,
+)
+
+from .report import Outcomes
+from .runs import curve, records
+from .studies import ROLES, Study
+
+#: Instances below this score are not drawn.
+SURE = 0.3
+#: Log key of the distillation term in the demo's configs.
+TERM = 'loss_cwd'
+
+
+def draw_figures(
+    folder: Path,
+    study: Study,
+    outcomes: Outcomes,
+    work_dirs: Mapping[str, Path],
+    metainfo: dict,
+) -> None:
+    """Write the three figures of a study into a folder.
+
+    Args:
+        folder: Gets ``<study>_examples.png``, ``_curves.png``, ``_gain.png``.
+        work_dirs: Work dir of each role.
+        metainfo: Classes and palette of the data set.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    figures.picture_grid(
+        folder / f'{study.name}_examples.png',
+        _examples(outcomes, metainfo['palette']),
+        ('input', 'ground truth', 'student', 'distilled', 'teacher'),
+        dict(zip(metainfo['classes'], metainfo['palette'], strict=True)),
+    )
+    figures.curves(
+        folder / f'{study.name}_curves.png',
+        {role: _task_loss(work_dirs[role]) for role in ROLES},
+        {role: curve(work_dirs[role], study.metric) for role in ROLES},
+        study.label,
+    )
+    figures.gains(
+        folder / f'{study.name}_gain.png',
+        class_gains(outcomes),
+        f'{study.title}: points of the distilled student over the student',
+    )
+
+
+def class_gains(outcomes: Outcomes) -> dict[str, float]:
+    """Points that distillation brought each class of the validation set."""
+    student, distilled = outcomes['student'], outcomes['distilled']
+    gains = {
+        name: distilled.classes[name] - value
+        for name, value in student.classes.items()
+    }
+    return {k: gain for k, gain in gains.items() if not math.isnan(gain)}
+
+
+def _task_loss(work_dir: Path) -> figures.Curve:
+    """The loss without its distillation term, so that all runs compare."""
+    logged = [record for record in records(work_dir) if 'loss' in record]
+    return (
+        [record['step'] for record in logged],
+        [record['loss'] - record.get(TERM, 0) for record in logged],
+    )
+
+
+def _examples(outcomes: Outcomes, palette: list) -> list[list[np.ndarray]]:
+    """Rows of input, ground truth, student, distilled, teacher."""
+    rows = []
+    shown = [outcomes[r].examples for r in ('student', 'distilled', 'teacher')]
+    for samples in zip(*shown, strict=True):
+        image = cv2.cvtColor(
+            cv2.imread(samples[0].img_path), cv2.COLOR_BGR2RGB
+        )
+        truth = paint_truth(image, samples[0], palette)
+        guesses = [paint_prediction(image, s, palette) for s in samples]
+        rows.append([image, truth, *guesses])
+    return rows
+
+
+def paint_truth(
+    image: np.ndarray, sample: BaseDataElement, palette: list
+) -> np.ndarray:
+    """The ground truth of either host on an image, (H, W, 3), RGB."""
+    if 'gt_sem_seg' in sample:
+        labels = sample.gt_sem_seg.data[0].numpy()
+        return paint_labels(image, labels, palette)
+    truth = sample.gt_instances
+    masks = truth.masks.to_ndarray().astype(bool)
+    return paint_instances(image, masks, truth.labels.tolist(), palette)
+
+
+def paint_prediction(
+    image: np.ndarray, sample: BaseDataElement, palette: list
+) -> np.ndarray:
+    """The prediction of either host on an image, (H, W, 3), RGB."""
+    if 'pred_sem_seg' in sample:
+        labels = sample.pred_sem_seg.data[0].numpy()
+        return paint_labels(image, labels, palette)
+    found = sample.pred_instances
+    found = found[found.scores > SURE]
+    masks = found.masks.numpy().astype(bool)
+    return paint_instances(image, masks, found.labels.tolist(), palette)

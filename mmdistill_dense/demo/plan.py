@@ -1,0 +1,150 @@
+"""From what the user asked for to the runs that make it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmengine.config import Config
+
+from mmdistill_dense.compat import own_config
+
+from .runs import Run
+from .studies import CAMVID, SHAPES, Study
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user asked for.
+
+    Attributes:
+        work_dir: Gets everything.
+        data: CamVid, or None for the embedded data set.
+        seed: Of the trainings.
+        length: Factor on all iterations.
+    """
+
+    work_dir: Path
+    data: Path | None = None
+    seed: int = 0
+    length: float = 1.0
+
+    @property
+    def studies(self) -> tuple[Study, ...]:
+        """What is trained."""
+        return CAMVID if self.data else SHAPES
+
+    @property
+    def pictures(self) -> Path:
+        """Where the data set is."""
+        return self.data or self.work_dir / 'data'
+
+    def environment(self) -> dict[str, str]:
+        """Where the configs find the data."""
+        name = 'CAMVID_ROOT' if self.data else 'SHAPES_ROOT'
+        return {name: f'{self.pictures.resolve().as_posix()}/'}
+
+
+def plan_all(settings: Settings) -> dict[Study, dict[str, Run]]:
+    """The runs of every study by role."""
+    plans: dict[Study, dict[str, Run]] = {}
+    named: dict[str, dict[str, Run]] = {}
+    for study in settings.studies:
+        named[study.name] = plan(study, settings, named.get(study.start, {}))
+        plans[study] = named[study.name]
+    return plans
+
+
+def plan(
+    study: Study, settings: Settings, earlier: Mapping[str, Run]
+) -> dict[str, Run]:
+    """The runs of a study by role; some await the end of others.
+
+    Args:
+        earlier: Runs by role that backbones are taken from, if any.
+    """
+    runs: dict[str, Run] = {}
+    for role, name in study.roles():
+        path = own_config(name)
+        options: dict[str, object] = {
+            **length_options(
+                Config.fromfile(path), study.length * settings.length
+            ),
+            **_model_options(study, role),
+            'randomness.seed': settings.seed,
+            # A detector that finds nothing has no score to be the best of.
+            'default_hooks.checkpoint.save_best': None,
+        }
+        after = []
+        if role == 'distilled':
+            after.append(runs['teacher'].checkpoint)
+            options['model.teacher.checkpoint'] = after[0]
+        if earlier:
+            source = earlier['teacher' if role == 'teacher' else 'student']
+            after.append(source.checkpoint)
+            options |= _backbone_options(role, source.checkpoint)
+        runs[role] = Run(
+            title=f'{study.title} {role}',
+            config=path,
+            folder=settings.work_dir / study.name / role,
+            iterations=options['train_cfg.max_iters'],
+            options=options,
+            metric=study.metric,
+            after=tuple(after),
+        )
+    return runs
+
+
+def model_config(study: Study, role: str) -> Config:
+    """The config of a role, with the study's own settings in it."""
+    cfg = Config.fromfile(own_config(dict(study.roles())[role]))
+    cfg.merge_from_dict(_model_options(study, role))
+    return cfg
+
+
+def _model_options(study: Study, role: str) -> dict[str, object]:
+    """The study's own settings, for both sides of a distilled model."""
+    places = ['model']
+    if role == 'distilled':
+        places = ['model.student', 'model.teacher.cfg_options.model']
+    return {
+        f'{place}.{key}': value
+        for place in places
+        for key, value in study.model
+    }
+
+
+def _backbone_options(role: str, checkpoint: Path) -> dict[str, object]:
+    """Start from the backbone of a trained model of the same width."""
+    owner = 'model.student' if role == 'distilled' else 'model'
+    place = f'{owner}.backbone.init_cfg'
+    return {
+        f'{place}._delete_': True,  # what is there is None
+        f'{place}.type': 'Pretrained',
+        f'{place}.prefix': 'backbone.',
+        f'{place}.checkpoint': checkpoint,
+    }
+
+
+def length_options(cfg: Config, factor: float) -> dict[str, object]:
+    """What makes a config's schedule ``factor`` times as long.
+
+    The learning rate has the same course over it.
+    """
+
+    def scaled(iterations: int) -> int:
+        return max(2, round(iterations * factor))
+
+    every = scaled(cfg.train_cfg.val_interval)
+    total = every * (cfg.train_cfg.max_iters // cfg.train_cfg.val_interval)
+    options = {
+        'train_cfg.max_iters': total,
+        'train_cfg.val_interval': every,
+        'default_hooks.checkpoint.interval': every,
+    }
+    for index, scheduler in enumerate(cfg.param_scheduler):
+        for key in ('begin', 'end'):
+            last = scheduler[key] == cfg.train_cfg.max_iters
+            if scheduler[key]:
+                value = total if last else scaled(scheduler[key])
+                options[f'param_scheduler.{index}.{key}'] = value
+    return options

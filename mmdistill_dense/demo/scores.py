@@ -1,0 +1,136 @@
+"""How good, how large and how fast a trained model is."""
+
+import time
+from collections.abc import Container
+from dataclasses import dataclass, field
+from statistics import median
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.evaluator import Evaluator
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from mmengine.structures import BaseDataElement
+from torch import nn
+
+from mmdistill_dense.engine.complexity import model_complexity
+from mmdistill_dense.engine.export import build_student, student_checkpoint
+
+#: Images that are not timed: the first ones wait for memory and kernels.
+WARM_UP = 3
+
+
+@dataclass
+class Outcome:
+    """What was measured of one model on the validation set.
+
+    Attributes:
+        scores: What the host's evaluator says, in points (0-100).
+        classes: The score of each class, in points; nan of one that the
+            set does not have.
+        parameters: Number of parameters.
+        flops: Of one image, 2 per multiply-add.
+        images_per_second: One image at a time, from image to prediction;
+            on a CPU with one thread.
+        examples: Predictions with ground truth, of the images asked for.
+    """
+
+    scores: dict[str, float]
+    classes: dict[str, float]
+    parameters: int
+    flops: int
+    images_per_second: float
+    examples: list[BaseDataElement] = field(repr=False)
+
+
+def evaluate(
+    cfg: Config, checkpoint: str, examples: Container[int]
+) -> Outcome:
+    """Evaluate the stock model of a config with the host's own evaluator.
+
+    Args:
+        cfg: Config of a stock model.
+        checkpoint: File, of a stock or a distilled model.
+        examples: Indices of validation images to keep predictions of.
+    """
+    init_default_scope(cfg.default_scope)
+    torch.set_num_threads(1)  # several gain nothing on one small image
+    weights = student_checkpoint(checkpoint)['state_dict']
+    model = build_student(cfg, weights).to(get_device()).eval()
+    loader = Runner.build_dataloader(cfg.val_dataloader)
+    evaluator = Evaluator(_classwise(cfg.val_evaluator))
+    evaluator.dataset_meta = loader.dataset.metainfo
+    kept, seconds = [], []
+    for index, batch in enumerate(loader):
+        predictions, took = _predict(model, batch)
+        seconds.append(took)
+        evaluator.process(predictions, batch)
+        if index in examples:
+            kept.extend(sample.cpu() for sample in predictions)
+    classes = _areas(evaluator)
+    scores = evaluator.evaluate(len(loader.dataset))
+    if not classes:
+        scores = _nothing_found(evaluator) | scores
+    cost = model_complexity(model, predictions[0].img_shape[:2])
+    return Outcome(
+        scores=_points(scores),
+        classes=classes or _precisions(scores),
+        parameters=cost.parameters,
+        flops=cost.flops,
+        images_per_second=1 / median(seconds[WARM_UP:] or seconds),
+        examples=kept,
+    )
+
+
+@torch.no_grad()
+def _predict(model: nn.Module, batch: dict) -> tuple[list, float]:
+    """Predictions of a batch of one, and the seconds that it took."""
+    start = time.perf_counter()
+    predictions = model.test_step(batch)
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return predictions, time.perf_counter() - start
+
+
+def _classwise(evaluator: dict) -> dict:
+    """Let COCO's metric give the average precision of each class."""
+    if evaluator['type'] == 'CocoMetric':
+        return dict(evaluator, classwise=True)
+    return dict(evaluator)
+
+
+def _areas(evaluator: Evaluator) -> dict[str, float]:
+    """IoU of each class in points, which IoUMetric prints but not returns."""
+    metric = evaluator.metrics[0]
+    if not hasattr(metric, 'total_area_to_metrics'):
+        return {}
+    areas = [sum(part) for part in zip(*metric.results, strict=True)]
+    values = metric.total_area_to_metrics(*areas, metric.metrics)['IoU']
+    names = evaluator.dataset_meta['classes']
+    return dict(zip(names, (100 * values).tolist(), strict=True))
+
+
+def _nothing_found(evaluator: Evaluator) -> dict[str, float]:
+    """What CocoMetric leaves out if there is not a single detection."""
+    kinds = evaluator.metrics[0].metrics
+    keys = [f'{kind}_mAP' for kind in kinds]
+    keys += [f'{name}_precision' for name in evaluator.dataset_meta['classes']]
+    return {f'coco/{key}': 0.0 for key in keys}
+
+
+def _precisions(scores: dict[str, float]) -> dict[str, float]:
+    """AP of each class in points, of the last kind that was evaluated."""
+    return {
+        key.removeprefix('coco/').removesuffix('_precision'): 100 * value
+        for key, value in scores.items()
+        if key.endswith('_precision')
+    }
+
+
+def _points(scores: dict[str, float]) -> dict[str, float]:
+    """COCO's scores are fractions, those of segmentation are not."""
+    return {
+        key: float(value) * (100 if key.startswith('coco/') else 1)
+        for key, value in scores.items()
+    }

@@ -1,0 +1,144 @@
+"""What the demo trains: two studies of three runs each."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import DemoError
+
+ROLES = ('teacher', 'student', 'distilled')
+
+
+@dataclass(frozen=True)
+class Study:
+    """A teacher, and its student without and with distillation.
+
+    Attributes:
+        name: For files and folders.
+        title: For tables.
+        configs: Config of each role, below ``configs/``.
+        metric: Key of the score in the host's evaluation.
+        label: Name of the score, which is in points (0-100) everywhere.
+        least: Score below which a teacher has nothing to teach.
+        margin: Points that it must be above the undistilled student.
+        length: Factor on the iterations of the configs.
+        start: Name of the study whose backbones these models start from,
+            or ''. A few hundred iterations are too few for a detector from
+            scratch. Student and distilled start from the same weights, the
+            undistilled student's.
+        model: Settings of a model that differ from the configs.
+    """
+
+    name: str
+    title: str
+    configs: tuple[str, str, str]
+    metric: str
+    label: str
+    least: float
+    margin: float
+    length: float = 1.0
+    start: str = ''
+    model: tuple[tuple[str, object], ...] = ()
+
+    def roles(self) -> Iterator[tuple[str, str]]:
+        """Pairs of a role and its config."""
+        yield from zip(ROLES, self.configs, strict=True)
+
+
+SHAPES = (
+    Study(
+        'pspnet',
+        'PSPNet',
+        (
+            'demo/pspnet_teacher_shapes.py',
+            'demo/pspnet_student_shapes.py',
+            'demo/cwd_pspnet_shapes.py',
+        ),
+        metric='mIoU',
+        label='mIoU',
+        least=28,
+        margin=2,
+    ),
+    Study(
+        'mask-rcnn',
+        'Mask R-CNN',
+        (
+            'demo/mask-rcnn_teacher_shapes.py',
+            'demo/mask-rcnn_student_shapes.py',
+            'demo/cwd_mask-rcnn_shapes.py',
+        ),
+        metric='coco/segm_mAP',
+        label='mask AP',
+        least=8,
+        margin=1,
+        start='pspnet',
+    ),
+)
+
+CAMVID = (
+    Study(
+        'pspnet',
+        'PSPNet',
+        (
+            'camvid/pspnet_r18-d8_camvid-128x160.py',
+            'camvid/pspnet_r18-w16-d8_camvid-128x160.py',
+            'camvid/cwd_logits_pspnet_r18-d8_pspnet_r18-w16-d8_'
+            'camvid-128x160.py',
+        ),
+        metric='mIoU',
+        label='mIoU',
+        least=20,
+        margin=2,
+        length=0.3,
+    ),
+    Study(
+        'mask-rcnn',
+        'Mask R-CNN',
+        (
+            'camvid/mask-rcnn_r18_fpn_camvid-240x320.py',
+            'camvid/mask-rcnn_r18-w16_fpn_camvid-240x320.py',
+            'camvid/cwd_neck_mask-rcnn_r18_mask-rcnn_r18-w16_fpn_'
+            'camvid-240x320.py',
+        ),
+        metric='coco/segm_mAP',
+        label='mask AP',
+        least=2,
+        margin=0.5,
+        start='pspnet',
+        # The stem that MMSegmentation's PSPNet has.
+        model=(('backbone.deep_stem', True),),
+    ),
+)
+
+#: What ``--data`` must hold, as configs/camvid/README.md describes it.
+LAYOUT = (
+    *(
+        f'{folder}/{split}/*{suffix}'
+        for folder, suffix in (('images', '.jpg'), ('labels', '.png'))
+        for split in ('train', 'val')
+    ),
+    'annotations/instances_train.json',
+    'annotations/instances_val.json',
+)
+
+
+def check_camvid(folder: Path) -> None:
+    """Look for everything that the CamVid configs read.
+
+    Raises:
+        DemoError: If something is missing; all of it is named.
+    """
+    if not folder.is_dir():
+        raise DemoError(
+            f'--data {folder} is no folder. Expected CamVid in the layout of '
+            'configs/camvid/README.md.'
+        )
+    missing = [name for name in LAYOUT if not any(folder.glob(name))]
+    if missing:
+        raise DemoError(
+            f'--data {folder} lacks {", ".join(missing)}. Expected CamVid in '
+            'the layout of configs/camvid/README.md, which python -m '
+            'mmdistill_dense.datasets.camvid makes of the copy that comes '
+            'with the SegNet tutorial; without --data the demo draws its own '
+            'pictures.'
+        )

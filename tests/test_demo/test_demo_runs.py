@@ -1,0 +1,112 @@
+"""The whole demo on a handful of pictures and iterations, and again."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+from mmengine.config import Config
+
+from mmdistill_dense.datasets import shapes
+from mmdistill_dense.demo.studies import ROLES, SHAPES
+
+ROOT = Path(__file__).parents[2]
+FIGURES = [
+    f'{study.name}_{kind}.png'
+    for study in SHAPES
+    for kind in ('curves', 'examples', 'gain')
+]
+
+
+def demo(work_dir, *options):
+    done = subprocess.run(
+        [sys.executable, ROOT / 'tools' / 'demo.py', '--length', '0.01']
+        + ['--work-dir', work_dir, *options],
+        # Another folder: nothing is found relative to the checkout.
+        cwd=work_dir.parent,
+        env={
+            **os.environ,
+            'PYTHONPATH': str(ROOT),
+            'CUDA_VISIBLE_DEVICES': '',
+        },
+        capture_output=True,
+        text=True,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(scope='module')
+def made(tmp_path_factory):
+    """Work dir and output; the pictures are few, so they are there before."""
+    work_dir = tmp_path_factory.mktemp('demo') / 'work'
+    shapes.write_dataset(work_dir / 'data', train=16, val=6)
+    return work_dir, demo(work_dir)
+
+
+@pytest.mark.slow
+def test_everything_is_made_before_the_verdict(made):
+    work_dir, (code, out, err) = made
+    # So few iterations teach a teacher nothing, and the demo says so.
+    assert code == 1, err
+    said = err.splitlines()[-1]  # warnings may come before it
+    assert said.startswith('demo: the PSPNet teacher learnt too little'), err
+    assert 'Mask R-CNN teacher learnt too little to teach: expected' in said
+    assert 'Traceback' not in err
+    for study in SHAPES:
+        for role in ROLES:
+            assert f'{study.title} {role}' in out
+    figures = {path.name: path for path in (work_dir / 'figures').iterdir()}
+    assert sorted(figures) == sorted(FIGURES)
+    for path in figures.values():
+        assert cv2.imread(str(path)).std() > 10
+    results = json.loads((work_dir / 'results.json').read_text())
+    for study in SHAPES:
+        found = results['studies'][study.name]
+        student, distilled = found['student'], found['distilled']
+        assert distilled['parameters'] == student['parameters']
+        assert distilled['flops'] == student['flops']
+        teacher = found['teacher']
+        assert teacher['parameters'] > 2 * student['parameters']
+        assert student['images_per_second'] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('study', SHAPES)
+def test_the_student_is_its_hosts(made, study):
+    work_dir, (_, out, _) = made
+    folder = work_dir / 'students' / study.name
+    assert {path.name for path in folder.iterdir()} == {
+        'student.pth',
+        'student.py',
+        'use_student.py',
+    }
+    cfg = Config.fromfile(folder / 'student.py')
+    text = (folder / 'student.py').read_text()
+    assert 'mmdistill_dense' not in text
+    assert 'mmdistill_dense' not in (folder / 'use_student.py').read_text()
+    assert f'stock config, {cfg.default_scope} alone' in out
+
+
+@pytest.mark.slow
+def test_a_second_call_trains_nothing_again(made):
+    work_dir, _ = made
+    weights = sorted(work_dir.rglob('iter_*.pth'))
+    before = [path.stat().st_mtime_ns for path in weights]
+    # One run is as if it had been ended while it wrote its checkpoint.
+    run = work_dir / 'pspnet' / 'student'
+    (last,) = run.glob('iter_*.pth')
+    last.write_bytes(last.read_bytes()[:-100])
+    code, out, _ = demo(work_dir)
+    assert code == 1
+    assert f'PSPNet student: {last.name} of an earlier call was not' in out
+    assert 'PSPNet student: loss' in out
+    assert 'PSPNet teacher: loss' not in out
+    kept = [p for p in weights if p != last]
+    after = [path.stat().st_mtime_ns for path in kept]
+    assert after == [
+        t for t, p in zip(before, weights, strict=True) if p != last
+    ]
+    assert last.exists()

@@ -1,0 +1,152 @@
+"""What the demo refuses before it writes anything, and how it ends."""
+
+import json
+import os
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmdistill_dense.demo import DemoError, main, plan, studies
+from mmdistill_dense.demo.claim import claim
+
+ROOT = Path(__file__).parents[2]
+TOOL = ROOT / 'tools' / 'demo.py'
+
+
+@pytest.fixture
+def camvid(tmp_path):
+    """An empty file wherever one is looked for."""
+    root = tmp_path / 'camvid'
+    for name in studies.LAYOUT:
+        path = root / name.replace('*', '0')
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return root
+
+
+def test_a_camvid_folder_is_taken(camvid):
+    studies.check_camvid(camvid)
+
+
+@pytest.mark.parametrize('name', studies.LAYOUT)
+def test_what_a_folder_lacks_is_named(camvid, name):
+    (camvid / name.replace('*', '0')).unlink()
+    said = rf'lacks {re.escape(name)}\. .*configs/camvid/README\.md'
+    with pytest.raises(DemoError, match=said):
+        studies.check_camvid(camvid)
+
+
+def test_a_folder_that_is_none_is_named(tmp_path):
+    with pytest.raises(DemoError, match='nowhere is no folder'):
+        studies.check_camvid(tmp_path / 'nowhere')
+
+
+@pytest.mark.parametrize('length', [0, -1, float('nan'), float('inf')])
+def test_a_length_that_is_none_is_refused(tmp_path, length):
+    said = f'--length must be more than 0 and finite, got {length:g}:'
+    with pytest.raises(DemoError, match=said):
+        claim(plan.Settings(tmp_path / 'x', length=length))
+    assert not (tmp_path / 'x').exists()
+
+
+def test_a_folder_of_another_demo_is_refused(tmp_path):
+    claim(plan.Settings(tmp_path, seed=1))
+    claim(plan.Settings(tmp_path, seed=1))  # the same one goes on
+    with pytest.raises(DemoError, match=r"with other settings .*'seed': 1"):
+        claim(plan.Settings(tmp_path, seed=2))
+
+
+@pytest.mark.parametrize('content', [b'', b'{"data": nu', b'\xff\xfe'])
+def test_settings_that_cannot_be_read_are_named(tmp_path, content):
+    path = tmp_path / 'settings.json'
+    path.write_bytes(content)
+    said = rf'{path} cannot be read .* Remove it if the runs beside it'
+    with pytest.raises(DemoError, match=said):
+        claim(plan.Settings(tmp_path))
+
+
+def test_interrupted_settings_are_written_again(tmp_path, monkeypatch):
+    def cut(path, text, **_):
+        path.write_bytes(text[:5].encode())
+        raise KeyboardInterrupt('by the user')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, 'write_text', cut)
+        with pytest.raises(KeyboardInterrupt, match='by the user'):
+            claim(plan.Settings(tmp_path, seed=4))
+    claim(plan.Settings(tmp_path, seed=4))
+    (path,) = tmp_path.iterdir()
+    assert json.loads(path.read_text())['seed'] == 4
+
+
+@pytest.mark.parametrize('name', ['file', 'file/below'])
+def test_a_work_dir_that_cannot_be_made_is_named(tmp_path, name):
+    (tmp_path / 'file').write_text('kept')
+    said = rf'--work-dir {tmp_path / name} cannot be used: .*Errno'
+    with pytest.raises(DemoError, match=said):
+        claim(plan.Settings(tmp_path / name))
+    assert (tmp_path / 'file').read_text() == 'kept'
+
+
+@pytest.mark.parametrize('character', [' ', ',', '"', "'", '\\'])
+def test_a_work_dir_that_options_would_split_is_refused(tmp_path, character):
+    folder = tmp_path / f'my{character}demo'
+    said = rf'--work-dir .* has {re.escape(repr(character))} in it'
+    with pytest.raises(DemoError, match=said):
+        claim(plan.Settings(folder))
+    assert not folder.exists()
+
+
+def test_folders_above_a_relative_work_dir_may_have_spaces(
+    tmp_path, monkeypatch
+):
+    above = tmp_path / 'my, projects'
+    above.mkdir()
+    monkeypatch.chdir(above)
+    claim(plan.Settings(Path('demo')))
+    assert (above / 'demo' / 'settings.json').exists()
+
+
+@pytest.mark.parametrize('option', ['--data', '--work-dir'])
+def test_a_data_root_that_configs_cannot_hold_is_refused(
+    tmp_path, monkeypatch, option
+):
+    above = tmp_path / "it's"
+    above.mkdir()
+    monkeypatch.chdir(above)
+    data = Path('camvid') if option == '--data' else None
+    with pytest.raises(DemoError, match=rf'^{option} {above}.* has "\'"'):
+        claim(plan.Settings(Path('demo'), data))
+    assert not list(above.iterdir())
+
+
+def test_a_wrong_folder_ends_the_tool_in_a_sentence(tmp_path):
+    done = subprocess.run(
+        [sys.executable, TOOL, '--data', tmp_path],
+        cwd=tmp_path,
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f'demo: --data {tmp_path} lacks images/')
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupt_ends_the_tool_in_a_sentence(monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main, 'run_demo', interrupted)
+    monkeypatch.setattr('signal.signal', lambda *_: None)
+    monkeypatch.setattr('warnings.filterwarnings', lambda *_, **__: None)
+    monkeypatch.setattr(sys, 'argv', ['demo.py'])
+    with pytest.raises((SystemExit, KeyboardInterrupt), match='130'):
+        runpy.run_path(str(TOOL), run_name='__main__')
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said == 'demo: interrupted; the same command goes on where it was.'

@@ -1,0 +1,87 @@
+"""Scores come from the hosts' evaluators; the student is its host's."""
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+
+from mmdistill_dense.demo import DemoError, handover, pictures, scores
+
+from ..helpers.datasets import PALETTE, write_dataset
+from ..helpers.models import mask_rcnn, pspnet, save_weights
+from ..helpers.runs import distilled, run_config
+
+MODELS = dict(mmseg=pspnet, mmdet=mask_rcnn)
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    return write_dataset(tmp_path_factory.mktemp('data'))
+
+
+@pytest.fixture(params=MODELS)
+def case(request, data, tmp_path):
+    """Config and checkpoint of a small model with random weights."""
+    # Boxes of any score count, so that untrained ones are counted too.
+    sure = {'test_cfg.rcnn.score_thr': 0.0} if request.param == 'mmdet' else {}
+    model = MODELS[request.param](**sure)
+    cfg = Config(run_config(model, data, tmp_path, iters=2, val=True))
+    return cfg, save_weights(model, tmp_path / 'weights.pth')
+
+
+@pytest.mark.filterwarnings('ignore::UserWarning')
+def test_scores_of_classes_add_up_to_the_hosts(case):
+    cfg, weights = case
+    if cfg.default_scope == 'mmdet':
+        cfg.val_evaluator.metric = ['bbox', 'segm']
+    found = scores.evaluate(cfg, weights, examples=[1, 4])
+    key = 'coco/segm_mAP' if cfg.default_scope == 'mmdet' else 'mIoU'
+    classes = cfg.val_dataloader.dataset.metainfo.classes
+    assert list(found.classes) == list(classes)
+    mean = np.nanmean(list(found.classes.values()))
+    assert found.scores[key] == pytest.approx(mean, abs=0.1)
+    assert 0 <= found.scores[key] <= 100
+    assert found.flops > found.parameters > 0
+    assert found.images_per_second > 0
+    names = [sample.img_path[-7:] for sample in found.examples]
+    assert names == ['001.jpg', '004.jpg']
+
+
+@pytest.mark.filterwarnings('ignore::UserWarning')
+def test_a_detector_that_finds_nothing_has_scores_of_zero(data, tmp_path):
+    model = mask_rcnn(**{'test_cfg.rcnn.score_thr': 2.0})
+    cfg = Config(run_config(model, data, tmp_path, iters=2, val=True))
+    cfg.val_evaluator.metric = ['bbox', 'segm']
+    weights = save_weights(model, tmp_path / 'weights.pth')
+    found = scores.evaluate(cfg, weights, examples=[0])
+    classes = cfg.val_dataloader.dataset.metainfo.classes
+    assert found.classes == dict.fromkeys(classes, 0.0)
+    assert found.scores['coco/bbox_mAP'] == 0.0
+    assert found.scores['coco/segm_mAP'] == 0.0
+    image = np.full((64, 64, 3), 9, np.uint8)
+    seen = pictures.paint_prediction(image, found.examples[0], PALETTE[1:])
+    assert np.array_equal(seen, image)
+
+
+@pytest.mark.filterwarnings('ignore::UserWarning')
+def test_truth_and_prediction_are_painted(case):
+    cfg, weights = case
+    (sample,) = scores.evaluate(cfg, weights, examples=[0]).examples
+    image = np.zeros((64, 64, 3), np.uint8)
+    palette = PALETTE if cfg.default_scope == 'mmseg' else PALETTE[1:]
+    truth = pictures.paint_truth(image, sample, palette)
+    guess = pictures.paint_prediction(image, sample, palette)
+    assert truth.shape == guess.shape == image.shape
+    assert truth.std() > 5
+    assert not np.array_equal(truth, guess)
+
+
+def test_a_student_that_its_host_cannot_use_is_named(
+    case, tmp_path, monkeypatch
+):
+    cfg, weights = case
+    cfg.model = distilled(cfg.model)
+    script = "raise SystemExit('no such stock model')"
+    monkeypatch.setitem(handover.SCRIPTS, cfg.default_scope, script)
+    with pytest.raises(DemoError, match=r'(?s)could not be used.*no such sto'):
+        handover.hand_over(cfg, weights, tmp_path / 'student', 'image.jpg')
+    assert (tmp_path / 'student' / 'student.pth').exists()

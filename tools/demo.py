@@ -1,0 +1,72 @@
+"""See distillation work: data, trainings, table and figures in minutes.
+
+A small PSPNet and a small Mask R-CNN: the teacher, and its student without
+and with distillation, on pictures that the package draws itself.
+"""
+
+import argparse
+import signal
+import sys
+import warnings
+from pathlib import Path
+
+from rich.console import Console
+
+from mmdistill_dense.demo import DemoError
+from mmdistill_dense.demo.main import run_demo
+from mmdistill_dense.demo.plan import Settings
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        '--data',
+        type=Path,
+        metavar='FOLDER',
+        help='CamVid, in the layout of configs/camvid/README.md; without it '
+        'the embedded data set is drawn',
+    )
+    parser.add_argument(
+        '--work-dir',
+        type=Path,
+        default=Path('work_dirs/demo'),
+        metavar='FOLDER',
+        help='gets everything; the same call again goes on there '
+        '(default: %(default)s)',
+    )
+    parser.add_argument(
+        '--seed', type=int, default=0, help='of the trainings (default: 0)'
+    )
+    parser.add_argument(
+        '--length',
+        type=float,
+        default=1.0,
+        metavar='FACTOR',
+        help='times the iterations: 0.02 for a quick look that teaches '
+        'nothing (default: 1)',
+    )
+    return parser.parse_args()
+
+
+def main():
+    # The trainings are ended with this process, however it ends.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # What the hosts say of themselves is in the logs of the trainings.
+    warnings.filterwarnings('ignore', module='mm(cv|det|engine|seg)')
+    try:
+        run_demo(Settings(**vars(parse_args())), Console(file=sys.stdout))
+    except DemoError as error:
+        raise SystemExit(f'demo: {error}') from error
+    except KeyboardInterrupt:
+        print(
+            'demo: interrupted; the same command goes on where it was.',
+            file=sys.stderr,
+        )
+        raise SystemExit(130) from None
+
+
+if __name__ == '__main__':
+    main()
