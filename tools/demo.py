@@ -32,10 +32,9 @@ def parse_args():
     parser.add_argument(
         '--work-dir',
         type=Path,
-        default=Path('work_dirs/demo'),
         metavar='FOLDER',
         help='gets everything; the same call again goes on there '
-        '(default: %(default)s)',
+        '(default: work_dirs/demo, with --data work_dirs/demo_camvid)',
     )
     parser.add_argument(
         '--seed', type=int, default=0, help='of the trainings (default: 0)'
@@ -48,7 +47,11 @@ def parse_args():
         help='times the iterations: 0.02 for a quick look that teaches '
         'nothing (default: 1)',
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.work_dir is None:
+        name = 'demo_camvid' if args.data else 'demo'
+        args.work_dir = Path('work_dirs', name)
+    return args
 
 
 def main():

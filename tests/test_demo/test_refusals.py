@@ -150,3 +150,17 @@ def test_an_interrupt_ends_the_tool_in_a_sentence(monkeypatch, capsys):
         runpy.run_path(str(TOOL), run_name='__main__')
     (said,) = capsys.readouterr().err.splitlines()
     assert said == 'demo: interrupted; the same command goes on where it was.'
+
+
+@pytest.mark.parametrize(
+    ('options', 'folder'),
+    [
+        ([], 'work_dirs/demo'),
+        (['--data', 'camvid'], 'work_dirs/demo_camvid'),
+        (['--data', 'camvid', '--work-dir', 'here'], 'here'),
+    ],
+)
+def test_camvid_has_a_work_dir_of_its_own(options, folder, monkeypatch):
+    monkeypatch.setattr(sys, 'argv', ['demo.py', *options])
+    args = runpy.run_path(str(TOOL))['parse_args']()
+    assert args.work_dir == Path(folder)
