@@ -103,13 +103,18 @@ def model_config(study: Study, role: str) -> Config:
 
 def _model_options(study: Study, role: str) -> dict[str, object]:
     """The study's own settings, for both sides of a distilled model."""
-    places = ['model']
-    if role == 'distilled':
-        places = ['model.student', 'model.teacher.cfg_options.model']
+    places = dict(
+        teacher={'model': study.teacher},
+        student={'model': study.student},
+        distilled={
+            'model.student': study.student,
+            'model.teacher.cfg_options.model': study.teacher,
+        },
+    )[role]
     return {
         f'{place}.{key}': value
-        for place in places
-        for key, value in study.model
+        for place, options in places.items()
+        for key, value in options
     }
 
 

@@ -48,7 +48,7 @@ def test_student_and_distilled_differ_in_the_teacher_only(every, tmp_path):
         theirs = [k for k in distilled if k.startswith('model.teacher')]
         for key in theirs:
             own = key.removeprefix('model.teacher.cfg_options.')
-            assert distilled.pop(key) == student[own]
+            assert distilled.pop(key) == runs['teacher'].options[own]
         assert student == {
             key.replace('model.student.', 'model.'): value
             for key, value in distilled.items()
@@ -69,6 +69,7 @@ def test_detectors_start_from_segmentors_of_their_width(every, tmp_path):
             Config.fromfile(r.config) for r in (run, segmentors[source])
         )
         cfg.merge_from_dict(run.options)
+        weights.merge_from_dict(segmentors[source].options)
         backbone = cfg.model.get('student', cfg.model).backbone
         assert backbone.init_cfg.to_dict() == dict(
             type='Pretrained',
