@@ -103,11 +103,17 @@ def train_all(
 def _may_start(
     waiting: list[Run], started: dict[str, subprocess.Popen]
 ) -> list[Run]:
-    """Runs that have all they need, in their order."""
+    """Runs that have all they need, in their order.
+
+    A checkpoint counts when its run has ended: before, it may be there in
+    part.
+    """
+    unfinished = {run.checkpoint for run in waiting}
     return [
         run
         for run in waiting
         if run.title not in started
+        and unfinished.isdisjoint(run.after)
         and all(path.exists() for path in run.after)
     ]
 

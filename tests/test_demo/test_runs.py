@@ -102,6 +102,16 @@ def test_a_distilled_run_waits_for_its_teacher(train, make):
     assert events.index('start pupil') > events.index('end teacher')
 
 
+def test_a_checkpoint_that_is_being_written_is_waited_for(make):
+    teacher = make('teacher')
+    pupil = make('pupil', teacher.checkpoint)
+    teacher.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    teacher.checkpoint.touch()  # not its end, as the run goes on
+    started = {teacher.title: None}
+    assert runs._may_start([teacher, pupil], started) == []
+    assert runs._may_start([pupil], {}) == [pupil]
+
+
 def test_what_is_trained_is_left_alone(train, make):
     done = make('a')
     done.folder.mkdir()
