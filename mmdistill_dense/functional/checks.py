@@ -38,6 +38,22 @@ def check_maps(name: str, *, student: Tensor, teacher: Tensor) -> None:
         )
 
 
+def check_classes(name: str, logits: Tensor) -> None:
+    """Check that (N, C, H, W) logits have classes to choose between.
+
+    Raises:
+        ValueError: If C is 1, where a softmax over classes is always 1.
+    """
+    if logits.shape[1] == 1:
+        raise ValueError(
+            f'{name}: expected at least 2 classes, got maps of shape '
+            f'{tuple(logits.shape)}: a softmax over one class is always 1, '
+            'and the loss 0. Usual cause: a binary head with one sigmoid '
+            'output; give both models two outputs, or use ChannelWiseLoss, '
+            'whose softmax runs over positions.'
+        )
+
+
 def check_positive(name: str, **values: float) -> None:
     """Check that every value is a finite number above zero.
 

@@ -10,17 +10,21 @@ import yaml
 from mmengine.config import Config
 
 from mmdistill_dense.compat import config_path
+from tests.helpers.configs import CONFIGS, DISTILLED, FILES, ROOT
 
-ROOT = Path(__file__).parents[2]
-CONFIGS = ROOT / 'configs'
 PREFIX = 'mmdistill_dense.'
-OWN_TYPES = {'DenseDistiller', 'ChannelWiseLoss', 'ConvConnector'}
-FILES = sorted(CONFIGS.rglob('*.py'))
+OWN_TYPES = {
+    'DenseDistiller',
+    'ChannelWiseLoss',
+    'PixelWiseLoss',
+    'ConvConnector',
+}
 PRESETS = {
     'cwd_paper-logits': ('cwd', 'logits', 4.0, 3.0),
     'cwd_paper-features': ('cwd_features', 'decode_head.conv_seg', 4.0, 50.0),
     'cwd_openmmlab-seg': ('cwd', 'logits', 1.0, 5.0),
     'cwd_openmmlab-det': ('cwd', 'neck', 1.0, 10.0),
+    'pixel-wise_logits': ('pixel_wise', 'logits', 1.0, 1.0),
 }
 
 
@@ -33,13 +37,6 @@ def read(path):
     return Config.fromfile(str(path), format_python_code=False)
 
 
-def is_distilled(path):
-    text = path.read_text(encoding='utf-8')
-    inherits = re.search(r"_base_ = '\./cwd_", text)
-    return path.parents[1] == CONFIGS and bool('Distiller' in text or inherits)
-
-
-DISTILLED = [path for path in FILES if is_distilled(path)]
 every_file = pytest.mark.parametrize('path', FILES, ids=relative)
 every_distilled = pytest.mark.parametrize('path', DISTILLED, ids=relative)
 
@@ -82,7 +79,7 @@ def test_basenames_are_unique():
 
 
 def test_distilled_configs_are_found():
-    assert len(DISTILLED) >= 13
+    assert len(DISTILLED) >= 16
 
 
 @every_distilled

@@ -17,15 +17,11 @@ from mmengine.runner import Runner
 
 from mmdistill_dense.models.teachers.config import resolve_config
 from tests.helpers.batches import detection_batch, segmentation_batch
+from tests.helpers.configs import CONFIGS, DISTILLED
 from tests.helpers.models import distiller, save_weights, shrink
 
-CONFIGS = Path(__file__).parents[2] / 'configs'
 GOLDEN = Path(__file__).with_name('golden_first_step.json')
-SHIPPED = sorted(
-    path.relative_to(CONFIGS).as_posix()
-    for path in CONFIGS.glob('*/cwd_*.py')
-    if path.parent.name != '_base_'
-)
+SHIPPED = [path.relative_to(CONFIGS).as_posix() for path in DISTILLED]
 
 
 def first_step(name, folder):

@@ -30,7 +30,7 @@ def test_every_registered_module_is_of_a_known_kind():
     kinds = ('losses', 'connectors', 'distillers')
     known = [name for kind in kinds for name in registered(kind)]
     assert sorted(MODELS.module_dict) == sorted(known)
-    assert {'ChannelWiseLoss', 'ConvConnector', 'DenseDistiller'} <= set(known)
+    assert {'PixelWiseLoss', 'ConvConnector', 'DenseDistiller'} <= set(known)
 
 
 @pytest.mark.parametrize('name', registered('losses'))

@@ -73,10 +73,30 @@ def test_frozen_levels_get_no_weight(stock, draft, tmp_path):
 
 
 @pytest.mark.parametrize('method', METHODS)
-@pytest.mark.parametrize('pair', [('narrow', 'wide'), ('seg', 'big')])
-def test_every_method_drafts_for_both_hosts(stock, draft, method, pair):
-    _, cfg = draft(*map(stock, pair), '--method', method)
+def test_every_method_drafts_for_segmentors(stock, draft, method):
+    _, cfg = draft(stock('seg'), stock('big'), '--method', method)
     assert cfg.model.terms
+
+
+def test_pixel_wise_compares_logits(stock, draft):
+    pair = stock('seg'), stock('big')
+    text, cfg = draft(*pair, '--method', 'pixel-wise')
+    kl = dict(type='mmdistill_dense.PixelWiseLoss', tau=1.0, loss_weight=1.0)
+    assert cfg.model.terms == dict(pixel_wise=dict(at='logits', loss=kl))
+    assert 'PIXEL-WISE: seg learns from big.' in text
+
+
+@pytest.mark.parametrize(
+    ('pair', 'reason'),
+    [
+        (('narrow', 'wide'), 'not logits: both models must be segmentors'),
+        (('seg', 'wide'), 'not logits: both models must be segmentors'),
+        (('seg', 'other'), 'not logits: 4 classes here, 7 there'),
+    ],
+)
+def test_pixel_wise_compares_nothing_but_logits(stock, draft, pair, reason):
+    with pytest.raises(SystemExit, match=reason):
+        draft(*map(stock, pair), '--method', 'pixel-wise')
 
 
 def test_hooks_of_the_base_are_kept(stock, draft):

@@ -133,7 +133,8 @@ def cwd(student: Side, teacher: Side) -> Draft:
 
 def _cwd_options(student: Side, teacher: Side) -> Iterator[Option | str]:
     if student.is_segmentor and teacher.is_segmentor:
-        yield _logits(student, teacher)
+        note = "tau 4 and weight 3 are the paper's for logits."
+        yield _logits(student, teacher, _loss(4.0, 3.0), note)
         yield Option(
             'logits',
             _FEATURES,
@@ -150,7 +151,21 @@ def _cwd_options(student: Side, teacher: Side) -> Iterator[Option | str]:
     yield Option('backbone', _PYRAMID, _PYRAMID_NOTE)
 
 
-def _logits(student: Side, teacher: Side) -> Option | str:
+def pixel_wise(student: Side, teacher: Side) -> Draft:
+    """Pixel-wise KL: logits of the same classes, and nothing else."""
+    option: Option | str = 'not logits: both models must be segmentors.'
+    if student.is_segmentor and teacher.is_segmentor:
+        loss = dict(
+            type='mmdistill_dense.PixelWiseLoss', tau=1.0, loss_weight=1.0
+        )
+        note = "tau 1 and weight 1 are CIRKD's for a mean over pixels."
+        option = _logits(student, teacher, loss, note)
+    return first_match('pixel_wise', iter([option]), student, teacher)
+
+
+def _logits(
+    student: Side, teacher: Side, loss: dict, note: str
+) -> Option | str:
     """Logits where they mean the same classes, as far as can be seen."""
     try:
         ours, theirs = (
@@ -160,12 +175,14 @@ def _logits(student: Side, teacher: Side) -> Option | str:
         return f'not logits: {error}'
     if ours != theirs:
         return f'not logits: {ours} classes here, {theirs} there.'
-    note = "tau 4 and weight 3 are the paper's for logits."
     data = {side.config.get('dataset_type') for side in (student, teacher)}
     if len(data) > 1:
         note += ' The data sets differ: the classes must be the same.'
-    return Option('logits', dict(loss=_loss(4.0, 3.0)), note)
+    return Option('logits', dict(loss=loss), note)
 
 
 #: By name, as ``--method`` has it.
-METHODS: dict[str, Callable[[Side, Side], Draft]] = dict(cwd=cwd)
+METHODS: dict[str, Callable[[Side, Side], Draft]] = {
+    'cwd': cwd,
+    'pixel-wise': pixel_wise,
+}

@@ -1,3 +1,4 @@
 from .channel_wise_loss import ChannelWiseLoss
+from .pixel_wise_loss import PixelWiseLoss
 
-__all__ = ['ChannelWiseLoss']
+__all__ = ['ChannelWiseLoss', 'PixelWiseLoss']
