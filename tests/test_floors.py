@@ -67,6 +67,10 @@ FLOORS = {
         ['functional', 'recorders', 'registry', 'compat', 'models'],
         {'mmengine', 'cv2', 'matplotlib', *ANYWHERE},
     ),
+    'study': (
+        ['compat', 'engine', 'visualization'],
+        {'mmengine', 'cv2', 'rich', 'yaml', *ANYWHERE},
+    ),
     'demo': (
         ['compat', 'datasets', 'engine', 'visualization'],
         {'mmengine', 'cv2', 'rich', *ANYWHERE},

@@ -21,14 +21,15 @@ from rich.progress import (
 
 from mmdistill_dense.datasets.shapes import write_dataset
 from mmdistill_dense.engine.export import student_config
+from mmdistill_dense.engine.trainings.provenance import cores
+from mmdistill_dense.engine.trainings.runs import Run, cpu_slots, train_all
+from mmdistill_dense.engine.trainings.scores import Outcome, evaluate
 
 from . import DemoError, report
 from .claim import claim
 from .handover import hand_over
 from .pictures import draw_figures
 from .plan import Settings, model_config, plan_all
-from .runs import Run, train_all
-from .scores import Outcome, evaluate
 from .studies import Study
 
 #: Rows of the example figures.
@@ -88,13 +89,9 @@ def _train(runs: Sequence[Run], console: Console) -> None:
     Small models leave cores idle that share one of them, so two trainings
     with half the cores each end sooner than one after the other.
     """
-    environment = {}
-    at_once = 1
+    slots: list[dict[str, str]] = [{}]
     if get_device() == 'cpu':
-        cores = _cores()
-        at_once = min(2, cores)
-        if 'OMP_NUM_THREADS' not in os.environ:  # else the user's own
-            environment['OMP_NUM_THREADS'] = str(cores // at_once)
+        slots = cpu_slots(min(2, cores()))
     # The distilled runs last: they wait for their teachers.
     order = sorted(runs, key=lambda run: run.title.endswith('distilled'))
     columns = (
@@ -105,14 +102,7 @@ def _train(runs: Sequence[Run], console: Console) -> None:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console) as progress:
-        train_all(order, progress, environment, at_once)
-
-
-def _cores() -> int:
-    """Those that this process may use, of all that the machine has."""
-    if hasattr(os, 'sched_getaffinity'):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        train_all(order, progress, slots)
 
 
 def _measure(

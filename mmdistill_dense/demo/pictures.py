@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from mmengine.structures import BaseDataElement
 
+from mmdistill_dense.engine.trainings.logs import curve, records
 from mmdistill_dense.visualization import figures
 from mmdistill_dense.visualization.overlay import (
     paint_instances,
@@ -15,7 +16,6 @@ from mmdistill_dense.visualization.overlay import (
 )
 
 from .report import Outcomes
-from .runs import curve, records
 from .studies import ROLES, Study
 
 #: Instances below this score are not drawn.

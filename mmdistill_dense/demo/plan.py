@@ -7,8 +7,9 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmdistill_dense.compat import own_config
+from mmdistill_dense.engine.trainings.runs import Run
+from mmdistill_dense.engine.trainings.schedule import length_options
 
-from .runs import Run
 from .studies import CAMVID, SHAPES, Study
 
 
@@ -86,7 +87,7 @@ def plan(
             title=f'{study.title} {role}',
             config=path,
             folder=settings.work_dir / study.name / role,
-            iterations=options['train_cfg.max_iters'],
+            length=options['train_cfg.max_iters'],
             options=options,
             metric=study.metric,
             after=tuple(after),
@@ -128,28 +129,3 @@ def _backbone_options(role: str, checkpoint: Path) -> dict[str, object]:
         f'{place}.prefix': 'backbone.',
         f'{place}.checkpoint': checkpoint,
     }
-
-
-def length_options(cfg: Config, factor: float) -> dict[str, object]:
-    """What makes a config's schedule ``factor`` times as long.
-
-    The learning rate has the same course over it.
-    """
-
-    def scaled(iterations: int) -> int:
-        return max(2, round(iterations * factor))
-
-    every = scaled(cfg.train_cfg.val_interval)
-    total = every * (cfg.train_cfg.max_iters // cfg.train_cfg.val_interval)
-    options = {
-        'train_cfg.max_iters': total,
-        'train_cfg.val_interval': every,
-        'default_hooks.checkpoint.interval': every,
-    }
-    for index, scheduler in enumerate(cfg.param_scheduler):
-        for key in ('begin', 'end'):
-            last = scheduler[key] == cfg.train_cfg.max_iters
-            if scheduler[key]:
-                value = total if last else scaled(scheduler[key])
-                options[f'param_scheduler.{index}.{key}'] = value
-    return options

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rich.table import Table
 
-from .scores import Outcome
+from mmdistill_dense.engine.trainings.scores import Outcome
+
 from .studies import ROLES, Study
 
 #: What is known of one study: an outcome for each role.

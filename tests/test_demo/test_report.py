@@ -14,7 +14,7 @@ from mmdistill_dense.demo import (
     report,
     studies,
 )
-from mmdistill_dense.demo.scores import Outcome
+from mmdistill_dense.engine.trainings.scores import Outcome
 
 SEG, DET = studies.SHAPES
 

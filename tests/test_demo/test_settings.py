@@ -8,6 +8,8 @@ from mmengine.registry import MODELS, DefaultScope
 
 from mmdistill_dense.compat import own_config
 from mmdistill_dense.demo import main, plan, studies
+from mmdistill_dense.engine.trainings import provenance
+from mmdistill_dense.engine.trainings.schedule import length_options
 
 
 @pytest.mark.parametrize('study', studies.SHAPES + studies.CAMVID)
@@ -93,7 +95,7 @@ def test_a_shorter_schedule_has_the_same_course(name, factor):
     logging.disable()
     cfg = Config.fromfile(own_config(f'demo/{name}_student_shapes.py'))
     logging.disable(logging.NOTSET)
-    options = plan.length_options(cfg, factor)
+    options = length_options(cfg, factor)
     total = options['train_cfg.max_iters']
     assert total == pytest.approx(cfg.train_cfg.max_iters * factor, abs=6)
     scaled = cfg.copy()
@@ -114,8 +116,8 @@ def test_a_shorter_schedule_has_the_same_course(name, factor):
 def test_trainings_share_the_cores_that_may_be_used(
     monkeypatch, own, usable, at_once, each
 ):
-    def train(runs, progress, environment, number):
-        told.append((environment, number))
+    def train(runs, progress, slots):
+        told.append(slots)
 
     told = []
     monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
@@ -123,12 +125,12 @@ def test_trainings_share_the_cores_that_may_be_used(
         monkeypatch.setenv('OMP_NUM_THREADS', own)
     monkeypatch.setattr(main, 'train_all', train)
     monkeypatch.setattr(main, 'get_device', lambda: 'cpu')
-    monkeypatch.setattr(main.os, 'cpu_count', lambda: 64)
+    monkeypatch.setattr(provenance.os, 'cpu_count', lambda: 64)
     monkeypatch.setattr(
-        main.os, 'sched_getaffinity', lambda _: usable, raising=False
+        provenance.os, 'sched_getaffinity', lambda _: usable, raising=False
     )
     main._train([], main.Console(quiet=True))
-    assert told == [({} if own else dict(OMP_NUM_THREADS=each), at_once)]
+    assert told == [[{} if own else dict(OMP_NUM_THREADS=each)] * at_once]
 
 
 def test_an_unfinished_data_set_is_not_taken(tmp_path, monkeypatch):

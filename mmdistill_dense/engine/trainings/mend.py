@@ -14,7 +14,9 @@ def drop_unreadable(folder: Path) -> list[Path]:
     Args:
         folder: Work dir of a training, which need not exist.
     """
-    found = sorted(folder.glob('iter_*.pth'), key=_iteration)
+    found = sorted(
+        (*folder.glob('iter_*.pth'), *folder.glob('epoch_*.pth')), key=_age
+    )
     cut = [path for path in found if not _readable(path)]
     for path in cut:
         path.unlink()
@@ -28,8 +30,8 @@ def drop_unreadable(folder: Path) -> list[Path]:
     return cut
 
 
-def _iteration(path: Path) -> int:
-    return int(path.stem.removeprefix('iter_'))
+def _age(path: Path) -> int:
+    return int(path.stem.rpartition('_')[2])
 
 
 def _readable(path: Path) -> bool:

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 from io import StringIO
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,8 +12,8 @@ from mmengine.runner import find_latest_checkpoint
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
-from mmdistill_dense.demo import DemoError, runs
-from mmdistill_dense.demo.mend import drop_unreadable
+from mmdistill_dense.engine.trainings import TrainingError, crew, logs, runs
+from mmdistill_dense.engine.trainings.mend import drop_unreadable
 
 #: Writes what a training leaves, once all of AWAIT was told; a config named
 #: 'bad' fails.
@@ -49,7 +50,7 @@ def train(tmp_path, monkeypatch):
     """``train_all`` on the stand-in; returns what was printed."""
     (tmp_path / 'root' / 'tools').mkdir(parents=True)
     (tmp_path / 'root' / 'tools' / 'train.py').write_text(TRAIN)
-    monkeypatch.setattr(runs, 'package_root', lambda: tmp_path / 'root')
+    monkeypatch.setattr(crew, 'package_root', lambda: tmp_path / 'root')
     events = tmp_path / 'events'
 
     def run(plan, at_once=1, **awaited):
@@ -57,7 +58,7 @@ def train(tmp_path, monkeypatch):
         columns = (TextColumn('{task.description} {task.fields[note]}'),)
         environment = dict(EVENTS=str(events), AWAIT=json.dumps(awaited))
         with Progress(*columns, console=console) as progress:
-            runs.train_all(plan, progress, environment, at_once)
+            runs.train_all(plan, progress, [environment] * at_once)
         return console.file.getvalue()
 
     run.events = lambda: events.read_text().splitlines()
@@ -71,7 +72,7 @@ def make(tmp_path):
             title=name,
             config=name,
             folder=tmp_path / name,
-            iterations=4,
+            length=4,
             options=options,
             metric='mIoU',
             after=after,
@@ -107,9 +108,9 @@ def test_a_checkpoint_that_is_being_written_is_waited_for(make):
     pupil = make('pupil', teacher.checkpoint)
     teacher.checkpoint.parent.mkdir(parents=True, exist_ok=True)
     teacher.checkpoint.touch()  # not its end, as the run goes on
-    started = {teacher.title: None}
-    assert runs._may_start([teacher, pupil], started) == []
-    assert runs._may_start([pupil], {}) == [pupil]
+    busy = SimpleNamespace(running=[teacher])
+    assert runs._may_start([teacher, pupil], busy) == []
+    assert runs._may_start([pupil], SimpleNamespace(running=[])) == [pupil]
 
 
 def test_what_is_trained_is_left_alone(train, make):
@@ -171,7 +172,7 @@ def test_options_and_resume_reach_the_script(train, make):
 def test_a_failed_training_is_named_with_the_end_of_its_log(train, make):
     plan = [make('bad'), make('slow')]
     with pytest.raises(
-        DemoError,
+        TrainingError,
         match=r'(?s)of bad ended with exit code 1.*'
         r'train\.log:.*something went wrong in it',
     ):
@@ -182,14 +183,16 @@ def test_an_interrupt_ends_the_trainings(train, make, monkeypatch):
     started = []
 
     def launch(*args, **settings):
-        started.append(popen(*args, **settings))
-        return started[-1]
+        process = popen(*args, **settings)
+        if 'git' not in args[0]:
+            started.append(process)
+        return process
 
     def interrupt(seconds):
         raise KeyboardInterrupt('by the user')
 
     popen = subprocess.Popen
-    monkeypatch.setattr(runs.subprocess, 'Popen', launch)
+    monkeypatch.setattr(crew.subprocess, 'Popen', launch)
     monkeypatch.setattr(runs.time, 'sleep', interrupt)
     with pytest.raises(KeyboardInterrupt, match='by the user'):
         train([make('a'), make('b')], 2, a=['never'], b=['never'])
@@ -217,5 +220,5 @@ def test_records_of_a_resumed_run_are_one_curve(tmp_path):
         dict(loss=1.0, step=30),
         end='',  # the last line is still being written
     )
-    assert runs.curve(tmp_path, 'loss') == ([10, 20], [3.0, 2.5])
-    assert runs.curve(tmp_path, 'mIoU') == ([10], [1.0])
+    assert logs.curve(tmp_path, 'loss') == ([10, 20], [3.0, 2.5])
+    assert logs.curve(tmp_path, 'mIoU') == ([10], [1.0])

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from mmdistill_dense.demo import DemoError, handover, pictures, scores
+from mmdistill_dense.demo import DemoError, handover, pictures
+from mmdistill_dense.engine.trainings import scores
 
-from ..helpers.datasets import PALETTE, write_dataset
-from ..helpers.models import mask_rcnn, pspnet, save_weights
-from ..helpers.runs import distilled, run_config
+from ...helpers.datasets import PALETTE, write_dataset
+from ...helpers.models import mask_rcnn, pspnet, save_weights
+from ...helpers.runs import distilled, run_config
 
 MODELS = dict(mmseg=pspnet, mmdet=mask_rcnn)
 

@@ -1,0 +1,162 @@
+"""Trainings as the user would start them: ``tools/train.py``, several."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.progress import Progress
+
+from . import TrainingError
+from .crew import Crew
+from .logs import curve
+from .mend import drop_unreadable
+from .provenance import cores
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training.
+
+    Attributes:
+        title: For people; no other run has the same.
+        config: File of its config.
+        folder: Work dir.
+        length: How long it is, in iterations or epochs.
+        options: What ``--cfg-options`` gets.
+        metric: Key of the score in its validation.
+        after: Checkpoints that must be there before it starts.
+        unit: ``'iter'`` or ``'epoch'``, of the length.
+    """
+
+    title: str
+    config: str
+    folder: Path
+    length: int
+    options: dict[str, object] = field(repr=False)
+    metric: str
+    after: tuple[Path, ...] = ()
+    unit: str = 'iter'
+
+    @property
+    def checkpoint(self) -> Path:
+        """What it leaves at its end."""
+        return self.folder / f'{self.unit}_{self.length}.pth'
+
+    @property
+    def log(self) -> Path:
+        """All that its process printed."""
+        return self.folder / 'train.log'
+
+    def arguments(self) -> list[str]:
+        """Those of ``tools/train.py``."""
+        options = [f'{key}={value}' for key, value in self.options.items()]
+        # An interrupted training goes on from its last checkpoint.
+        started = [self.config, '--work-dir', str(self.folder), '--resume']
+        return [*started, '--cfg-options', *options] if options else started
+
+    def done(self) -> int:
+        """How much of its length has been logged."""
+        key = 'step' if self.unit == 'iter' else 'epoch'
+        reached = max(curve(self.folder, 'loss', by=key)[0], default=0)
+        return reached if self.unit == 'iter' else max(0, reached - 1)
+
+
+def cpu_slots(at_once: int) -> list[dict[str, str]]:
+    """Environments of runs that share the cores of this machine."""
+    if 'OMP_NUM_THREADS' in os.environ:  # the user's own
+        return [{} for _ in range(at_once)]
+    threads = str(max(1, cores() // at_once))
+    return [{'OMP_NUM_THREADS': threads} for _ in range(at_once)]
+
+
+def must_end_well(run: Run, failure: str | None) -> None:
+    """Stop everything at the first failure.
+
+    Raises:
+        TrainingError: If there is one.
+    """
+    if failure:
+        raise TrainingError(failure)
+
+
+def train_all(
+    runs: Sequence[Run],
+    progress: Progress,
+    slots: Sequence[dict[str, str]],
+    ended: Callable[[Run, str | None], None] = must_end_well,
+) -> None:
+    """Train what is not trained yet, a run in each slot.
+
+    A checkpoint of an earlier call that cannot be read is removed first.
+    Runs that wait for one that failed are not started.
+
+    Args:
+        runs: What to train.
+        progress: Gets a bar for each run, with a field ``note``.
+        slots: Environment of each place where a run can go; as many run
+            side by side.
+        ended: Gets each run when it has ended, and what went wrong, if
+            anything; if it raises, the other runs are ended.
+    """
+    waiting = _untrained(runs, progress)
+    bars = {
+        run.title: progress.add_task(
+            run.title, start=False, total=run.length, note=''
+        )
+        for run in waiting
+    }
+    with Crew(slots) as crew:
+        while crew.running or _may_start(waiting, crew):
+            for run in _may_start(waiting, crew)[: crew.free]:
+                crew.start(run)
+                progress.start_task(bars[run.title])
+            time.sleep(0.5)
+            for run in crew.running:
+                progress.update(bars[run.title], **_state(run))
+            for run, failure in crew.ended():
+                waiting.remove(run)
+                state = _state(run)
+                if failure is None:  # the last steps are not all logged
+                    state['completed'] = run.length
+                progress.update(bars[run.title], **state)
+                progress.console.print(f'{run.title}: {state["note"]}')
+                ended(run, failure)
+
+
+def _untrained(runs: Sequence[Run], progress: Progress) -> list[Run]:
+    for run in runs:
+        for path in drop_unreadable(run.folder):
+            progress.console.print(
+                f'{run.title}: {path.name} of an earlier call was not '
+                'written to its end and is made again.',
+                soft_wrap=True,
+            )
+    return [run for run in runs if not run.checkpoint.exists()]
+
+
+def _may_start(waiting: list[Run], crew: Crew) -> list[Run]:
+    """Runs that have all they need, in their order.
+
+    A checkpoint counts when its run has ended: before, it may be there in
+    part.
+    """
+    unfinished = {run.checkpoint for run in waiting}
+    return [
+        run
+        for run in waiting
+        if run not in crew.running
+        and unfinished.isdisjoint(run.after)
+        and all(path.exists() for path in run.after)
+    ]
+
+
+def _state(run: Run) -> dict:
+    """How far it is, and the last loss and score in words."""
+    losses = curve(run.folder, 'loss')[1]
+    scores = curve(run.folder, run.metric)[1]
+    words = [f'loss {losses[-1]:.2f}'] if losses else []
+    if scores:
+        words.append(f'{run.metric.rpartition("/")[2]} {scores[-1]:.3g}')
+    return dict(completed=run.done(), note=', '.join(words))

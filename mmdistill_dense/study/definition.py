@@ -1,0 +1,234 @@
+"""A study as its file describes it: rows, seeds, and what they share."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from . import StudyError
+
+#: A row's final checkpoint, in the options of another row.
+REFERENCE = re.compile(r'\$\{([^}]*)\}')
+NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?')
+ROW_KEYS = ('config', 'title', 'seeds', 'length', 'options', 'variants')
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table: a config with its options.
+
+    Attributes:
+        name: ``row``, or ``row/variant``.
+        title: For tables and figures.
+        config: A file, or ``package::path``.
+        seeds: One run for each.
+        length: Factor on the iterations of the config.
+        options: As for ``--cfg-options``; ``${row}`` in a value stands for
+            the final checkpoint of that row.
+    """
+
+    name: str
+    title: str
+    config: str
+    seeds: tuple[int, ...]
+    length: float
+    options: dict[str, Any]
+
+    def needs(self) -> Iterator[str]:
+        """Names of the rows whose checkpoints its options name."""
+        for value in self.options.values():
+            if isinstance(value, str):
+                yield from REFERENCE.findall(value)
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a study file says.
+
+    Attributes:
+        path: The file.
+        title: For tables and figures.
+        metrics: Name in tables of each score, by its key in the log; the
+            first one is plotted.
+        baseline: The row that the others are compared with.
+        rows: By name, in the order of the tables.
+        work_dir: Gets the trainings.
+        results: The results file.
+    """
+
+    path: Path
+    title: str
+    metrics: dict[str, str]
+    baseline: str
+    rows: dict[str, Row]
+    work_dir: Path
+    results: Path
+
+
+def read_study(path: Path) -> Study:
+    """Read a study file and check it.
+
+    Raises:
+        StudyError: If it cannot be read, or says something wrong.
+    """
+    content = _load(path)
+    known = {*(f.name for f in fields(Study)), 'seeds', 'length', 'options'}
+    _check_keys(f'{path}', content, known - {'path'})
+    for key in ('metrics', 'baseline', 'rows'):
+        if not content.get(key):
+            raise StudyError(
+                f'{path} lacks {key!r}. Expected metrics, baseline and rows; '
+                'docs/studies.md describes the file.'
+            )
+    rows = dict(_rows(path, content))
+    study = Study(
+        path=path,
+        title=content.get('title', path.stem),
+        metrics=_metrics(path, content['metrics']),
+        baseline=content['baseline'],
+        rows=rows,
+        work_dir=Path(
+            content.get('work_dir', f'work_dirs/studies/{path.stem}')
+        ),
+        results=path.parent / content.get('results', f'{path.stem}.json'),
+    )
+    if study.baseline not in rows:
+        raise StudyError(
+            f'{path}: baseline {study.baseline!r} is no row. Expected one of '
+            f'{", ".join(rows)}.'
+        )
+    for row in rows.values():
+        _check_needs(path, row, rows)
+    return study
+
+
+def _load(path: Path) -> dict:
+    try:
+        content = yaml.safe_load(path.read_text('utf-8'))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise StudyError(
+            f'{path} cannot be read as a study: {error}'
+        ) from error
+    if not isinstance(content, dict):
+        raise StudyError(
+            f'{path} must hold a mapping (metrics, baseline, rows, ...), got '
+            f'{type(content).__name__}.'
+        )
+    return content
+
+
+def _check_keys(where: str, found: Any, known: set[str]) -> None:
+    if not isinstance(found, dict):
+        raise StudyError(
+            f'{where} must be a mapping, got {type(found).__name__}.'
+        )
+    wrong = [str(key) for key in found if key not in known]
+    if wrong:
+        raise StudyError(
+            f'{where} has unknown keys: {", ".join(wrong)}. Expected some of '
+            f'{", ".join(sorted(known))}.'
+        )
+
+
+def _metrics(path: Path, value: Any) -> dict[str, str]:
+    if isinstance(value, dict):
+        return {str(k): str(v) for k, v in value.items()}
+    raise StudyError(
+        f'{path}: metrics must map keys of the log to names for tables, such '
+        f'as {{mIoU: mIoU}}, got {value!r}.'
+    )
+
+
+def _rows(path: Path, content: dict) -> Iterator[tuple[str, Row]]:
+    rows = content['rows']
+    if not isinstance(rows, dict):
+        raise StudyError(f'{path}: rows must be a mapping, got {rows!r}.')
+    for name, settings in rows.items():
+        where = f'{path}: row {name!r}'
+        _check_keys(where, settings, set(ROW_KEYS))
+        if not settings.get('config'):
+            raise StudyError(f'{where} has no config.')
+        shared = {**content, **settings}
+        options = _merged(where, content, settings)
+        for variant, more in (settings.get('variants') or {'': {}}).items():
+            full = f'{name}/{variant}' if variant else str(name)
+            where = f'{path}: row {full!r}'
+            if not NAME.fullmatch(full):
+                raise StudyError(
+                    f'{where}: a name is a folder too. Expected letters, '
+                    'digits, dots, dashes and underscores.'
+                )
+            title = settings.get('title', name)
+            yield (
+                full,
+                Row(
+                    name=full,
+                    title=f'{title}, {variant}' if variant else str(title),
+                    config=settings['config'],
+                    seeds=_seeds(where, shared.get('seeds')),
+                    length=_length(where, shared.get('length', 1.0)),
+                    options=_merged(where, {'options': options}, more, ''),
+                ),
+            )
+
+
+def _merged(where: str, base: dict, more: dict, key: str = 'options') -> dict:
+    """Options of both; the second ones win."""
+    found = [base.get('options') or {}, (more.get(key) if key else more) or {}]
+    for options in found:
+        if not isinstance(options, dict) or any(
+            isinstance(value, dict) for value in options.values()
+        ):
+            raise StudyError(
+                f'{where}: options must map dotted keys to values, such as '
+                f'train_cfg.max_iters: 1000, got {options!r}.'
+            )
+    return {**found[0], **found[1]}
+
+
+def _seeds(where: str, value: Any) -> tuple[int, ...]:
+    right = isinstance(value, list) and value
+    if not right or any(type(seed) is not int for seed in value):
+        raise StudyError(
+            f'{where}: seeds must be a list of whole numbers, such as '
+            f'[0, 1, 2], got {value!r}.'
+        )
+    if len(set(value)) < len(value):
+        raise StudyError(f'{where}: a seed comes twice in {value}.')
+    return tuple(value)
+
+
+def _length(where: str, value: Any) -> float:
+    if isinstance(value, (int, float)) and 0 < value < float('inf'):
+        return float(value)
+    raise StudyError(
+        f'{where}: length must be a number above 0, a factor on the '
+        f"config's iterations, got {value!r}."
+    )
+
+
+def _check_needs(
+    path: Path, row: Row, rows: dict[str, Row], above: tuple[str, ...] = ()
+) -> None:
+    """Checkpoints must come from rows that are there, in no circle."""
+    if row.name in above:
+        circle = ' -> '.join((*above, row.name))
+        raise StudyError(
+            f'{path}: rows wait for the checkpoints of each other: {circle}.'
+        )
+    for name in row.needs():
+        if name not in rows:
+            raise StudyError(
+                f'{path}: row {row.name!r} names ${{{name}}}, which is no '
+                f'row. Expected one of {", ".join(rows)}.'
+            )
+        missing = set(row.seeds) - set(rows[name].seeds)
+        if missing and len(rows[name].seeds) > 1:
+            raise StudyError(
+                f'{path}: row {row.name!r} has the seeds {sorted(missing)}, '
+                f'which ${{{name}}} lacks. Give that row one seed, or all.'
+            )
+        _check_needs(path, rows[name], rows, (*above, row.name))

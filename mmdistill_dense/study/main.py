@@ -1,0 +1,203 @@
+"""A study from its first missing run to its tables."""
+
+import fcntl
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from mmengine.logging import MMLogger
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from mmdistill_dense.engine.trainings.mend import drop_unreadable
+from mmdistill_dense.engine.trainings.runs import Run, train_all
+
+from . import StudyError
+from .definition import Study
+from .measure import measure
+from .plan import Entry, plan_study
+from .results import ResultsFile, check_same, command
+from .timing import in_words, seconds_left
+
+#: In the folder of each run: what trains it.
+COMMAND = 'command.txt'
+
+
+def run_study(
+    study: Study, slots: Sequence[dict[str, str]], console: Console
+) -> None:
+    """Train and measure what is missing; what is there stays.
+
+    Args:
+        study: What to do.
+        slots: Environment of each run that goes on at a time.
+        console: Told what is done and what is left.
+
+    Raises:
+        StudyError: If results or folders are of other settings, or at the
+            end, if runs failed; the others are done by then.
+    """
+    # The hosts' own words are in the logs of the trainings.
+    MMLogger.get_current_instance().setLevel(logging.ERROR)
+    entries = plan_study(study)
+    results = ResultsFile(study.results)
+    missing = missing_entries(entries, results)
+    with claimed(study.work_dir):
+        work = _with_teachers(missing, entries)
+        for entry in work:
+            _claim(entry)
+        _Session(study, results, len(slots), console).run(work, slots)
+
+
+def missing_entries(
+    entries: Sequence[Entry], results: ResultsFile
+) -> list[Entry]:
+    """Those without a result.
+
+    Raises:
+        StudyError: If a result is of other settings.
+    """
+    missing = []
+    for entry in entries:
+        found = results.get(entry.row.name, entry.seed)
+        if found:
+            check_same(entry, found)
+        else:
+            missing.append(entry)
+    return missing
+
+
+def _with_teachers(
+    missing: Sequence[Entry], entries: Sequence[Entry]
+) -> list[Entry]:
+    """Add what they wait for and is gone, as in a fresh work dir."""
+    needed = list(missing)
+    for entry in needed:  # grows
+        for path in entry.run.after:
+            source = next(e for e in entries if e.run.checkpoint == path)
+            if not path.exists() and source not in needed:
+                needed.append(source)
+    return [entry for entry in entries if entry in needed]
+
+
+@contextmanager
+def claimed(work_dir: Path) -> Iterator[None]:
+    """Keep a second study out of a work dir.
+
+    Raises:
+        StudyError: If there is one, or the folder cannot be written.
+    """
+    try:
+        work_dir.mkdir(parents=True, exist_ok=True)
+        lock = (work_dir / '.lock').open('w')
+    except OSError as error:
+        raise StudyError(
+            f'the work dir {work_dir} cannot be written: {error}.'
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StudyError(
+                f'another study is at work in {work_dir}. Wait for its end, '
+                'or end it first.'
+            ) from error
+        yield
+
+
+def _claim(entry: Entry) -> None:
+    """Keep a run out of the folder of one with other settings."""
+    path, asked = entry.run.folder / COMMAND, command(entry)
+    if path.exists() and path.read_text('utf-8') != asked:
+        raise StudyError(
+            f'{path.parent} holds a run with other settings.\nThen: '
+            f'{path.read_text("utf-8")}\nNow:  {asked}\nRemove that folder, '
+            'or give the row another name.'
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(asked, encoding='utf-8')
+
+
+class _Session:
+    """The runs of one call, and how each of them ended."""
+
+    def __init__(
+        self,
+        study: Study,
+        results: ResultsFile,
+        at_once: int,
+        console: Console,
+    ) -> None:
+        self._metrics = tuple(study.metrics)
+        self._results = results
+        self._at_once = at_once
+        self._console = console
+        self._left: list[Entry] = []
+        self._failures: list[str] = []
+
+    def run(
+        self, work: Sequence[Entry], slots: Sequence[dict[str, str]]
+    ) -> None:
+        """All of it; raises at the end if something failed."""
+        self._left = list(work)
+        self._say_left()
+        for entry in work:
+            drop_unreadable(entry.run.folder)
+            if entry.run.checkpoint.exists():
+                self._ended(entry.run, None)
+        columns = (
+            TextColumn('{task.description}'),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn('{task.fields[note]}'),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self._console) as progress:
+            runs = [entry.run for entry in self._left]
+            train_all(runs, progress, slots, self._ended)
+        if self._left:
+            names = ', '.join(entry.run.title for entry in self._left)
+            self._failures.append(f'not started, as they wait: {names}')
+        if self._failures:
+            raise StudyError('\n\n'.join(self._failures))
+
+    def _ended(self, run: Run, failure: str | None) -> None:
+        entry = next(e for e in self._left if e.run is run)
+        self._left.remove(entry)
+        if failure is None:
+            failure = self._measure(entry)
+        if failure:
+            self._failures.append(failure)
+            self._console.print(f'[red]{run.title} failed[/red]')
+        self._say_left()
+
+    def _measure(self, entry: Entry) -> str | None:
+        """Write the result; returns what went wrong, if anything."""
+        if self._results.get(entry.row.name, entry.seed):
+            return None  # trained again, for what waits for it
+        try:
+            result = measure(entry, self._metrics, self._at_once)
+        except (StudyError, ValueError) as error:
+            return str(error)
+        self._results.add(result)
+        scores = ', '.join(f'{k} {v:.2f}' for k, v in result.scores.items())
+        self._console.print(f'{entry.run.title}: {scores}', soft_wrap=True)
+        return None
+
+    def _say_left(self) -> None:
+        seconds = seconds_left(
+            [(entry.row, entry.run.length) for entry in self._left],
+            self._results.results,
+            self._at_once,
+        )
+        self._console.print(
+            f'{len(self._left)} runs left, {in_words(seconds)}',
+            soft_wrap=True,
+        )

@@ -1,0 +1,66 @@
+"""From a finished training to its result."""
+
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+from mmengine.config import Config
+
+from mmdistill_dense.compat import config_path
+from mmdistill_dense.engine.export import student_config
+from mmdistill_dense.engine.trainings import provenance
+from mmdistill_dense.engine.trainings.crew import spent
+from mmdistill_dense.engine.trainings.logs import curve
+from mmdistill_dense.engine.trainings.runs import Run
+from mmdistill_dense.engine.trainings.scores import Outcome, evaluate
+
+from . import StudyError
+from .plan import Entry
+from .results import Result, command, strict
+
+
+def tested_config(run: Run) -> Config:
+    """The stock config of what a run trains, as its work dir holds it."""
+    cfg = Config.fromfile(run.folder / Path(config_path(run.config)).name)
+    return student_config(cfg) if 'student' in cfg.model else cfg
+
+
+def outcome_of(run: Run, examples: tuple[int, ...] = ()) -> Outcome:
+    """Evaluate a run's last checkpoint on its validation set."""
+    with redirect_stdout(StringIO()):  # pycocotools tells a lot
+        return evaluate(tested_config(run), str(run.checkpoint), examples)
+
+
+def measure(entry: Entry, metrics: tuple[str, ...], at_once: int) -> Result:
+    """The result of a finished run.
+
+    Raises:
+        StudyError: If the evaluation does not give a score asked for.
+    """
+    outcome = outcome_of(entry.run)
+    missing = [key for key in metrics if key not in outcome.scores]
+    if missing:
+        raise StudyError(
+            f'{entry.run.title}: its evaluation gives no '
+            f'{", ".join(missing)}, only {", ".join(outcome.scores)}. Name '
+            'some of these as metrics of the study.'
+        )
+    took = spent(entry.run.folder)
+    allocated = curve(entry.run.folder, 'memory')[1]  # on GPUs only
+    return Result(
+        row=entry.row.name,
+        seed=entry.seed,
+        scores={key: round(outcome.scores[key], 3) for key in metrics},
+        classes=strict(outcome.classes),
+        length=entry.run.length,
+        parameters=outcome.parameters,
+        flops=outcome.flops,
+        train_seconds=round(took.seconds, 1),
+        peak_mib=float(max(allocated)) if allocated else took.peak_mib,
+        starts=took.starts,
+        command=command(entry),
+        commit=took.commit,
+        versions=provenance.versions(),
+        machine=provenance.machine(at_once),
+        ended=provenance.now(),
+    )

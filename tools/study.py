@@ -1,0 +1,79 @@
+"""Run a study: configs x option sets x seeds, one table at the end.
+
+What is missing is trained, one run after another or several at once; the
+results file gets each run as it ends, and the same command goes on after an
+interruption. docs/studies.md describes the file.
+"""
+
+import argparse
+import signal
+import sys
+import warnings
+from pathlib import Path
+
+from rich.console import Console
+
+from mmdistill_dense.engine.trainings import TrainingError
+from mmdistill_dense.engine.trainings.runs import cpu_slots
+from mmdistill_dense.study.definition import read_study
+from mmdistill_dense.study.main import run_study
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('study', type=Path, metavar='STUDY.yaml')
+    parser.add_argument(
+        '--jobs',
+        type=int,
+        metavar='N',
+        help='runs at once (default: 1, or one on each of --gpus); on CPUs '
+        'they share the cores',
+    )
+    parser.add_argument(
+        '--gpus',
+        metavar='LIST',
+        help='such as 0,1,2: runs are spread over these',
+    )
+    args = parser.parse_args()
+    if args.jobs is not None and args.jobs < 1:
+        parser.error(f'--jobs must be 1 or more, got {args.jobs}')
+    return args
+
+
+def slots(args):
+    """Environment of each run that goes on at a time."""
+    if args.gpus is None:
+        return cpu_slots(args.jobs or 1)
+    gpus = args.gpus.split(',')
+    count = args.jobs or len(gpus)
+    return [
+        {'CUDA_VISIBLE_DEVICES': gpus[index % len(gpus)]}
+        for index in range(count)
+    ]
+
+
+def main():
+    args = parse_args()
+    # The trainings are ended with this process, however it ends.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # What the hosts say of themselves is in the logs of the trainings.
+    warnings.filterwarnings('ignore', module='mm(cv|det|engine|seg)')
+    try:
+        run_study(
+            read_study(args.study), slots(args), Console(file=sys.stdout)
+        )
+    except TrainingError as error:
+        raise SystemExit(f'study: {error}') from error
+    except KeyboardInterrupt:
+        print(
+            'study: interrupted; the same command goes on where it was.',
+            file=sys.stderr,
+        )
+        raise SystemExit(130) from None
+
+
+if __name__ == '__main__':
+    main()
