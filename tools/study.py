@@ -17,6 +17,14 @@ from mmdistill_dense.engine.trainings import TrainingError
 from mmdistill_dense.engine.trainings.runs import cpu_slots
 from mmdistill_dense.study.definition import read_study
 from mmdistill_dense.study.main import run_study
+from mmdistill_dense.study.report import (
+    draw_examples,
+    draw_figures,
+    update_document,
+    write_report,
+)
+from mmdistill_dense.study.results import ResultsFile
+from mmdistill_dense.study.tables import scores_table
 
 
 def parse_args():
@@ -37,6 +45,33 @@ def parse_args():
         metavar='LIST',
         help='such as 0,1,2: runs are spread over these',
     )
+    parser.add_argument(
+        '--report',
+        action='store_true',
+        help='train nothing; write tables and figures of what is there',
+    )
+    parser.add_argument(
+        '--documents',
+        nargs='+',
+        type=Path,
+        default=(),
+        metavar='FILE.md',
+        help='write the tables into these, where they ask for them',
+    )
+    parser.add_argument(
+        '--examples',
+        nargs='+',
+        metavar='ROW',
+        help='draw validation images with the predictions of these rows',
+    )
+    parser.add_argument(
+        '--images',
+        nargs='+',
+        type=int,
+        default=(0, 20, 40, 60),
+        metavar='INDEX',
+        help='validation images of --examples (default: 0 20 40 60)',
+    )
     args = parser.parse_args()
     if args.jobs is not None and args.jobs < 1:
         parser.error(f'--jobs must be 1 or more, got {args.jobs}')
@@ -55,16 +90,33 @@ def slots(args):
     ]
 
 
+def report(study, args, console):
+    """Tables and figures of what is there."""
+    results = ResultsFile(study.results)
+    if not results.results:
+        raise TrainingError(f'{study.results} has no results yet.')
+    console.print(scores_table(study, results), soft_wrap=True)
+    written = [write_report(study, results), *draw_figures(study, results)]
+    if args.examples:
+        written.append(draw_examples(study, args.examples, args.images))
+    for path in args.documents:
+        if update_document(path, Path.cwd()):
+            written.append(path)
+    console.print(f'Written: {", ".join(map(str, written))}', soft_wrap=True)
+
+
 def main():
     args = parse_args()
+    console = Console(file=sys.stdout)
     # The trainings are ended with this process, however it ends.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     # What the hosts say of themselves is in the logs of the trainings.
     warnings.filterwarnings('ignore', module='mm(cv|det|engine|seg)')
     try:
-        run_study(
-            read_study(args.study), slots(args), Console(file=sys.stdout)
-        )
+        study = read_study(args.study)
+        if not args.report:
+            run_study(study, slots(args), console)
+        report(study, args, console)
     except TrainingError as error:
         raise SystemExit(f'study: {error}') from error
     except KeyboardInterrupt:

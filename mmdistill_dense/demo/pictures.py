@@ -6,20 +6,17 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from mmengine.structures import BaseDataElement
 
 from mmdistill_dense.engine.trainings.logs import curve, records
 from mmdistill_dense.visualization import figures
 from mmdistill_dense.visualization.overlay import (
-    paint_instances,
-    paint_labels,
+    paint_prediction,
+    paint_truth,
 )
 
 from .report import Outcomes
 from .studies import ROLES, Study
 
-#: Instances below this score are not drawn.
-SURE = 0.3
 #: Log key of the distillation term in the demo's configs.
 TERM = 'loss_cwd'
 
@@ -89,28 +86,3 @@ def _examples(outcomes: Outcomes, palette: list) -> list[list[np.ndarray]]:
         guesses = [paint_prediction(image, s, palette) for s in samples]
         rows.append([image, truth, *guesses])
     return rows
-
-
-def paint_truth(
-    image: np.ndarray, sample: BaseDataElement, palette: list
-) -> np.ndarray:
-    """The ground truth of either host on an image, (H, W, 3), RGB."""
-    if 'gt_sem_seg' in sample:
-        labels = sample.gt_sem_seg.data[0].numpy()
-        return paint_labels(image, labels, palette)
-    truth = sample.gt_instances
-    masks = truth.masks.to_ndarray().astype(bool)
-    return paint_instances(image, masks, truth.labels.tolist(), palette)
-
-
-def paint_prediction(
-    image: np.ndarray, sample: BaseDataElement, palette: list
-) -> np.ndarray:
-    """The prediction of either host on an image, (H, W, 3), RGB."""
-    if 'pred_sem_seg' in sample:
-        labels = sample.pred_sem_seg.data[0].numpy()
-        return paint_labels(image, labels, palette)
-    found = sample.pred_instances
-    found = found[found.scores > SURE]
-    masks = found.masks.numpy().astype(bool)
-    return paint_instances(image, masks, found.labels.tolist(), palette)

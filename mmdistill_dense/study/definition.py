@@ -6,9 +6,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from . import StudyError
+from .loading import check_keys, load, text
 
 #: A row's final checkpoint, in the options of another row.
 REFERENCE = re.compile(r'\$\{([^}]*)\}')
@@ -74,26 +73,27 @@ def read_study(path: Path) -> Study:
     Raises:
         StudyError: If it cannot be read, or says something wrong.
     """
-    content = _load(path)
+    content = load(path)
     known = {*(f.name for f in fields(Study)), 'seeds', 'length', 'options'}
-    _check_keys(f'{path}', content, known - {'path'})
+    check_keys(f'{path}', content, known - {'path'})
     for key in ('metrics', 'baseline', 'rows'):
         if not content.get(key):
             raise StudyError(
                 f'{path} lacks {key!r}. Expected metrics, baseline and rows; '
                 'docs/studies.md describes the file.'
             )
-    rows = dict(_rows(path, content))
+    rows = _unique(path, _rows(path, content))
+    where, name = f'{path}', path.stem
     study = Study(
         path=path,
-        title=content.get('title', path.stem),
+        title=text(where, content, 'title', name),
         metrics=_metrics(path, content['metrics']),
-        baseline=content['baseline'],
+        baseline=text(where, content, 'baseline'),
         rows=rows,
         work_dir=Path(
-            content.get('work_dir', f'work_dirs/studies/{path.stem}')
+            text(where, content, 'work_dir', f'work_dirs/studies/{name}')
         ),
-        results=path.parent / content.get('results', f'{path.stem}.json'),
+        results=path.parent / text(where, content, 'results', f'{name}.json'),
     )
     if study.baseline not in rows:
         raise StudyError(
@@ -105,34 +105,6 @@ def read_study(path: Path) -> Study:
     return study
 
 
-def _load(path: Path) -> dict:
-    try:
-        content = yaml.safe_load(path.read_text('utf-8'))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise StudyError(
-            f'{path} cannot be read as a study: {error}'
-        ) from error
-    if not isinstance(content, dict):
-        raise StudyError(
-            f'{path} must hold a mapping (metrics, baseline, rows, ...), got '
-            f'{type(content).__name__}.'
-        )
-    return content
-
-
-def _check_keys(where: str, found: Any, known: set[str]) -> None:
-    if not isinstance(found, dict):
-        raise StudyError(
-            f'{where} must be a mapping, got {type(found).__name__}.'
-        )
-    wrong = [str(key) for key in found if key not in known]
-    if wrong:
-        raise StudyError(
-            f'{where} has unknown keys: {", ".join(wrong)}. Expected some of '
-            f'{", ".join(sorted(known))}.'
-        )
-
-
 def _metrics(path: Path, value: Any) -> dict[str, str]:
     if isinstance(value, dict):
         return {str(k): str(v) for k, v in value.items()}
@@ -142,18 +114,39 @@ def _metrics(path: Path, value: Any) -> dict[str, str]:
     )
 
 
-def _rows(path: Path, content: dict) -> Iterator[tuple[str, Row]]:
+def _unique(path: Path, rows: Iterator[Row]) -> dict[str, Row]:
+    """By name; a title is one row's too, in tables and while it trains."""
+    found: dict[str, Row] = {}
+    titles: dict[str, str] = {}
+    for row in rows:
+        if row.name in found:
+            raise StudyError(f'{path}: two rows are named {row.name!r}.')
+        if row.title in titles:
+            raise StudyError(
+                f'{path}: the rows {titles[row.title]!r} and {row.name!r} '
+                f'have one title, {row.title!r}. Give each its own.'
+            )
+        found[row.name], titles[row.title] = row, row.name
+    return found
+
+
+def _rows(path: Path, content: dict) -> Iterator[Row]:
     rows = content['rows']
     if not isinstance(rows, dict):
         raise StudyError(f'{path}: rows must be a mapping, got {rows!r}.')
     for name, settings in rows.items():
         where = f'{path}: row {name!r}'
-        _check_keys(where, settings, set(ROW_KEYS))
+        check_keys(where, settings, set(ROW_KEYS))
         if not settings.get('config'):
             raise StudyError(f'{where} has no config.')
         shared = {**content, **settings}
-        options = _merged(where, content, settings)
-        for variant, more in (settings.get('variants') or {'': {}}).items():
+        options = _merged(
+            where, content.get('options'), settings.get('options')
+        )
+        title = text(where, settings, 'title', name)
+        variants = settings.get('variants') or {'': {}}
+        check_keys(f'{where}: variants', variants, None)
+        for variant, more in variants.items():
             full = f'{name}/{variant}' if variant else str(name)
             where = f'{path}: row {full!r}'
             if not NAME.fullmatch(full):
@@ -161,24 +154,22 @@ def _rows(path: Path, content: dict) -> Iterator[tuple[str, Row]]:
                     f'{where}: a name is a folder too. Expected letters, '
                     'digits, dots, dashes and underscores.'
                 )
-            title = settings.get('title', name)
-            yield (
-                full,
-                Row(
-                    name=full,
-                    title=f'{title}, {variant}' if variant else str(title),
-                    config=settings['config'],
-                    seeds=_seeds(where, shared.get('seeds')),
-                    length=_length(where, shared.get('length', 1.0)),
-                    options=_merged(where, {'options': options}, more, ''),
-                ),
+            yield Row(
+                name=full,
+                title=f'{title}, {variant}' if variant else title,
+                config=text(where, settings, 'config'),
+                seeds=_seeds(where, shared.get('seeds')),
+                length=_length(where, shared.get('length', 1.0)),
+                options=_merged(where, options, more),
             )
 
 
-def _merged(where: str, base: dict, more: dict, key: str = 'options') -> dict:
-    """Options of both; the second ones win."""
-    found = [base.get('options') or {}, (more.get(key) if key else more) or {}]
-    for options in found:
+def _merged(where: str, *several: Any) -> dict[str, Any]:
+    """Options of all; later ones win."""
+    merged: dict[str, Any] = {}
+    for options in several:
+        if options is None:
+            continue
         if not isinstance(options, dict) or any(
             isinstance(value, dict) for value in options.values()
         ):
@@ -186,7 +177,18 @@ def _merged(where: str, base: dict, more: dict, key: str = 'options') -> dict:
                 f'{where}: options must map dotted keys to values, such as '
                 f'train_cfg.max_iters: 1000, got {options!r}.'
             )
-    return {**found[0], **found[1]}
+        merged |= {str(key): value for key, value in options.items()}
+    _check_references(where, merged)
+    return merged
+
+
+def _check_references(where: str, options: dict[str, Any]) -> None:
+    for key, value in options.items():
+        if not isinstance(value, str) and REFERENCE.search(str(value)):
+            raise StudyError(
+                f'{where}: option {key} has ${{...}} inside a list, where it '
+                'is not filled in. Give it an option of its own.'
+            )
 
 
 def _seeds(where: str, value: Any) -> tuple[int, ...]:
@@ -202,7 +204,8 @@ def _seeds(where: str, value: Any) -> tuple[int, ...]:
 
 
 def _length(where: str, value: Any) -> float:
-    if isinstance(value, (int, float)) and 0 < value < float('inf'):
+    number = type(value) in (int, float)
+    if number and 0 < value < float('inf'):
         return float(value)
     raise StudyError(
         f'{where}: length must be a number above 0, a factor on the '

@@ -1,12 +1,9 @@
 """A study from its first missing run to its tables."""
 
-import fcntl
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from mmengine.logging import MMLogger
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -16,11 +13,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from mmdistill_dense.engine.trainings.crew import STARTS
+from mmdistill_dense.engine.trainings.lock import hold
 from mmdistill_dense.engine.trainings.mend import drop_unreadable
 from mmdistill_dense.engine.trainings.runs import Run, train_all
 
 from . import StudyError
 from .definition import Study
+from .devices import use_gpus
 from .measure import measure
 from .plan import Entry, plan_study
 from .results import ResultsFile, check_same, command
@@ -44,12 +44,11 @@ def run_study(
         StudyError: If results or folders are of other settings, or at the
             end, if runs failed; the others are done by then.
     """
-    # The hosts' own words are in the logs of the trainings.
-    MMLogger.get_current_instance().setLevel(logging.ERROR)
+    use_gpus(slots)
     entries = plan_study(study)
-    results = ResultsFile(study.results)
-    missing = missing_entries(entries, results)
     with claimed(study.work_dir):
+        results = ResultsFile(study.results)
+        missing = missing_entries(entries, results)
         work = _with_teachers(missing, entries)
         for entry in work:
             _claim(entry)
@@ -102,24 +101,27 @@ def claimed(work_dir: Path) -> Iterator[None]:
             f'the work dir {work_dir} cannot be written: {error}.'
         ) from error
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        if not hold(lock):
             raise StudyError(
-                f'another study is at work in {work_dir}. Wait for its end, '
-                'or end it first.'
-            ) from error
+                f'another study, or a training that a killed one left, is at '
+                f'work in {work_dir}. Wait for its end, or end it first.'
+            )
         yield
 
 
 def _claim(entry: Entry) -> None:
     """Keep a run out of the folder of one with other settings."""
     path, asked = entry.run.folder / COMMAND, command(entry)
-    if path.exists() and path.read_text('utf-8') != asked:
+    found = path.read_text('utf-8') if path.exists() else ''
+    if found and found != asked and (path.parent / STARTS).exists():
         raise StudyError(
-            f'{path.parent} holds a run with other settings.\nThen: '
-            f'{path.read_text("utf-8")}\nNow:  {asked}\nRemove that folder, '
-            'or give the row another name.'
+            f'{path.parent} holds a run with other settings.\nThen: {found}\n'
+            f'Now:  {asked}\nRemove that folder, or give the row another name.'
+        )
+    if not found and any(path.parent.glob('*.pth')):
+        raise StudyError(
+            f'{path.parent} holds checkpoints, and no {COMMAND} that says '
+            'what made them. Remove that folder, or give the row another name.'
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(asked, encoding='utf-8')
@@ -159,7 +161,11 @@ class _Session:
             TextColumn('{task.fields[note]}'),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=self._console) as progress:
+        # In a file or a pipe, bars would be a last word without a sense.
+        silent = not self._console.is_terminal
+        with Progress(
+            *columns, console=self._console, disable=silent
+        ) as progress:
             runs = [entry.run for entry in self._left]
             train_all(runs, progress, slots, self._ended)
         if self._left:
@@ -184,9 +190,11 @@ class _Session:
             return None  # trained again, for what waits for it
         try:
             result = measure(entry, self._metrics, self._at_once)
-        except (StudyError, ValueError) as error:
+            self._results.add(result)
+        except StudyError as error:
             return str(error)
-        self._results.add(result)
+        except Exception as error:  # of one run; the others go on
+            return f'{entry.run.title} could not be measured: {error!r}'
         scores = ', '.join(f'{k} {v:.2f}' for k, v in result.scores.items())
         self._console.print(f'{entry.run.title}: {scores}', soft_wrap=True)
         return None

@@ -1,10 +1,13 @@
 """From a finished training to its result."""
 
+import logging
+import math
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 
 from mmdistill_dense.compat import config_path
 from mmdistill_dense.engine.export import student_config
@@ -27,7 +30,9 @@ def tested_config(run: Run) -> Config:
 
 def outcome_of(run: Run, examples: tuple[int, ...] = ()) -> Outcome:
     """Evaluate a run's last checkpoint on its validation set."""
-    with redirect_stdout(StringIO()):  # pycocotools tells a lot
+    # Tables of the hosts, and what pycocotools tells.
+    MMLogger.get_current_instance().setLevel(logging.ERROR)
+    with redirect_stdout(StringIO()):
         return evaluate(tested_config(run), str(run.checkpoint), examples)
 
 
@@ -44,6 +49,12 @@ def measure(entry: Entry, metrics: tuple[str, ...], at_once: int) -> Result:
             f'{entry.run.title}: its evaluation gives no '
             f'{", ".join(missing)}, only {", ".join(outcome.scores)}. Name '
             'some of these as metrics of the study.'
+        )
+    broken = [k for k in metrics if not math.isfinite(outcome.scores[k])]
+    if broken:
+        raise StudyError(
+            f'{entry.run.title}: {", ".join(broken)} is no number. Its loss '
+            f'may have grown without bounds; see {entry.run.log}.'
         )
     took = spent(entry.run.folder)
     allocated = curve(entry.run.folder, 'memory')[1]  # on GPUs only

@@ -1,7 +1,8 @@
 """From the rows of a study to the trainings that make it."""
 
-import re
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import cache
 
 from mmengine.config import Config
 
@@ -11,6 +12,7 @@ from mmdistill_dense.engine.trainings.schedule import length_options
 
 from . import StudyError
 from .definition import REFERENCE, Row, Study
+from .options import check_trained, end_of, merge
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,10 @@ def plan_study(study: Study) -> list[Entry]:
     Seed by seed, so that an unfinished study has whole seeds.
 
     Raises:
-        StudyError: If a config is missing or an option cannot be passed on.
+        StudyError: If a config is missing or cannot be used, or an option
+            cannot be passed on.
     """
+    _read.cache_clear()
     entries: dict[tuple[str, int], Entry] = {}
     seeds = sorted({seed for row in study.rows.values() for seed in row.seeds})
     for seed in seeds:
@@ -56,8 +60,9 @@ def _add(
         if isinstance(value, str):
             value = REFERENCE.sub(lambda m: str(needed[m[1]]), value)
         options[key] = value
-    _check_options(row, options)
-    unit, length = _end(row, cfg, options)
+    merge(row, cfg, options)
+    check_trained(row, cfg)
+    unit, length = end_of(row, cfg)
     entry = Entry(
         row,
         seed,
@@ -77,36 +82,23 @@ def _add(
 
 def _config(row: Row) -> Config:
     try:
-        return Config.fromfile(config_path(row.config))
+        return deepcopy(_read(row.config))
     except FileNotFoundError as error:
         raise StudyError(f'row {row.name!r}: {error}') from error
 
 
+@cache
+def _read(config: str) -> Config:
+    """Once for all seeds, as packages are looked through for it."""
+    return Config.fromfile(config_path(config))
+
+
 def _length_options(cfg: Config, row: Row) -> dict[str, object]:
-    return {} if row.length == 1 else length_options(cfg, row.length)
-
-
-def _check_options(row: Row, options: dict[str, object]) -> None:
-    """Values go through ``--cfg-options``, which splits at some characters."""
-    for key, value in options.items():
-        found = (
-            re.search(r'[\s,\'"\\]', value) if isinstance(value, str) else 0
+    if row.length == 1:
+        return {}
+    if 'train_cfg.max_iters' in row.options:
+        raise StudyError(
+            f'row {row.name!r} has a length and the option '
+            'train_cfg.max_iters. Give one of them.'
         )
-        if found:
-            raise StudyError(
-                f'row {row.name!r}: option {key}={value!r} has {found[0]!r} '
-                'in it, which --cfg-options does not take in a string. '
-                'Write a YAML list for several values, or a config file.'
-            )
-
-
-def _end(row: Row, cfg: Config, options: dict) -> tuple[str, int]:
-    """Whether a run counts iterations or epochs, and its last one."""
-    for unit, key in (('iter', 'max_iters'), ('epoch', 'max_epochs')):
-        value = options.get(f'train_cfg.{key}', cfg.train_cfg.get(key))
-        if value:
-            return unit, int(value)
-    raise StudyError(
-        f'row {row.name!r}: {row.config} has neither train_cfg.max_iters nor '
-        'train_cfg.max_epochs.'
-    )
+    return length_options(cfg, row.length)

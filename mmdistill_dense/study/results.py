@@ -26,7 +26,7 @@ class Result:
         flops: Of one image, 2 per multiply-add.
         train_seconds: Wall time of the training, over all its starts.
         peak_mib: Peak memory in MiB: on a GPU what torch allocated, on a
-            CPU the resident memory of the largest process; None if unknown.
+            CPU the resident memory of the training process; None if unknown.
         starts: How often the training was started.
         command: What trained it.
         commit: Of this package, ``-dirty`` with uncommitted changes; None
@@ -70,7 +70,8 @@ class ResultsFile:
             return
         try:
             runs = json.loads(path.read_text('utf-8'))['runs']
-            self.results = [Result(**run) for run in runs]
+            self.results = [_checked(Result(**run)) for run in runs]
+            self._check_once()
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StudyError(
                 f'{path} cannot be read as results of a study: {error!r}. '
@@ -90,14 +91,37 @@ class ResultsFile:
 
     def add(self, result: Result) -> None:
         """Write the file with one result more; never half of it."""
-        self.results.append(result)
-        self.results.sort(key=lambda r: (r.row, r.seed))
-        content = dict(runs=[asdict(result) for result in self.results])
+        results = [*self.results, result]
+        results.sort(key=lambda r: (r.row, r.seed))
+        content = dict(runs=[asdict(result) for result in results])
         self.path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = self.path.with_name(f'{self.path.name}.unfinished')
         text = json.dumps(content, indent=1, allow_nan=False)
         unfinished.write_text(f'{text}\n', encoding='utf-8')
         unfinished.replace(self.path)
+        self.results = results
+
+    def _check_once(self) -> None:
+        """Two branches that were merged may have a run each."""
+        found = set()
+        for result in self.results:
+            if (result.row, result.seed) in found:
+                raise ValueError(
+                    f'row {result.row!r}, seed {result.seed} comes twice'
+                )
+            found.add((result.row, result.seed))
+
+
+def _checked(result: Result) -> Result:
+    """A file that was edited may hold what breaks a table only later."""
+    kinds = dict(row=str, seed=int, scores=dict, length=int, command=str)
+    for key, kind in kinds.items():
+        if not isinstance(getattr(result, key), kind):
+            raise TypeError(f'{key} of {result.row!r} must be {kind.__name__}')
+    for key, score in result.scores.items():
+        if not isinstance(score, (int, float)):
+            raise TypeError(f'{key} of {result.row!r} must be a number')
+    return result
 
 
 def check_same(entry: Entry, result: Result) -> None:

@@ -26,12 +26,13 @@ def seconds_left(
     """
     if not waiting:
         return 0.0
-    if not results:
-        return None
     speeds: dict[str, list[float]] = {}
     for result in results:
-        speed = result.train_seconds / result.length
-        speeds.setdefault(result.row, []).append(speed)
+        if result.train_seconds:  # 0: not by this tool
+            speed = result.train_seconds / result.length
+            speeds.setdefault(result.row, []).append(speed)
+    if not speeds:
+        return None
     usual = mean(speed for found in speeds.values() for speed in found)
     total = sum(
         length * mean(speeds.get(row.name, [usual])) for row, length in waiting

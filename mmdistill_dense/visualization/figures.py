@@ -103,6 +103,58 @@ def gains(path: str | Path, values: Mapping[str, float], label: str) -> None:
     _save(figure, path)
 
 
+def points(
+    path: str | Path, values: Mapping[str, Sequence[float]], label: str
+) -> None:
+    """A line for each row: a dot for each run, a bar at their mean.
+
+    Args:
+        path: File to write.
+        values: Of the runs of each row.
+        label: What they are, for the axis.
+    """
+    figure = Figure((8, 0.9 + 0.34 * len(values)), layout='constrained')
+    axis = figure.subplots()
+    for line, found in enumerate(values.values()):
+        axis.plot(found, [line] * len(found), 'o', color='tab:blue', alpha=0.7)
+        axis.plot(np.mean(found), line, '|', color='black', markersize=18)
+    axis.set_yticks(range(len(values)), list(values))
+    axis.set_xlabel(f'{label}: a dot for each run, a bar at the mean')
+    axis.grid(axis='x', alpha=0.3)
+    axis.invert_yaxis()
+    axis.margins(y=0.5 / len(values) + 0.05)
+    _save(figure, path)
+
+
+def class_points(
+    path: str | Path, gains: Mapping[str, Mapping[str, float]], label: str
+) -> None:
+    """A line for each class, a dot for the gain of each row.
+
+    Args:
+        path: File to write.
+        gains: Of each row, the gain of each class.
+        label: What was gained over what, for the axis.
+    """
+    names = list(
+        dict.fromkeys(name for found in gains.values() for name in found)
+    )
+    figure = Figure((8, 1.2 + 0.34 * len(names)), layout='constrained')
+    axis = figure.subplots()
+    markers = 'os^Dv<>PX*'
+    for index, (title, found) in enumerate(gains.items()):
+        lines = [names.index(name) for name in found]
+        marker = markers[index % len(markers)]
+        axis.plot(list(found.values()), lines, marker, label=title, alpha=0.8)
+    axis.axvline(0, color='black', linewidth=0.8)
+    axis.set_yticks(range(len(names)), names)
+    axis.set_xlabel(label)
+    axis.grid(alpha=0.3)
+    axis.invert_yaxis()
+    figure.legend(loc='outside upper center', ncols=2, fontsize='small')
+    _save(figure, path)
+
+
 def _save(figure: Figure, path: str | Path) -> None:
     FigureCanvasAgg(figure)  # no display, whatever matplotlib's settings say
     figure.savefig(path, dpi=DPI)

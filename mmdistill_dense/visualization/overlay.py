@@ -4,8 +4,11 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from mmengine.structures import BaseDataElement
 
 Palette = Sequence[Sequence[int]]
+#: Instances below this score are not drawn.
+SURE = 0.3
 
 
 def paint_labels(
@@ -62,6 +65,31 @@ def paint_instances(
         )
         cv2.drawContours(picture, contours, -1, colour, 1)
     return picture
+
+
+def paint_truth(
+    image: np.ndarray, sample: BaseDataElement, palette: Palette
+) -> np.ndarray:
+    """The ground truth of either host on an image, (H, W, 3), RGB."""
+    if 'gt_sem_seg' in sample:
+        labels = sample.gt_sem_seg.data[0].numpy()
+        return paint_labels(image, labels, palette)
+    truth = sample.gt_instances
+    masks = truth.masks.to_ndarray().astype(bool)
+    return paint_instances(image, masks, truth.labels.tolist(), palette)
+
+
+def paint_prediction(
+    image: np.ndarray, sample: BaseDataElement, palette: Palette
+) -> np.ndarray:
+    """The prediction of either host on an image, (H, W, 3), RGB."""
+    if 'pred_sem_seg' in sample:
+        labels = sample.pred_sem_seg.data[0].numpy()
+        return paint_labels(image, labels, palette)
+    found = sample.pred_instances
+    found = found[found.scores > SURE]
+    masks = found.masks.numpy().astype(bool)
+    return paint_instances(image, masks, found.labels.tolist(), palette)
 
 
 def _grey(image: np.ndarray) -> np.ndarray:

@@ -24,6 +24,7 @@ KINDS = dict(
     python='code',
     text='output',  # as it is printed
     output='rough output',  # as it is printed, but for the numbers
+    shell='recorded',  # what took hours once; results are compared with it
 )
 
 

@@ -75,6 +75,10 @@ CHANGED: dict[str, dict[str, tuple[str, str]]] = {
             'and both must end well',
         ),
     },
+    'docs/studies.md': {
+        'seeds: [0, 1, 2]': ('seeds: [0]', 'each run takes seconds'),
+        'length: 2': ('length: 0.02', 'the teacher has 500 iterations'),
+    },
 }
 
 #: Blocks that cannot be checked: (page, first line) -> why.
@@ -95,6 +99,7 @@ PREPARED = {
     'docs/cluster.md': project.write_project,
     'docs/from_mmrazor.md': project.write_mmrazor_checkpoint,
     'docs/own_model.md': project.write_detector,
+    'docs/studies.md': project.write_project,
 }
 
 

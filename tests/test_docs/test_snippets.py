@@ -14,9 +14,9 @@ from .blocks import PAGES, blocks_of, tokens_of
 from .sandbox import Sandbox
 
 #: Kinds of blocks that other tests look at.
-ELSEWHERE = ('directive', 'message')
+ELSEWHERE = ('directive', 'message', 'recorded')
 #: Pages whose blocks take long; ``make test-all`` runs them.
-SLOW = {'docs/cluster.md', 'docs/get_started.md'}
+SLOW = {'docs/cluster.md', 'docs/get_started.md', 'docs/studies.md'}
 
 
 @pytest.mark.parametrize(

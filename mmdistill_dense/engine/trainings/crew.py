@@ -17,8 +17,10 @@ from .provenance import commit
 if TYPE_CHECKING:
     from .runs import Run
 
-#: Beside a run's logs: begin, end and peak memory of each of its processes.
+#: In a run's work dir: begin, end and peak memory of each of its processes.
 STARTS = 'starts.json'
+#: And all that they printed.
+LOG = 'train.log'
 
 
 class Crew:
@@ -31,6 +33,7 @@ class Crew:
     def __init__(self, slots: Sequence[dict[str, str]]) -> None:
         self._idle = list(slots)
         self._work: dict[str, tuple[Run, subprocess.Popen, dict]] = {}
+        self._peaks: dict[str, float | None] = {}
 
     def __enter__(self) -> 'Crew':
         return self
@@ -57,25 +60,27 @@ class Crew:
         slot = self._idle.pop(0)
         run.folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, f'{package_root()}/tools/train.py']
-        _note_start(run.folder, run.log)
+        _note_start(run.folder)
         with run.log.open('a', encoding='utf-8') as log:
             process = subprocess.Popen(
                 [*command, *run.arguments()],
                 env={**os.environ, **slot},
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                close_fds=False,  # it shares the lock, see lock.py
             )
         self._work[run.title] = run, process, slot
+        self._peaks[run.title] = None
 
     def ended(self) -> Iterator[tuple['Run', str | None]]:
         """Runs whose process has ended, and what went wrong, if anything."""
         for run, process, slot in list(self._work.values()):
-            peak = _reap(process)
-            if process.returncode is None:
+            self._peaks[run.title] = _peak(process) or self._peaks[run.title]
+            if process.poll() is None:
                 continue
             del self._work[run.title]
             self._idle.append(slot)
-            _note_end(run.folder, peak)
+            _note_end(run.folder, self._peaks[run.title])
             yield run, _failure(run, process.returncode)
 
 
@@ -90,21 +95,19 @@ def _failure(run: 'Run', code: int) -> str | None:
     )
 
 
-def _reap(process: subprocess.Popen) -> float | None:
-    """Set the exit code of an ended process; its peak memory in MiB.
+def _peak(process: subprocess.Popen) -> float | None:
+    """Peak resident memory in MiB of a process that goes on.
 
-    That is the resident memory of the largest process of the run; None
-    where the system does not tell.
+    None where the system does not tell. What ``wait4`` tells in the end is
+    no less than what this process had when it started the other.
     """
-    if not hasattr(os, 'wait4'):
-        process.poll()
+    try:
+        status = Path(f'/proc/{process.pid}/status').read_text('utf-8')
+    except OSError:
         return None
-    pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-    if not pid:
-        return None
-    process.returncode = os.waitstatus_to_exitcode(status)
-    unit = 1 if sys.platform == 'darwin' else 1024
-    return usage.ru_maxrss * unit / 2**20
+    lines = (line.split() for line in status.splitlines())
+    sizes = [int(line[1]) for line in lines if line[:1] == ['VmHWM:']]
+    return sizes[0] / 1024 if sizes else None  # none of one that has ended
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ def spent(folder: Path) -> Spent:
     starts = _starts(folder)
     peaks = [start['peak'] for start in starts]
     return Spent(
-        seconds=sum(start['end'] - start['begin'] for start in starts),
+        seconds=sum(_end(folder, s) - s['begin'] for s in starts),
         peak_mib=None if None in peaks else max(peaks, default=None),
         starts=len(starts),
         commit=starts[-1]['commit'] if starts else None,
@@ -141,11 +144,20 @@ def _starts(folder: Path) -> list[dict]:
     return json.loads(path.read_text('utf-8')) if path.exists() else []
 
 
-def _note_start(folder: Path, log: Path) -> None:
+def _end(folder: Path, start: dict) -> float:
+    """When a process ended: what it printed last tells.
+
+    Nobody may have been there to see it, or only later.
+    """
+    log = folder / LOG
+    last = log.stat().st_mtime if log.exists() else 0.0
+    return start['end'] or max(last, start['begin'])
+
+
+def _note_start(folder: Path) -> None:
     starts = _starts(folder)
-    if starts and starts[-1]['end'] is None:  # the machine went down
-        last = log.stat().st_mtime if log.exists() else 0
-        starts[-1]['end'] = max(last, starts[-1]['begin'])
+    if starts:  # the machine may have gone down
+        starts[-1]['end'] = _end(folder, starts[-1])
     starts.append(
         dict(begin=time.time(), end=None, peak=None, commit=commit())
     )
@@ -154,7 +166,7 @@ def _note_start(folder: Path, log: Path) -> None:
 
 def _note_end(folder: Path, peak: float | None) -> None:
     starts = _starts(folder)
-    starts[-1].update(end=time.time(), peak=peak)
+    starts[-1].update(end=_end(folder, starts[-1]), peak=peak)
     _write(folder, starts)
 
 

@@ -1,8 +1,12 @@
 """What an interrupted call left of its trainings, made fit to go on."""
 
+import re
 from pathlib import Path
 
 from mmdistill_dense.engine.export import student_checkpoint
+
+#: Of the checkpoints that are saved at intervals.
+NAME = re.compile(r'(iter|epoch)_\d+\.pth$')
 
 
 def drop_unreadable(folder: Path) -> list[Path]:
@@ -15,7 +19,8 @@ def drop_unreadable(folder: Path) -> list[Path]:
         folder: Work dir of a training, which need not exist.
     """
     found = sorted(
-        (*folder.glob('iter_*.pth'), *folder.glob('epoch_*.pth')), key=_age
+        (path for path in folder.glob('*.pth') if NAME.match(path.name)),
+        key=_age,
     )
     cut = [path for path in found if not _readable(path)]
     for path in cut:

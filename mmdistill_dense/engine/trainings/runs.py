@@ -9,10 +9,13 @@ from pathlib import Path
 from rich.progress import Progress
 
 from . import TrainingError
-from .crew import Crew
+from .crew import LOG, Crew
 from .logs import curve
 from .mend import drop_unreadable
 from .provenance import cores
+
+#: Seconds between two looks at what goes on.
+PAUSE = 0.5
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Run:
     @property
     def log(self) -> Path:
         """All that its process printed."""
-        return self.folder / 'train.log'
+        return self.folder / LOG
 
     def arguments(self) -> list[str]:
         """Those of ``tools/train.py``."""
@@ -112,7 +115,7 @@ def train_all(
             for run in _may_start(waiting, crew)[: crew.free]:
                 crew.start(run)
                 progress.start_task(bars[run.title])
-            time.sleep(0.5)
+            time.sleep(PAUSE)
             for run in crew.running:
                 progress.update(bars[run.title], **_state(run))
             for run, failure in crew.ended():

@@ -1,8 +1,15 @@
 """A config's schedule, longer or shorter."""
 
+from collections.abc import Callable, Mapping
+
 from mmengine.config import Config
 
 from . import TrainingError
+
+#: Entries of a scheduler that are iterations.
+TIMES = ('begin', 'end', 'T_max', 'milestones', 'step_size', 'total_steps')
+#: MMEngine's, where a config does not say it.
+VAL_INTERVAL = 1000
 
 
 def length_options(cfg: Config, factor: float) -> dict[str, object]:
@@ -23,21 +30,42 @@ def length_options(cfg: Config, factor: float) -> dict[str, object]:
             'configs with train_cfg.max_iters. Set train_cfg.max_epochs and '
             'the ends of param_scheduler among the options instead.'
         )
+    last = cfg.train_cfg.max_iters
+    interval = min(cfg.train_cfg.get('val_interval', VAL_INTERVAL), last)
 
     def scaled(iterations: int) -> int:
         return max(2, round(iterations * factor))
 
-    every = scaled(cfg.train_cfg.val_interval)
-    total = every * (cfg.train_cfg.max_iters // cfg.train_cfg.val_interval)
+    every = scaled(interval)
+    # Rounding must not part the last iteration from its validation.
+    total = scaled(last) if last % interval else every * (last // interval)
     options = {
         'train_cfg.max_iters': total,
         'train_cfg.val_interval': every,
         'default_hooks.checkpoint.interval': every,
     }
-    for index, scheduler in enumerate(cfg.param_scheduler):
-        for key in ('begin', 'end'):
-            last = scheduler[key] == cfg.train_cfg.max_iters
-            if scheduler[key]:
-                value = total if last else scaled(scheduler[key])
-                options[f'param_scheduler.{index}.{key}'] = value
+    schedulers = cfg.get('param_scheduler') or []
+    for place, scheduler in _named(schedulers).items():
+        for key, value in _times(
+            scheduler, lambda i: total if i == last else scaled(i)
+        ).items():
+            options[f'{place}.{key}'] = value
     return options
+
+
+def _named(schedulers: Mapping | list) -> dict[str, Mapping]:
+    """Schedulers by their place in the config, which may be a single one."""
+    if isinstance(schedulers, Mapping):
+        return {'param_scheduler': schedulers}
+    return {f'param_scheduler.{i}': s for i, s in enumerate(schedulers)}
+
+
+def _times(scheduler: Mapping, scaled: Callable[[int], int]) -> dict:
+    """The new iterations in a scheduler."""
+    found = {key: scheduler[key] for key in TIMES if scheduler.get(key)}
+    return {
+        key: [scaled(i) for i in value]
+        if isinstance(value, (list, tuple))
+        else scaled(value)
+        for key, value in found.items()
+    }

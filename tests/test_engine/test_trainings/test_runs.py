@@ -7,7 +7,6 @@ from io import StringIO
 from types import SimpleNamespace
 
 import pytest
-import torch
 from mmengine.runner import find_latest_checkpoint
 from rich.console import Console
 from rich.progress import Progress, TextColumn
@@ -15,53 +14,23 @@ from rich.progress import Progress, TextColumn
 from mmdistill_dense.engine.trainings import TrainingError, crew, logs, runs
 from mmdistill_dense.engine.trainings.mend import drop_unreadable
 
-#: Writes what a training leaves, once all of AWAIT was told; a config named
-#: 'bad' fails.
-TRAIN = """
-import json, os, sys, time
-from pathlib import Path
-config, folder = sys.argv[1], Path(sys.argv[sys.argv.index('--work-dir') + 1])
-events = Path(os.environ['EVENTS'])
-def tell(what):
-    with events.open('a') as file:
-        file.write(f'{what} {config}\\n')
-tell('start')
-print('argv', sys.argv)
-missing = set(json.loads(os.environ.get('AWAIT', '{}')).get(config, ()))
-end = time.monotonic() + 120
-while missing - set(events.read_text().splitlines()):
-    if time.monotonic() > end:
-        sys.exit(f'waited in vain for {missing}')
-    time.sleep(0.05)
-if config == 'bad':
-    sys.exit('something went wrong in it')
-logs = folder / '20260101_000000' / 'vis_data'
-logs.mkdir(parents=True, exist_ok=True)
-with (logs / 'scalars.json').open('w') as file:
-    print(json.dumps(dict(loss=1.5, step=4)), file=file)
-    print(json.dumps(dict(mIoU=7.25, step=4)), file=file)
-tell('end')
-(folder / 'iter_4.pth').write_text('')
-"""
+from ...helpers.trainings import TrainStandIn, save
 
 
 @pytest.fixture
 def train(tmp_path, monkeypatch):
     """``train_all`` on the stand-in; returns what was printed."""
-    (tmp_path / 'root' / 'tools').mkdir(parents=True)
-    (tmp_path / 'root' / 'tools' / 'train.py').write_text(TRAIN)
-    monkeypatch.setattr(crew, 'package_root', lambda: tmp_path / 'root')
-    events = tmp_path / 'events'
+    stand_in = TrainStandIn(tmp_path / 'stand_in', tmp_path, monkeypatch)
 
     def run(plan, at_once=1, **awaited):
         console = Console(file=StringIO(), width=200)
         columns = (TextColumn('{task.description} {task.fields[note]}'),)
-        environment = dict(EVENTS=str(events), AWAIT=json.dumps(awaited))
+        slots = [stand_in.slot(**awaited)] * at_once
         with Progress(*columns, console=console) as progress:
-            runs.train_all(plan, progress, [environment] * at_once)
+            runs.train_all(plan, progress, slots)
         return console.file.getvalue()
 
-    run.events = lambda: events.read_text().splitlines()
+    run.events = stand_in.events
     return run
 
 
@@ -146,6 +115,13 @@ def test_a_run_resumes_from_the_newest_whole_checkpoint(tmp_path):
     assert find_latest_checkpoint(str(tmp_path)) == found
 
 
+def test_other_files_are_not_looked_at(tmp_path):
+    for name in ('best_mIoU_iter_5.pth', 'iter_5_mine.pth', 'mine.pth'):
+        (tmp_path / name).touch()
+    assert drop_unreadable(tmp_path) == []
+    assert len(list(tmp_path.iterdir())) == 3
+
+
 def test_a_run_without_a_whole_checkpoint_starts_anew(tmp_path):
     cut = tmp_path / 'iter_5.pth'
     cut.touch()
@@ -154,11 +130,6 @@ def test_a_run_without_a_whole_checkpoint_starts_anew(tmp_path):
     assert drop_unreadable(tmp_path) == [cut]
     assert find_latest_checkpoint(str(tmp_path)) is None
     assert not list(tmp_path.iterdir())
-
-
-def save(path):
-    weights = torch.nn.Linear(2, 3).state_dict()
-    torch.save(dict(state_dict=weights, meta={}), path)
 
 
 def test_options_and_resume_reach_the_script(train, make):

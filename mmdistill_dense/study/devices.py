@@ -1,0 +1,42 @@
+"""The GPUs that a study may use."""
+
+import os
+from collections.abc import Sequence
+
+import torch
+
+from . import StudyError
+
+VISIBLE = 'CUDA_VISIBLE_DEVICES'
+
+
+def use_gpus(slots: Sequence[dict[str, str]]) -> None:
+    """Check the GPUs of slots, and measure on the first one.
+
+    A training with a wrong one would run on the CPU and not say so.
+
+    Raises:
+        StudyError: If one of them is not there.
+    """
+    asked = [slot[VISIBLE] for slot in slots if VISIBLE in slot]
+    here = gpus_here()
+    for name in asked:
+        if name not in here and not name.startswith(('GPU-', 'MIG-')):
+            raise StudyError(
+                f'there is no GPU {name!r}. Expected some of '
+                f'{", ".join(here)}, with commas between.'
+                if here
+                else f'there is no GPU {name!r}: torch sees none at all. '
+                'Without --gpus runs go on CPUs.'
+            )
+    if asked and asked[0] in here:
+        torch.cuda.set_device(here.index(asked[0]))
+
+
+def gpus_here() -> list[str]:
+    """Names for ``CUDA_VISIBLE_DEVICES``, in the order of torch."""
+    count = torch.cuda.device_count()
+    visible = os.environ.get(VISIBLE)
+    if visible is None:
+        return [str(index) for index in range(count)]
+    return [name.strip() for name in visible.split(',')][:count]

@@ -1,0 +1,127 @@
+"""What the options of a row make of its config, found before it trains."""
+
+from collections.abc import Mapping
+from inspect import signature
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mmdistill_dense.engine.launch import base_parser
+
+from . import StudyError
+from .definition import Row
+
+#: Settled by the study for each run.
+OWN = {'launcher', 'load_from', 'randomness.seed', 'resume', 'work_dir'}
+#: Top-level keys of a config that something reads when it is merged.
+READ = {
+    *signature(Runner.__init__).parameters,
+    *('auto_scale_lr', 'find_unused_parameters', 'runner_type'),
+}
+
+
+def merge(row: Row, cfg: Config, options: Mapping[str, Any]) -> None:
+    """Merge options into a config as ``tools/train.py`` will.
+
+    Raises:
+        StudyError: If one would not arrive, or have no effect.
+    """
+    for key in row.options:
+        _check_key(row, key)
+    parsed = {key: _parsed(row, key, v) for key, v in options.items()}
+    try:
+        cfg.merge_from_dict(parsed)
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        raise StudyError(
+            f'row {row.name!r}: its options do not fit {row.config}: {error}'
+        ) from error
+
+
+def _check_key(row: Row, key: str) -> None:
+    where = f'row {row.name!r}: option {key}'
+    if key in OWN:
+        raise StudyError(
+            f'{where} is settled by the study for each run. Leave it out.'
+        )
+    first = key.partition('.')[0]
+    if first not in READ:
+        raise StudyError(
+            f'{where} would have no effect: nothing reads {first!r} once the '
+            'config is read. Name the place where it is used, such as '
+            'train_dataloader.dataset.data_root or model.terms.'
+        )
+
+
+def _parsed(row: Row, key: str, value: Any) -> Any:
+    """What ``--cfg-options`` makes of a value."""
+    words = ['', '--cfg-options', f'{key}={value}']
+    try:
+        got = base_parser('').parse_args(words).cfg_options[key]
+    except (AssertionError, KeyError):  # brackets, an equals sign
+        got = None
+    if not _same(got, value):
+        raise StudyError(
+            f'row {row.name!r}: option {key}={value!r} cannot go through '
+            f'--cfg-options, which reads {got!r}: a text there has no '
+            'spaces, commas, quotes or brackets. Write a YAML list for '
+            'several values, or a config file.'
+        )
+    return got
+
+
+def _same(got: Any, value: Any) -> bool:
+    if isinstance(value, list):
+        return (
+            isinstance(got, list)
+            and len(got) == len(value)
+            and all(map(_same, got, value))
+        )
+    # YAML takes 1e-3 for a text, and means a number.
+    number = isinstance(value, str) and isinstance(got, (int, float))
+    return number or got == value or str(got) == str(value)
+
+
+def check_trained(row: Row, cfg: Config) -> None:
+    """A config must be of what starts as it says, and is scored at its end.
+
+    Raises:
+        StudyError: If it is not.
+    """
+    if cfg.get('load_from'):
+        raise StudyError(
+            f'row {row.name!r}: {row.config} has load_from, which runs of a '
+            'study do not read, as they are started with --resume. Name the '
+            "checkpoint in the model: init_cfg=dict(type='Pretrained', "
+            'checkpoint=...).'
+        )
+    lacking = [
+        key for key in ('val_dataloader', 'val_evaluator') if not cfg.get(key)
+    ]
+    if lacking:
+        raise StudyError(
+            f'row {row.name!r}: {row.config} has no {" and no ".join(lacking)}'
+            ', so that its runs would have no score.'
+        )
+
+
+def end_of(row: Row, cfg: Config) -> tuple[str, int]:
+    """Whether a run counts iterations or epochs, and its last one.
+
+    Raises:
+        StudyError: If its config does not say.
+    """
+    for unit, key in (('iter', 'max_iters'), ('epoch', 'max_epochs')):
+        value = (cfg.get('train_cfg') or {}).get(key)
+        if value is None:
+            continue
+        if isinstance(value, (int, float)) and value >= 1 and value % 1 == 0:
+            return unit, int(value)
+        raise StudyError(
+            f'row {row.name!r}: train_cfg.{key} must be a whole number above '
+            f'0, got {value!r}.'
+        )
+    raise StudyError(
+        f'row {row.name!r}: {row.config} has neither train_cfg.max_iters nor '
+        'train_cfg.max_epochs.'
+    )

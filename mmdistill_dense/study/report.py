@@ -1,0 +1,165 @@
+"""A study's tables in documents, and its figures.
+
+A document says where a table goes, and the lines in between are written::
+
+    <!-- study: docs/studies/camvid_pspnet.yaml scores -->
+    <!-- end of study -->
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+
+from mmdistill_dense.visualization import figures
+from mmdistill_dense.visualization.overlay import (
+    paint_prediction,
+    paint_truth,
+)
+
+from . import StudyError
+from .definition import Study, read_study
+from .measure import outcome_of, tested_config
+from .plan import Entry, plan_study
+from .results import ResultsFile
+from .tables import TABLES, class_gains
+
+END = '<!-- end of study -->'
+BLOCK = re.compile(
+    rf'(<!-- study: (?P<file>\S+) (?P<table>\S+) -->\n).*?{END}', re.DOTALL
+)
+
+
+def update_document(path: Path, root: Path) -> bool:
+    """Write the tables that a document asks for.
+
+    Args:
+        path: A Markdown file.
+        root: Folder that the names of study files are relative to.
+
+    Returns:
+        Whether something changed.
+
+    Raises:
+        StudyError: If a table has no such name, or a file cannot be read.
+    """
+    try:
+        text = path.read_text('utf-8')
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f'{path} cannot be read: {error}') from error
+    begins, ends = text.count('<!-- study:'), text.count(END)
+    if not begins or begins != ends:
+        raise StudyError(
+            f'{path} asks for no table, or not rightly: {begins} tables '
+            f'begin and {ends} end in it. Expected lines such as <!-- study: '
+            f'docs/studies/NAME.yaml scores --> and below each {END}.'
+        )
+    new = BLOCK.sub(lambda match: _block(match, path, root), text)
+    if new != text:
+        path.write_text(new, encoding='utf-8')
+    return new != text
+
+
+def _block(match: re.Match, path: Path, root: Path) -> str:
+    make: Callable | None = TABLES.get(match['table'])
+    if make is None:
+        raise StudyError(
+            f'{path} asks for a table {match["table"]!r} of {match["file"]}. '
+            f'Expected one of {", ".join(TABLES)}.'
+        )
+    study = read_study(root / match['file'])
+    table = make(study, ResultsFile(study.results))
+    return f'{match[1]}\n{table}\n\n{END}'
+
+
+def write_report(study: Study, results: ResultsFile) -> Path:
+    """All tables in one Markdown file, in the work dir."""
+    parts = [f'# {study.title}']
+    for name, make in TABLES.items():
+        parts.append(f'## {name.capitalize()}\n\n{make(study, results)}')
+    path = study.work_dir / 'report.md'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text('\n\n'.join(parts) + '\n', encoding='utf-8')
+    return path
+
+
+def draw_figures(study: Study, results: ResultsFile) -> list[Path]:
+    """Draw the scores, and the gains of each class, beside the results."""
+    key, label = next(iter(study.metrics.items()))
+    stem = study.results.with_suffix('')
+    scores = {
+        row.title: [r.scores[key] for r in results.of(row.name).values()]
+        for row in study.rows.values()
+    }
+    written = [Path(f'{stem}_scores.png')]
+    shown = {title: values for title, values in scores.items() if values}
+    figures.points(written[0], shown, label)
+    gains = class_gains(study, results)
+    if gains:
+        written.append(Path(f'{stem}_classes.png'))
+        baseline = study.rows[study.baseline].title
+        figures.class_points(written[1], gains, f'points over: {baseline}')
+    return written
+
+
+def draw_examples(
+    study: Study, rows: Sequence[str], images: Sequence[int]
+) -> Path:
+    """Draw validation images with truth and predictions of some rows.
+
+    Their last checkpoints of the first seed must be in the work dir.
+
+    Args:
+        study: The study.
+        rows: Names of its rows, a column for each.
+        images: Indices of validation images, a row for each.
+
+    Returns:
+        The figure.
+
+    Raises:
+        StudyError: If a row or its checkpoint is not there.
+    """
+    planned = plan_study(study)
+    entries = [entry_of(study, name, planned) for name in rows]
+    metainfo = tested_config(entries[0].run).metainfo
+    palette = metainfo['palette']
+    shown = [outcome_of(e.run, tuple(images)).examples for e in entries]
+    lines = []
+    for samples in zip(*shown, strict=True):
+        image = cv2.cvtColor(
+            cv2.imread(samples[0].img_path), cv2.COLOR_BGR2RGB
+        )
+        truth = paint_truth(image, samples[0], palette)
+        guesses = [paint_prediction(image, s, palette) for s in samples]
+        lines.append([image, truth, *guesses])
+    path = Path(f'{study.results.with_suffix("")}_examples.png')
+    titles = [entry.row.title for entry in entries]
+    figures.picture_grid(
+        path,
+        lines,
+        ('input', 'ground truth', *titles),
+        dict(zip(metainfo['classes'], palette, strict=True)),
+    )
+    return path
+
+
+def entry_of(study: Study, name: str, planned: Sequence[Entry]) -> Entry:
+    """The first run of a row, trained.
+
+    Raises:
+        StudyError: If there is none.
+    """
+    for entry in planned:
+        if entry.row.name == name:
+            if entry.run.checkpoint.exists():
+                return entry
+            raise StudyError(
+                f'row {name!r}: {entry.run.checkpoint} is not there. '
+                'Examples need the checkpoints of a study: run it first.'
+            )
+    raise StudyError(
+        f'{name!r} is no row of {study.path}. Expected one of '
+        f'{", ".join(study.rows)}.'
+    )

@@ -1,0 +1,54 @@
+"""Means over seeds, and differences paired by seed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from statistics import mean, stdev
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean of several values.
+
+    Attributes:
+        count: How many there are.
+        mean: Theirs.
+        deviation: Standard deviation (n - 1); None of one value.
+    """
+
+    count: int
+    mean: float
+    deviation: float | None
+
+    @property
+    def error(self) -> float | None:
+        """Standard error of the mean; None of one value."""
+        if self.deviation is None:
+            return None
+        return self.deviation / sqrt(self.count)
+
+
+def estimate(values: Sequence[float]) -> Estimate | None:
+    """Mean and standard deviation; None without a value."""
+    if not values:
+        return None
+    deviation = stdev(values) if len(values) > 1 else None
+    return Estimate(len(values), mean(values), deviation)
+
+
+def paired(
+    values: Mapping[int, float], baseline: Mapping[int, float]
+) -> Estimate | None:
+    """Differences to a baseline, seed by seed.
+
+    Args:
+        values: By seed.
+        baseline: By seed.
+
+    Returns:
+        Over the seeds that both have; None if the baseline has seeds that
+        ``values`` lacks, so that no row is compared on its lucky ones.
+    """
+    if not baseline or not baseline.keys() <= values.keys():
+        return None
+    return estimate([values[seed] - baseline[seed] for seed in baseline])

@@ -1,0 +1,168 @@
+"""The tables of a study, in Markdown."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from .definition import Row, Study
+from .results import Result, ResultsFile
+from .statistics import Estimate, estimate, paired
+
+
+def scores_table(study: Study, results: ResultsFile) -> str:
+    """Each row's scores over its seeds, and what it is above the baseline."""
+    header = ['']
+    for name in study.metrics.values():
+        header += [name, 'over the baseline']
+    lines = []
+    for row, found in _rows(study, results):
+        cells = [row.title]
+        for key in study.metrics:
+            values = {seed: r.scores[key] for seed, r in found.items()}
+            cells.append(_value(estimate([*values.values()])))
+            cells.append(_gain(study, results, row, values, key))
+        lines.append([*cells, str(len(found))])
+    return _table([*header, 'n'], lines)
+
+
+def _gain(
+    study: Study, results: ResultsFile, row: Row, values: dict, key: str
+) -> str:
+    if row.name == study.baseline:
+        return 'baseline'
+    theirs = results.of(study.baseline)
+    gain = paired(values, {seed: r.scores[key] for seed, r in theirs.items()})
+    return _value(gain, sign='+', error=True)
+
+
+def _value(found: Estimate | None, sign: str = '', error: bool = False) -> str:
+    """A mean with its deviation, or with its standard error."""
+    if found is None:
+        return ''
+    text = f'{found.mean:{sign}.2f}'
+    spread = found.error if error else found.deviation
+    return text if spread is None else f'{text} ± {spread:.2f}'
+
+
+def class_means(results: ResultsFile, row: str) -> dict[str, float]:
+    """Mean over seeds of each class of a row that has a score."""
+    found = [result.classes for result in results.of(row).values()]
+    means = {}
+    for name in found[0] if found else ():
+        values = [scores[name] for scores in found]
+        if None not in values:
+            means[name] = sum(values) / len(values)
+    return means
+
+
+def class_gains(
+    study: Study, results: ResultsFile
+) -> dict[str, dict[str, float]]:
+    """By title of a row, the points of each class above the baseline.
+
+    Rows without all seeds of the baseline are left out.
+    """
+    base = class_means(results, study.baseline)
+    seeds = results.of(study.baseline).keys()
+    gains = {}
+    for row, found in _rows(study, results):
+        if row.name != study.baseline and found.keys() >= seeds:
+            means = class_means(results, row.name)
+            gains[row.title] = {
+                name: means[name] - value
+                for name, value in base.items()
+                if name in means
+            }
+    return gains
+
+
+def classes_table(study: Study, results: ResultsFile) -> str:
+    """The baseline's score of each class, and what others are above it."""
+    base = class_means(results, study.baseline)
+    gains = class_gains(study, results)
+    lines = [
+        [name, f'{value:.1f}']
+        + [f'{gain.get(name, float("nan")):+.1f}' for gain in gains.values()]
+        for name, value in base.items()
+    ]
+    return _table(['', study.rows[study.baseline].title, *gains], lines)
+
+
+def costs_table(study: Study, results: ResultsFile) -> str:
+    """What the runs of each row took, and what is left to be deployed."""
+    lines = []
+    for row, found in _rows(study, results):
+        runs = [*found.values()]
+        lines.append(
+            [
+                row.title,
+                f'{runs[0].length:,}',
+                _range(runs, lambda r: r.train_seconds / 60, '.1f'),
+                _range(runs, lambda r: r.peak_mib, ',.0f'),
+                f'{runs[0].parameters / 1e6:.2f} M',
+                f'{runs[0].flops / 1e9:.2f} G',
+            ]
+        )
+    header = ['', 'length', 'min a run', 'peak MiB', 'parameters', 'FLOPs']
+    return _table(header, lines)
+
+
+def _range(
+    runs: Sequence[Result], get: Callable[[Result], float | None], form: str
+) -> str:
+    values = [value for value in map(get, runs) if value is not None]
+    if not values:
+        return ''
+    texts = f'{min(values):{form}}', f'{max(values):{form}}'
+    return '-'.join(dict.fromkeys(texts))
+
+
+def commands_list(study: Study, results: ResultsFile) -> str:
+    """What trained the first run of each row."""
+    return '\n\n'.join(
+        f'{row.title}:\n\n```shell\n{found[min(found)].command}\n```'
+        for row, found in _rows(study, results)
+    )
+
+
+def origin_list(study: Study, results: ResultsFile) -> str:
+    """Where the numbers are from, in a line for each kind of run."""
+    lines: dict[str, int] = {}
+    for result in results.results:
+        said = dict(result.machine)
+        parts = [
+            f'{said.pop("cores")} cores of {said.pop("processor")}',
+            said.pop('gpu', 'no GPU'),
+            *(f'{key} {value}' for key, value in said.items()),
+            *(f'{name} {v}' for name, v in result.versions.items()),
+            f'commit {result.commit}',
+        ]
+        line = ', '.join(map(str, parts))
+        lines[line] = lines.get(line, 0) + 1
+    return '\n'.join(
+        f'- {count} runs: {line}' for line, count in lines.items()
+    )
+
+
+def _rows(
+    study: Study, results: ResultsFile
+) -> Iterator[tuple[Row, dict[int, Result]]]:
+    """Rows that have results, in the study's order."""
+    for row in study.rows.values():
+        found = results.of(row.name)
+        if found:
+            yield row, found
+
+
+def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rule = ['---', *['--:'] * (len(header) - 1)]
+    rows = (header, rule, *lines)
+    return '\n'.join('| ' + ' | '.join(cells) + ' |' for cells in rows)
+
+
+#: By the name that a block of a document asks for.
+TABLES: dict[str, Callable[[Study, ResultsFile], str]] = dict(
+    scores=scores_table,
+    classes=classes_table,
+    costs=costs_table,
+    commands=commands_list,
+    origin=origin_list,
+)

@@ -1,0 +1,157 @@
+"""What runs took is known, however they ended."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from mmdistill_dense.engine.trainings import crew, lock
+from mmdistill_dense.engine.trainings.runs import Run
+
+from ...helpers.trainings import TrainStandIn
+
+
+@pytest.fixture
+def run(tmp_path):
+    options = dict(a=1)
+    return Run('a', 'a.py', tmp_path / 'a', 4, options, 'mIoU')
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    monkeypatch.setattr(crew, 'commit', lambda: 'abc')
+    return TrainStandIn(tmp_path / 'stand_in', tmp_path, monkeypatch)
+
+
+def train(run, *slots):
+    """To its end; returns what went wrong."""
+    with crew.Crew(slots) as workers:
+        workers.start(run)
+        assert workers.free == len(slots) - 1
+        while workers.running:
+            time.sleep(0.02)
+            for _, failure in workers.ended():
+                return failure
+    raise AssertionError('it never ended')
+
+
+def starts(run):
+    return json.loads((run.folder / crew.STARTS).read_text())
+
+
+def test_a_run_that_ends_has_its_time_memory_and_commit(run, stand_in):
+    begin = time.time()
+    assert train(run, stand_in.slot()) is None
+    took = crew.spent(run.folder)
+    assert took.starts == 1
+    assert took.commit == 'abc'
+    assert 0 < took.seconds <= time.time() - begin
+    # A bare Python: a few MiB, neither bytes nor KiB, and not this process.
+    assert 2 < took.peak_mib < 100
+
+
+def test_every_start_counts(run, stand_in, monkeypatch):
+    assert 'exit code 1 and without iter_4.pth' in train(
+        run, stand_in.slot(failing='a')
+    )
+    monkeypatch.setattr(crew, 'commit', lambda: 'def')
+    assert train(run, stand_in.slot()) is None
+    first, second = starts(run)
+    took = crew.spent(run.folder)
+    assert took.starts == 2
+    assert took.commit == 'def'
+    assert took.peak_mib == max(first['peak'], second['peak'])
+    assert took.seconds == pytest.approx(
+        sum(start['end'] - start['begin'] for start in (first, second))
+    )
+
+
+def test_a_run_that_is_ended_is_noted_without_its_memory(run, stand_in):
+    with crew.Crew([stand_in.slot(a=['never'])]) as workers:
+        workers.start(run)
+        while not stand_in.events():
+            time.sleep(0.02)
+    (start,) = starts(run)
+    assert start['end'] > start['begin']
+    assert crew.spent(run.folder).peak_mib is None
+
+
+def test_the_log_tells_the_end_that_nobody_saw(run, tmp_path):
+    run.folder.mkdir()
+    start = dict(begin=1000.0, end=None, peak=None, commit='abc')
+    (run.folder / crew.STARTS).write_text(json.dumps([start]))
+    assert crew.spent(run.folder).seconds == 0
+    run.log.touch()
+    os.utime(run.log, (1030, 1030))
+    assert crew.spent(run.folder).seconds == 30
+    crew._note_start(run.folder)
+    assert starts(run)[0]['end'] == 1030
+
+
+def test_a_wait_of_the_caller_is_not_the_runs(run, stand_in):
+    with crew.Crew([stand_in.slot()]) as workers:
+        workers.start(run)
+        while 'end a' not in stand_in.events():
+            time.sleep(0.02)
+        time.sleep(2)
+        assert [failure for _, failure in workers.ended()] == [None]
+    assert crew.spent(run.folder).seconds < 2
+
+
+def test_a_folder_without_a_start_took_nothing(tmp_path):
+    assert crew.spent(tmp_path) == crew.Spent(0, None, 0, None)
+
+
+def test_memory_is_unknown_where_the_system_does_not_tell(
+    run, stand_in, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(crew, 'Path', lambda name: tmp_path / 'none')
+    assert train(run, stand_in.slot()) is None
+    assert crew.spent(run.folder).peak_mib is None
+
+
+def test_a_training_that_outlives_its_call_keeps_the_lock(
+    run, stand_in, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(lock, 'PATIENCE', 0)
+    path = tmp_path / '.lock'
+    workers = crew.Crew([stand_in.slot(a=['never'])])
+    with path.open('w') as held:
+        assert lock.hold(held)
+        workers.start(run)
+    # This process has given it back; the training has not.
+    with path.open('w') as second:
+        assert not lock.hold(second)
+        workers.__exit__()
+        assert lock.hold(second)
+
+
+def test_a_lock_is_waited_for(tmp_path):
+    path = tmp_path / '.lock'
+    script = (
+        'import fcntl, sys, time; file = open(sys.argv[1], "w");'
+        'fcntl.flock(file, fcntl.LOCK_EX); print(flush=True); time.sleep(1)'
+    )
+    command = [sys.executable, '-c', script, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        with path.open('w') as file:
+            assert lock.hold(file)
+
+
+@pytest.mark.parametrize('none', ['no module', 'no file system'])
+def test_without_locks_there_is_none(tmp_path, monkeypatch, none):
+    class Refusing:
+        LOCK_EX = LOCK_NB = 0
+
+        @staticmethod
+        def flock(*_):
+            raise OSError('Function not implemented')
+
+    fcntl = None if none == 'no module' else Refusing
+    monkeypatch.setattr(lock, 'fcntl', fcntl)
+    with (tmp_path / '.lock').open('w') as file:
+        assert lock.hold(file)

@@ -1,0 +1,66 @@
+"""The studies of the documentation can be run."""
+
+import logging
+
+import pytest
+
+from mmdistill_dense.study import plan
+from mmdistill_dense.study.definition import read_study
+
+from ..helpers.configs import ROOT
+
+STUDIES = sorted((ROOT / 'docs' / 'studies').glob('*.yaml'))
+#: Options of a teacher's own config.
+TEACHER = 'model.teacher.cfg_options.'
+
+
+def test_there_are_studies():
+    assert STUDIES
+
+
+@pytest.mark.parametrize('path', STUDIES, ids=lambda path: path.stem)
+def test_a_study_can_be_planned(path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(logging.getLogger('mmengine'), 'disabled', True)
+    study = read_study(path)
+    entries = plan.plan_study(study)
+    assert {entry.row.name for entry in entries} == set(study.rows)
+    for row in study.rows.values():
+        cfg = plan._read(row.config)
+        for key in row.options:
+            assert is_read(cfg, key, row.options), key
+
+
+def is_read(cfg, key, options):
+    """Whether an option changes what a config says, or adds to a module.
+
+    A module that is built refuses what it does not know.
+    """
+    if key.startswith(TEACHER):
+        name = options.get('model.teacher.cfg', cfg.model.teacher.cfg)
+        return is_read(plan._read(name), key.removeprefix(TEACHER), {})
+    *parts, last = key.split('.')
+    for part in parts:
+        if isinstance(cfg, (list, tuple)):
+            part = int(part)
+        elif cfg.get(part) is None:
+            return part in cfg  # as None: an option says what
+        cfg = cfg[part]
+    return last in cfg or 'type' in cfg
+
+
+@pytest.mark.parametrize(
+    'key',
+    [
+        'model.backbone.deep_stem',
+        'model.decode_head.channels',
+        'val_dataloader.dataset.indices',
+        'param_scheduler.0.end',
+    ],
+)
+def test_options_are_found(key):
+    cfg = plan._read('mmdistill_dense::camvid/pspnet_r18-d8_camvid-128x160.py')
+    assert is_read(cfg, key, {})
+    for wrong in (f'x{key}', key.replace('.', '.x', 1).replace('x0', '9')):
+        with pytest.raises((AssertionError, IndexError, ValueError)):
+            assert is_read(cfg, wrong, {})
