@@ -11,6 +11,7 @@ import sys
 import warnings
 from pathlib import Path
 
+from mmengine.logging import MMLogger
 from rich.console import Console
 
 from mmdistill_dense.engine.trainings import TrainingError
@@ -82,7 +83,7 @@ def slots(args):
     """Environment of each run that goes on at a time."""
     if args.gpus is None:
         return cpu_slots(args.jobs or 1)
-    gpus = args.gpus.split(',')
+    gpus = [name.strip() for name in args.gpus.split(',')]
     count = args.jobs or len(gpus)
     return [
         {'CUDA_VISIBLE_DEVICES': gpus[index % len(gpus)]}
@@ -112,6 +113,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     # What the hosts say of themselves is in the logs of the trainings.
     warnings.filterwarnings('ignore', module='mm(cv|det|engine|seg)')
+    MMLogger.get_current_instance().setLevel('ERROR')
     try:
         study = read_study(args.study)
         if not args.report:

@@ -12,6 +12,8 @@ from .loading import check_keys, load, text
 #: A row's final checkpoint, in the options of another row.
 REFERENCE = re.compile(r'\$\{([^}]*)\}')
 NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?')
+#: Keys that rows share unless they have their own.
+SHARED = ('seeds', 'length', 'options')
 ROW_KEYS = ('config', 'title', 'seeds', 'length', 'options', 'variants')
 
 
@@ -52,7 +54,8 @@ class Study:
         title: For tables and figures.
         metrics: Name in tables of each score, by its key in the log; the
             first one is plotted.
-        baseline: The row that the others are compared with.
+        baselines: Rows that the others are compared with; classes with
+            the first one.
         rows: By name, in the order of the tables.
         work_dir: Gets the trainings.
         results: The results file.
@@ -61,7 +64,7 @@ class Study:
     path: Path
     title: str
     metrics: dict[str, str]
-    baseline: str
+    baselines: tuple[str, ...]
     rows: dict[str, Row]
     work_dir: Path
     results: Path
@@ -74,8 +77,8 @@ def read_study(path: Path) -> Study:
         StudyError: If it cannot be read, or says something wrong.
     """
     content = load(path)
-    known = {*(f.name for f in fields(Study)), 'seeds', 'length', 'options'}
-    check_keys(f'{path}', content, known - {'path'})
+    known = {f.name for f in fields(Study)} - {'path', 'baselines'}
+    check_keys(f'{path}', content, known | {'baseline', *SHARED})
     for key in ('metrics', 'baseline', 'rows'):
         if not content.get(key):
             raise StudyError(
@@ -88,21 +91,27 @@ def read_study(path: Path) -> Study:
         path=path,
         title=text(where, content, 'title', name),
         metrics=_metrics(path, content['metrics']),
-        baseline=text(where, content, 'baseline'),
+        baselines=_baselines(path, content['baseline'], rows),
         rows=rows,
         work_dir=Path(
             text(where, content, 'work_dir', f'work_dirs/studies/{name}')
         ),
         results=path.parent / text(where, content, 'results', f'{name}.json'),
     )
-    if study.baseline not in rows:
-        raise StudyError(
-            f'{path}: baseline {study.baseline!r} is no row. Expected one of '
-            f'{", ".join(rows)}.'
-        )
     for row in rows.values():
         _check_needs(path, row, rows)
     return study
+
+
+def _baselines(path: Path, value: Any, rows: dict) -> tuple[str, ...]:
+    names = value if isinstance(value, list) else [value]
+    for name in map(str, names):
+        if name not in rows:
+            raise StudyError(
+                f'{path}: baseline {name!r} is no row. Expected one of '
+                f'{", ".join(rows)}, or several as a list.'
+            )
+    return tuple(map(str, names))
 
 
 def _metrics(path: Path, value: Any) -> dict[str, str]:

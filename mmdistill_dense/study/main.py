@@ -187,9 +187,14 @@ class _Session:
     def _measure(self, entry: Entry) -> str | None:
         """Write the result; returns what went wrong, if anything."""
         if self._results.get(entry.row.name, entry.seed):
-            return None  # trained again, for what waits for it
+            self._console.print(
+                f'{entry.run.title}: trained again for what waits for it; '
+                'its result stays the first one',
+                soft_wrap=True,
+            )
+            return None
         try:
-            result = measure(entry, self._metrics, self._at_once)
+            result = measure(entry, self._metrics)
             self._results.add(result)
         except StudyError as error:
             return str(error)

@@ -1,18 +1,16 @@
 """From a finished training to its result."""
 
-import logging
 import math
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 
 from mmdistill_dense.compat import config_path
 from mmdistill_dense.engine.export import student_config
 from mmdistill_dense.engine.trainings import provenance
-from mmdistill_dense.engine.trainings.crew import spent
+from mmdistill_dense.engine.trainings.crew import STARTS, spent
 from mmdistill_dense.engine.trainings.logs import curve
 from mmdistill_dense.engine.trainings.runs import Run
 from mmdistill_dense.engine.trainings.scores import Outcome, evaluate
@@ -30,13 +28,11 @@ def tested_config(run: Run) -> Config:
 
 def outcome_of(run: Run, examples: tuple[int, ...] = ()) -> Outcome:
     """Evaluate a run's last checkpoint on its validation set."""
-    # Tables of the hosts, and what pycocotools tells.
-    MMLogger.get_current_instance().setLevel(logging.ERROR)
-    with redirect_stdout(StringIO()):
+    with redirect_stdout(StringIO()):  # pycocotools tells a lot
         return evaluate(tested_config(run), str(run.checkpoint), examples)
 
 
-def measure(entry: Entry, metrics: tuple[str, ...], at_once: int) -> Result:
+def measure(entry: Entry, metrics: tuple[str, ...]) -> Result:
     """The result of a finished run.
 
     Raises:
@@ -57,6 +53,11 @@ def measure(entry: Entry, metrics: tuple[str, ...], at_once: int) -> Result:
             f'may have grown without bounds; see {entry.run.log}.'
         )
     took = spent(entry.run.folder)
+    if took.origin is None:
+        raise StudyError(
+            f'{entry.run.title}: {entry.run.folder} does not say when it was '
+            f'trained, {STARTS} is gone. Remove that folder.'
+        )
     allocated = curve(entry.run.folder, 'memory')[1]  # on GPUs only
     return Result(
         row=entry.row.name,
@@ -70,8 +71,8 @@ def measure(entry: Entry, metrics: tuple[str, ...], at_once: int) -> Result:
         peak_mib=float(max(allocated)) if allocated else took.peak_mib,
         starts=took.starts,
         command=command(entry),
-        commit=took.commit,
-        versions=provenance.versions(),
-        machine=provenance.machine(at_once),
+        commit=took.commits,
+        versions=took.origin.versions,
+        machine=took.origin.machine,
         ended=provenance.now(),
     )

@@ -23,7 +23,7 @@ from .definition import Study, read_study
 from .measure import outcome_of, tested_config
 from .plan import Entry, plan_study
 from .results import ResultsFile
-from .tables import TABLES, class_gains
+from .tables import TABLES, class_gains, rows_with_results
 
 END = '<!-- end of study -->'
 BLOCK = re.compile(
@@ -48,12 +48,14 @@ def update_document(path: Path, root: Path) -> bool:
         text = path.read_text('utf-8')
     except (OSError, UnicodeDecodeError) as error:
         raise StudyError(f'{path} cannot be read: {error}') from error
+    blocks = len(BLOCK.findall(text))
     begins, ends = text.count('<!-- study:'), text.count(END)
-    if not begins or begins != ends:
+    if not blocks or not blocks == begins == ends:
         raise StudyError(
             f'{path} asks for no table, or not rightly: {begins} tables '
-            f'begin and {ends} end in it. Expected lines such as <!-- study: '
-            f'docs/studies/NAME.yaml scores --> and below each {END}.'
+            f'begin and {ends} end in it, {blocks} of them as expected: a '
+            'line <!-- study: docs/studies/NAME.yaml scores --> and a line '
+            f'{END} below it.'
         )
     new = BLOCK.sub(lambda match: _block(match, path, root), text)
     if new != text:
@@ -89,16 +91,15 @@ def draw_figures(study: Study, results: ResultsFile) -> list[Path]:
     key, label = next(iter(study.metrics.items()))
     stem = study.results.with_suffix('')
     scores = {
-        row.title: [r.scores[key] for r in results.of(row.name).values()]
-        for row in study.rows.values()
+        row.title: [r.scores[key] for r in found.values()]
+        for row, found in rows_with_results(study, results)
     }
     written = [Path(f'{stem}_scores.png')]
-    shown = {title: values for title, values in scores.items() if values}
-    figures.points(written[0], shown, label)
+    figures.points(written[0], scores, label)
     gains = class_gains(study, results)
     if gains:
         written.append(Path(f'{stem}_classes.png'))
-        baseline = study.rows[study.baseline].title
+        baseline = study.rows[study.baselines[0]].title
         figures.class_points(written[1], gains, f'points over: {baseline}')
     return written
 
@@ -127,6 +128,11 @@ def draw_examples(
     palette = metainfo['palette']
     shown = [outcome_of(e.run, tuple(images)).examples for e in entries]
     lines = []
+    if len(shown[0]) < len(set(images)):
+        raise StudyError(
+            f'of the validation images {list(images)} only {len(shown[0])} '
+            'are there. Expected indices from 0 on.'
+        )
     for samples in zip(*shown, strict=True):
         image = cv2.cvtColor(
             cv2.imread(samples[0].img_path), cv2.COLOR_BGR2RGB

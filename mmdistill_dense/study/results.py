@@ -29,8 +29,9 @@ class Result:
             CPU the resident memory of the training process; None if unknown.
         starts: How often the training was started.
         command: What trained it.
-        commit: Of this package, ``-dirty`` with uncommitted changes; None
-            if it is installed without git.
+        commit: Of this package, ``-dirty`` if its code has changes that are
+            not committed; several if the run went on with another; None if
+            it is no checkout.
         versions: Of Python and packages.
         machine: Processor, cores, threads, runs side by side, GPU.
         ended: Date and time, UTC.
@@ -90,8 +91,11 @@ class ResultsFile:
         return {r.seed: r for r in self.results if r.row == row}
 
     def add(self, result: Result) -> None:
-        """Write the file with one result more; never half of it."""
-        results = [*self.results, result]
+        """Write the file with one result more; never half of it.
+
+        What it has got from elsewhere meanwhile stays.
+        """
+        results = [*ResultsFile(self.path).results, result]
         results.sort(key=lambda r: (r.row, r.seed))
         content = dict(runs=[asdict(result) for result in results])
         self.path.parent.mkdir(parents=True, exist_ok=True)

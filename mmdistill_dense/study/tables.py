@@ -1,6 +1,7 @@
 """The tables of a study, in Markdown."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 
 from .definition import Row, Study
 from .results import Result, ResultsFile
@@ -8,29 +9,37 @@ from .statistics import Estimate, estimate, paired
 
 
 def scores_table(study: Study, results: ResultsFile) -> str:
-    """Each row's scores over its seeds, and what it is above the baseline."""
+    """Each row's scores over its seeds, and what it is above baselines."""
     header = ['']
     for name in study.metrics.values():
-        header += [name, 'over the baseline']
+        titles = (study.rows[row].title for row in study.baselines)
+        header += [name, *(f'over: {title}' for title in titles)]
     lines = []
-    for row, found in _rows(study, results):
+    for row, found in rows_with_results(study, results):
         cells = [row.title]
         for key in study.metrics:
-            values = {seed: r.scores[key] for seed, r in found.items()}
-            cells.append(_value(estimate([*values.values()])))
-            cells.append(_gain(study, results, row, values, key))
+            cells.append(_value(estimate([*_scores(found, key).values()])))
+            cells += [
+                _gain(study, results, row, other, key)
+                for other in study.baselines
+            ]
         lines.append([*cells, str(len(found))])
     return _table([*header, 'n'], lines)
 
 
+def _scores(found: Mapping[int, Result], key: str) -> dict[int, float]:
+    return {seed: result.scores[key] for seed, result in found.items()}
+
+
 def _gain(
-    study: Study, results: ResultsFile, row: Row, values: dict, key: str
+    study: Study, results: ResultsFile, row: Row, other: str, key: str
 ) -> str:
-    if row.name == study.baseline:
-        return 'baseline'
-    theirs = results.of(study.baseline)
-    gain = paired(values, {seed: r.scores[key] for seed, r in theirs.items()})
-    return _value(gain, sign='+', error=True)
+    if row.name == other:
+        return ''
+    ours, theirs = (
+        _scores(_found(r, results), key) for r in (row, study.rows[other])
+    )
+    return _value(paired(ours, theirs), sign='+', error=True)
 
 
 def _value(found: Estimate | None, sign: str = '', error: bool = False) -> str:
@@ -42,9 +51,11 @@ def _value(found: Estimate | None, sign: str = '', error: bool = False) -> str:
     return text if spread is None else f'{text} ± {spread:.2f}'
 
 
-def class_means(results: ResultsFile, row: str) -> dict[str, float]:
-    """Mean over seeds of each class of a row that has a score."""
-    found = [result.classes for result in results.of(row).values()]
+def class_means(
+    results: Mapping[int, Result], seeds: Iterable[int]
+) -> dict[str, float]:
+    """Mean over some seeds of each class that has a score."""
+    found = [results[seed].classes for seed in seeds]
     means = {}
     for name in found[0] if found else ():
         values = [scores[name] for scores in found]
@@ -58,14 +69,15 @@ def class_gains(
 ) -> dict[str, dict[str, float]]:
     """By title of a row, the points of each class above the baseline.
 
-    Rows without all seeds of the baseline are left out.
+    Over the baseline's seeds; rows that lack one are left out.
     """
-    base = class_means(results, study.baseline)
-    seeds = results.of(study.baseline).keys()
+    baseline = study.rows[study.baselines[0]]
+    theirs = _found(baseline, results)
+    base = class_means(theirs, theirs)
     gains = {}
-    for row, found in _rows(study, results):
-        if row.name != study.baseline and found.keys() >= seeds:
-            means = class_means(results, row.name)
+    for row, found in rows_with_results(study, results):
+        if row is not baseline and found.keys() >= theirs.keys():
+            means = class_means(found, theirs)
             gains[row.title] = {
                 name: means[name] - value
                 for name, value in base.items()
@@ -76,20 +88,22 @@ def class_gains(
 
 def classes_table(study: Study, results: ResultsFile) -> str:
     """The baseline's score of each class, and what others are above it."""
-    base = class_means(results, study.baseline)
+    baseline = study.rows[study.baselines[0]]
+    found = _found(baseline, results)
+    base = class_means(found, found)
     gains = class_gains(study, results)
     lines = [
         [name, f'{value:.1f}']
         + [f'{gain.get(name, float("nan")):+.1f}' for gain in gains.values()]
         for name, value in base.items()
     ]
-    return _table(['', study.rows[study.baseline].title, *gains], lines)
+    return _table(['', baseline.title, *gains], lines)
 
 
 def costs_table(study: Study, results: ResultsFile) -> str:
     """What the runs of each row took, and what is left to be deployed."""
     lines = []
-    for row, found in _rows(study, results):
+    for row, found in rows_with_results(study, results):
         runs = [*found.values()]
         lines.append(
             [
@@ -119,14 +133,15 @@ def commands_list(study: Study, results: ResultsFile) -> str:
     """What trained the first run of each row."""
     return '\n\n'.join(
         f'{row.title}:\n\n```shell\n{found[min(found)].command}\n```'
-        for row, found in _rows(study, results)
+        for row, found in rows_with_results(study, results)
     )
 
 
 def origin_list(study: Study, results: ResultsFile) -> str:
     """Where the numbers are from, in a line for each kind of run."""
     lines: dict[str, int] = {}
-    for result in results.results:
+    made = (found.values() for _, found in rows_with_results(study, results))
+    for result in chain.from_iterable(made):
         said = dict(result.machine)
         parts = [
             f'{said.pop("cores")} cores of {said.pop("processor")}',
@@ -142,14 +157,19 @@ def origin_list(study: Study, results: ResultsFile) -> str:
     )
 
 
-def _rows(
+def rows_with_results(
     study: Study, results: ResultsFile
 ) -> Iterator[tuple[Row, dict[int, Result]]]:
     """Rows that have results, in the study's order."""
     for row in study.rows.values():
-        found = results.of(row.name)
+        found = _found(row, results)
         if found:
             yield row, found
+
+
+def _found(row: Row, results: ResultsFile) -> dict[int, Result]:
+    """Results of a row's own seeds."""
+    return {s: r for s, r in results.of(row.name).items() if s in row.seeds}
 
 
 def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

@@ -151,6 +151,15 @@ def test_a_run_of_other_settings_is_not_gone_on_with(study, content):
     assert call.events == []
 
 
+def test_a_row_that_still_waits_may_be_changed(study, content):
+    study(content, failing='teacher')
+    options = content['rows']['distilled']['options']
+    content['rows']['distilled']['options'] = {**options, 'model.lr': 2}
+    again = study(content)
+    assert again.error is None
+    assert trained(again) == ['teacher/0', 'distilled/0']
+
+
 def test_checkpoints_of_nobody_are_not_taken(study, content, tmp_path):
     folder = tmp_path / 'work' / 'student' / 'seed_0'
     folder.mkdir(parents=True)

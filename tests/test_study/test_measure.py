@@ -18,6 +18,10 @@ from ..helpers.models import cwd, pspnet, save_weights
 from ..helpers.runs import distilled, run_config
 
 
+def made_with(commit):
+    return dict(commit=commit, versions={}, machine=dict(cores=f'of {commit}'))
+
+
 @pytest.fixture
 def entry(tmp_path):
     """A finished run of a distilled student, with random weights."""
@@ -31,8 +35,8 @@ def entry(tmp_path):
     run = Run('a run', 'my.py', folder, 4, {'a': 1}, 'mIoU')
     save_weights(pspnet(), run.checkpoint)
     starts = [
-        dict(begin=10.0, end=40.0, peak=70.0, commit='abc'),
-        dict(begin=50.0, end=51.0, peak=90.0, commit='def'),
+        dict(begin=10.0, end=40.0, peak=90.0, origin=made_with('abc')),
+        dict(begin=50.0, end=51.0, peak=None, origin=made_with('def')),
     ]
     (folder / crew.STARTS).write_text(json.dumps(starts))
     return Entry(Row('row', 'a row', 'my.py', (5,), 1.0, {}), 5, run)
@@ -55,15 +59,15 @@ def test_the_plain_student_is_scored_without_its_teacher(
 ):
     config = str(tmp_path / 'my.py')
     monkeypatch.setattr(measure, 'config_path', lambda name: config)
-    result = measure.measure(entry, ('mIoU', 'aAcc'), at_once=2)
+    result = measure.measure(entry, ('mIoU', 'aAcc'))
     assert (result.row, result.seed, result.length) == ('row', 5, 4)
     assert set(result.scores) == {'mIoU', 'aAcc'}
     assert 0 < result.scores['aAcc'] <= 100
     assert tuple(result.classes) == SEG_CLASSES
     assert result.flops > result.parameters > 0
     assert (result.train_seconds, result.peak_mib) == (31.0, 90.0)
-    assert (result.starts, result.commit) == (2, 'def')
-    assert result.machine['runs_at_once'] == 2
+    assert (result.starts, result.commit) == (2, 'abc, def')
+    assert result.machine == dict(cores='of def')
     assert result.command == command(entry)
     assert result.ended.endswith('Z')
 
@@ -74,7 +78,7 @@ def test_the_memory_of_a_gpu_is_what_torch_logged(entry, outcome):
     path.parent.mkdir(parents=True)
     lines = [dict(loss=1.0, step=step, memory=800 + step) for step in (1, 2)]
     path.write_text(''.join(f'{json.dumps(line)}\n' for line in lines))
-    result = measure.measure(entry, ('mIoU',), at_once=1)
+    result = measure.measure(entry, ('mIoU',))
     assert result.peak_mib == 802.0
     assert result.scores == dict(mIoU=40.123)
     assert result.classes == dict(sky=None)
@@ -90,4 +94,11 @@ def test_the_memory_of_a_gpu_is_what_torch_logged(entry, outcome):
 def test_a_score_that_is_not_there_is_named(entry, outcome, scores, match):
     outcome(**scores)
     with pytest.raises(StudyError, match=match):
-        measure.measure(entry, ('mIoU',), at_once=1)
+        measure.measure(entry, ('mIoU',))
+
+
+def test_a_run_that_nobody_started_is_named(entry, outcome):
+    outcome(mIoU=40.0)
+    (entry.run.folder / crew.STARTS).unlink()
+    with pytest.raises(StudyError, match=r'starts\.json is gone'):
+        measure.measure(entry, ('mIoU',))

@@ -6,6 +6,8 @@ import pytest
 
 from mmdistill_dense.study import plan
 from mmdistill_dense.study.definition import read_study
+from mmdistill_dense.study.main import missing_entries
+from mmdistill_dense.study.results import ResultsFile
 
 from ..helpers.configs import ROOT
 
@@ -64,3 +66,15 @@ def test_options_are_found(key):
     for wrong in (f'x{key}', key.replace('.', '.x', 1).replace('x0', '9')):
         with pytest.raises((AssertionError, IndexError, ValueError)):
             assert is_read(cfg, wrong, {})
+
+
+@pytest.mark.parametrize('path', STUDIES, ids=lambda path: path.stem)
+def test_results_are_those_of_the_study_as_it_is(path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(logging.getLogger('mmengine'), 'disabled', True)
+    study = read_study(path)
+    entries = plan.plan_study(study)
+    results = ResultsFile(study.results)
+    missing = missing_entries(entries, results)  # refuses other settings
+    assert missing == []
+    assert len(results.results) == len(entries)  # of no row that is gone

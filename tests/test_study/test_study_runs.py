@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import cv2
 import pytest
 import yaml
 from mmengine.config import Config
@@ -57,9 +58,9 @@ def write_study(folder):
     return path
 
 
-def start(path):
+def start(path, *arguments):
     return subprocess.Popen(
-        [sys.executable, str(STUDY), str(path)],
+        [sys.executable, str(STUDY), str(path), *arguments],
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -85,6 +86,13 @@ def test_a_study_that_is_interrupted_goes_on(tmp_path):
     assert second.returncode == 0, said
     assert '0 runs left' in said
     check(ResultsFile(tmp_path / 'tiny.json'), folder)
+    rows = ('student', 'cwd', 'teacher')
+    with start(path, '--report', '--examples', *rows, '--images', '1') as last:
+        said = last.communicate(timeout=60)[0]
+    assert last.returncode == 0, said
+    # Input, truth and three predictions, side by side.
+    height, width = cv2.imread(str(tmp_path / 'tiny_examples.png')).shape[:2]
+    assert width > 3 * height
 
 
 def check(results, folder):

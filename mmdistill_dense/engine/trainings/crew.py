@@ -6,13 +6,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmdistill_dense.compat import package_root
 
-from .provenance import commit
+from .provenance import Origin, origin
 
 if TYPE_CHECKING:
     from .runs import Run
@@ -32,6 +32,7 @@ class Crew:
 
     def __init__(self, slots: Sequence[dict[str, str]]) -> None:
         self._idle = list(slots)
+        self._at_once = len(slots)
         self._work: dict[str, tuple[Run, subprocess.Popen, dict]] = {}
         self._peaks: dict[str, float | None] = {}
 
@@ -43,7 +44,7 @@ class Crew:
             process.terminate()
         for run, process, _ in self._work.values():
             process.wait()
-            _note_end(run.folder, None)
+            _note_end(run.folder, self._peaks[run.title])
 
     @property
     def free(self) -> int:
@@ -60,7 +61,7 @@ class Crew:
         slot = self._idle.pop(0)
         run.folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, f'{package_root()}/tools/train.py']
-        _note_start(run.folder)
+        _note_start(run.folder, origin(self._at_once, slot))
         with run.log.open('a', encoding='utf-8') as log:
             process = subprocess.Popen(
                 [*command, *run.arguments()],
@@ -116,26 +117,31 @@ class Spent:
 
     Attributes:
         seconds: Wall time.
-        peak_mib: Peak memory; None if it is not known of all starts.
+        peak_mib: Peak memory; None if it is not known of any start.
         starts: How many there were.
-        commit: Of this package at the last one.
+        origin: What the last one was made with; None without a start.
+        commits: Of this package, each one once; None where there is none.
     """
 
     seconds: float
     peak_mib: float | None
     starts: int
-    commit: str | None
+    origin: Origin | None
+    commits: str | None
 
 
 def spent(folder: Path) -> Spent:
     """What the run in a work dir took."""
     starts = _starts(folder)
-    peaks = [start['peak'] for start in starts]
+    peaks = [start['peak'] for start in starts if start['peak']]
+    origins = [Origin(**start['origin']) for start in starts]
+    commits = dict.fromkeys(origin.commit for origin in origins)
     return Spent(
         seconds=sum(_end(folder, s) - s['begin'] for s in starts),
-        peak_mib=None if None in peaks else max(peaks, default=None),
+        peak_mib=max(peaks, default=None),
         starts=len(starts),
-        commit=starts[-1]['commit'] if starts else None,
+        origin=origins[-1] if origins else None,
+        commits=', '.join(filter(None, commits)) or None,
     )
 
 
@@ -154,12 +160,12 @@ def _end(folder: Path, start: dict) -> float:
     return start['end'] or max(last, start['begin'])
 
 
-def _note_start(folder: Path) -> None:
+def _note_start(folder: Path, made_with: Origin) -> None:
     starts = _starts(folder)
     if starts:  # the machine may have gone down
         starts[-1]['end'] = _end(folder, starts[-1])
     starts.append(
-        dict(begin=time.time(), end=None, peak=None, commit=commit())
+        dict(begin=time.time(), end=None, peak=None, origin=asdict(made_with))
     )
     _write(folder, starts)
 

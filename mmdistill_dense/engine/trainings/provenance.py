@@ -4,6 +4,8 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -11,6 +13,34 @@ import torch
 from mmdistill_dense.compat import module_version, package_root
 
 PACKAGES = ('mmdistill_dense', 'mmengine', 'mmcv', 'mmdet', 'mmseg', 'torch')
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a process was started with.
+
+    Attributes:
+        commit: Of this package, ``-dirty`` if its code has changes that are
+            not committed; None if it is no checkout.
+        versions: Of Python and packages.
+        machine: Processor, cores, runs side by side, threads, GPU.
+    """
+
+    commit: str | None
+    versions: dict[str, str]
+    machine: dict[str, object]
+
+
+def origin(at_once: int, slot: Mapping[str, str]) -> Origin:
+    """That of now.
+
+    Args:
+        at_once: Trainings side by side.
+        slot: What the process gets beyond this one's environment.
+    """
+    environment = {**os.environ, **slot}
+    threads = environment.get('OMP_NUM_THREADS')
+    return Origin(commit(), versions(), machine(at_once, threads))
 
 
 def versions() -> dict[str, str]:
@@ -23,15 +53,15 @@ def versions() -> dict[str, str]:
     return found
 
 
-def machine(at_once: int) -> dict[str, object]:
+def machine(at_once: int, threads: str | None) -> dict[str, object]:
     """What runs are made on, without its name."""
     found: dict[str, object] = {
         'processor': _processor(),
         'cores': cores(),
         'runs_at_once': at_once,
     }
-    if 'OMP_NUM_THREADS' in os.environ:
-        found['omp_num_threads'] = os.environ['OMP_NUM_THREADS']
+    if threads:
+        found['omp_num_threads'] = threads
     if torch.cuda.is_available():
         found['gpu'] = torch.cuda.get_device_name()
     return found
@@ -54,22 +84,27 @@ def _processor() -> str:
 
 
 def commit() -> str | None:
-    """Revision of this package, if it is a checkout."""
+    """Revision of this package, if it is a checkout of its own."""
+    root = package_root()
+    if _git('rev-parse', '--show-toplevel') != os.path.realpath(root):
+        return None  # installed, perhaps below somebody's repository
+    revision = _git('rev-parse', '--short=12', 'HEAD')
+    code = ('mmdistill_dense', 'configs', 'tools')  # not the results
+    changed = _git('status', '--porcelain', '--', *code)
+    return f'{revision}-dirty' if changed else revision
 
-    def git(*arguments: str) -> str | None:
+
+def _git(*arguments: str) -> str | None:
+    """What git prints about the package's folder; None if it fails."""
+    try:
         done = subprocess.run(
             ['git', '-C', package_root(), *arguments],
             capture_output=True,
             text=True,
         )
-        return None if done.returncode else done.stdout.strip()
-
-    try:
-        revision = git('rev-parse', '--short=12', 'HEAD')
-        changed = git('status', '--porcelain', '--untracked-files=no')
     except OSError:  # no git
         return None
-    return f'{revision}-dirty' if revision and changed else revision
+    return None if done.returncode else done.stdout.strip()
 
 
 def now() -> str:

@@ -5,10 +5,11 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 
 import pytest
 
-from mmdistill_dense.engine.trainings import crew, lock
+from mmdistill_dense.engine.trainings import crew, lock, provenance
 from mmdistill_dense.engine.trainings.runs import Run
 
 from ...helpers.trainings import TrainStandIn
@@ -22,7 +23,7 @@ def run(tmp_path):
 
 @pytest.fixture
 def stand_in(tmp_path, monkeypatch):
-    monkeypatch.setattr(crew, 'commit', lambda: 'abc')
+    monkeypatch.setattr(provenance, 'commit', lambda: 'abc')
     return TrainStandIn(tmp_path / 'stand_in', tmp_path, monkeypatch)
 
 
@@ -47,7 +48,8 @@ def test_a_run_that_ends_has_its_time_memory_and_commit(run, stand_in):
     assert train(run, stand_in.slot()) is None
     took = crew.spent(run.folder)
     assert took.starts == 1
-    assert took.commit == 'abc'
+    assert took.commits == 'abc'
+    assert took.origin.machine['runs_at_once'] == 1
     assert 0 < took.seconds <= time.time() - begin
     # A bare Python: a few MiB, neither bytes nor KiB, and not this process.
     assert 2 < took.peak_mib < 100
@@ -57,37 +59,37 @@ def test_every_start_counts(run, stand_in, monkeypatch):
     assert 'exit code 1 and without iter_4.pth' in train(
         run, stand_in.slot(failing='a')
     )
-    monkeypatch.setattr(crew, 'commit', lambda: 'def')
+    monkeypatch.setattr(provenance, 'commit', lambda: 'def')
     assert train(run, stand_in.slot()) is None
     first, second = starts(run)
     took = crew.spent(run.folder)
     assert took.starts == 2
-    assert took.commit == 'def'
+    assert (took.commits, took.origin.commit) == ('abc, def', 'def')
     assert took.peak_mib == max(first['peak'], second['peak'])
     assert took.seconds == pytest.approx(
         sum(start['end'] - start['begin'] for start in (first, second))
     )
 
 
-def test_a_run_that_is_ended_is_noted_without_its_memory(run, stand_in):
+def test_a_run_that_is_ended_is_noted(run, stand_in):
     with crew.Crew([stand_in.slot(a=['never'])]) as workers:
         workers.start(run)
         while not stand_in.events():
             time.sleep(0.02)
     (start,) = starts(run)
     assert start['end'] > start['begin']
-    assert crew.spent(run.folder).peak_mib is None
 
 
 def test_the_log_tells_the_end_that_nobody_saw(run, tmp_path):
     run.folder.mkdir()
-    start = dict(begin=1000.0, end=None, peak=None, commit='abc')
+    made_with = provenance.origin(1, {})
+    start = dict(begin=1000.0, end=None, peak=None, origin=asdict(made_with))
     (run.folder / crew.STARTS).write_text(json.dumps([start]))
     assert crew.spent(run.folder).seconds == 0
     run.log.touch()
     os.utime(run.log, (1030, 1030))
     assert crew.spent(run.folder).seconds == 30
-    crew._note_start(run.folder)
+    crew._note_start(run.folder, made_with)
     assert starts(run)[0]['end'] == 1030
 
 
@@ -102,7 +104,7 @@ def test_a_wait_of_the_caller_is_not_the_runs(run, stand_in):
 
 
 def test_a_folder_without_a_start_took_nothing(tmp_path):
-    assert crew.spent(tmp_path) == crew.Spent(0, None, 0, None)
+    assert crew.spent(tmp_path) == crew.Spent(0, None, 0, None, None)
 
 
 def test_memory_is_unknown_where_the_system_does_not_tell(

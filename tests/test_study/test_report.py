@@ -1,0 +1,251 @@
+"""Tables in documents, and figures, from results made up by hand."""
+
+import json
+import re
+import runpy
+import signal
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import cv2
+import pytest
+
+from mmdistill_dense.study import StudyError, report
+from mmdistill_dense.study.definition import read_study
+from mmdistill_dense.study.results import Result, ResultsFile
+from mmdistill_dense.study.tables import TABLES, class_gains
+
+ROOT = Path(__file__).parents[2]
+STUDY = """
+title: two rows
+metrics: {mIoU: mIoU, aAcc: accuracy}
+baseline: student
+seeds: [0, 1]
+work_dir: WORK
+rows:
+  teacher: {config: a.py, title: the teacher, seeds: [0]}
+  student: {config: a.py, title: the student}
+  cwd: {config: b.py, title: CWD}
+  later: {config: c.py, title: not yet run}
+"""
+SCORES = {
+    ('teacher', 0): 40.0,
+    ('student', 0): 30.0,
+    ('student', 1): 32.0,
+    ('cwd', 0): 33.0,
+    ('cwd', 1): 37.0,
+}
+
+
+def result(row, seed, score):
+    return Result(
+        row=row,
+        seed=seed,
+        scores=dict(mIoU=score, aAcc=2 * score),
+        classes=dict(car=score + 1, sky=score - 1, boat=None),
+        length=1200,
+        parameters=1_230_000,
+        flops=4_560_000_000,
+        train_seconds=60.0 * (seed + 1),
+        peak_mib=None if row == 'teacher' else 1500.2,
+        starts=1,
+        command=f'python tools/train.py {row}.py --seed {seed}',
+        commit='abc',
+        versions=dict(torch='2.13.0'),
+        machine=dict(processor='a processor', cores=2, runs_at_once=1),
+        ended='2026-01-01T00:00:00Z',
+    )
+
+
+@pytest.fixture
+def study(tmp_path):
+    path = tmp_path / 'study.yaml'
+    path.write_text(STUDY.replace('WORK', str(tmp_path / 'work')))
+    runs = [asdict(result(*key, score)) for key, score in SCORES.items()]
+    (tmp_path / 'study.json').write_text(json.dumps(dict(runs=runs)))
+    return read_study(path)
+
+
+@pytest.fixture
+def results(study):
+    return ResultsFile(study.results)
+
+
+def cells(table):
+    rows = (line.strip('| ').split(' | ') for line in table.splitlines())
+    return {row[0]: row[1:] for row in rows}
+
+
+def test_scores_and_paired_gains(study, results):
+    lines = cells(TABLES['scores'](study, results))
+    assert lines['the student'][:2] == ['31.00 ± 1.41', '']
+    # Gains of 3 and 5: mean 4, deviation 1.41, over the root of 2.
+    assert lines['CWD'][:2] == ['35.00 ± 2.83', '+4.00 ± 1.00']
+    assert lines['CWD'][2:] == ['70.00 ± 5.66', '+8.00 ± 2.00', '2']
+
+
+def test_a_row_with_other_seeds_has_no_gain(study, results):
+    lines = cells(TABLES['scores'](study, results))
+    assert lines['the teacher'] == ['40.00', '', '80.00', '', '1']
+    assert 'not yet run' not in lines
+
+
+def test_classes_and_their_gains(study, results):
+    assert class_gains(study, results) == {'CWD': dict(car=4.0, sky=4.0)}
+    lines = cells(TABLES['classes'](study, results))
+    assert lines['car'] == ['32.0', '+4.0']
+    assert 'boat' not in lines  # no image has one
+
+
+def test_costs_are_ranges_over_runs(study, results):
+    lines = cells(TABLES['costs'](study, results))
+    assert lines['CWD'] == ['1,200', '1.0-2.0', '1,500', '1.23 M', '4.56 G']
+    assert lines['the teacher'][:3] == ['1,200', '1.0', '']
+
+
+def test_commands_and_origin(study, results):
+    commands = TABLES['commands'](study, results)
+    assert '```shell\npython tools/train.py cwd.py --seed 0\n```' in commands
+    (line,) = TABLES['origin'](study, results).splitlines()
+    assert line.startswith('- 5 runs: 2 cores of a processor, no GPU')
+    assert 'commit abc' in line
+
+
+def document(tmp_path, table='scores', name='study.yaml'):
+    path = tmp_path / 'page.md'
+    path.write_text(
+        f'# Page\n\n<!-- study: {name} {table} -->\nold\n'
+        '<!-- end of study -->\n\nText below.\n'
+    )
+    return path
+
+
+@pytest.mark.parametrize('table', TABLES)
+def test_a_document_gets_its_tables(study, results, tmp_path, table):
+    path = document(tmp_path, table)
+    assert report.update_document(path, tmp_path)
+    text = path.read_text()
+    assert TABLES[table](study, results) in text
+    assert 'old' not in text
+    assert text.startswith('# Page')
+    assert text.endswith('Text below.\n')
+    assert not report.update_document(path, tmp_path)
+
+
+def test_a_document_may_have_several_blocks(study, tmp_path):
+    path = document(tmp_path)
+    path.write_text(path.read_text() + document(tmp_path, 'costs').read_text())
+    report.update_document(path, tmp_path)
+    assert path.read_text().count('Text below.') == path.read_text().count(
+        '<!-- end of study -->'
+    )
+
+
+@pytest.mark.parametrize(
+    ('table', 'name', 'said'),
+    [
+        ('scored', 'study.yaml', "table 'scored' of study.yaml. Expected one"),
+        ('scores', 'other.yaml', 'other.yaml cannot be read as a study'),
+    ],
+)
+def test_a_wrong_block_is_named(study, tmp_path, table, name, said):
+    path = document(tmp_path, table, name)
+    before = path.read_text()
+    with pytest.raises(StudyError, match=re.escape(said)):
+        report.update_document(path, tmp_path)
+    assert path.read_text() == before
+
+
+def test_a_document_without_a_block_is_named(tmp_path):
+    path = tmp_path / 'page.md'
+    path.write_text('# Nothing\n')
+    with pytest.raises(StudyError, match='0 tables begin'):
+        report.update_document(path, tmp_path)
+    with pytest.raises(StudyError, match='cannot be read'):
+        report.update_document(tmp_path / 'none.md', tmp_path)
+
+
+def test_a_block_without_an_end_is_named(study, tmp_path):
+    path = tmp_path / 'page.md'
+    path.write_text('<!-- study: study.yaml scores -->\nprecious text\n')
+    with pytest.raises(StudyError, match=r'1 tables begin .* 0 end'):
+        report.update_document(path, tmp_path)
+
+
+def test_the_report_has_every_table(study, results):
+    text = report.write_report(study, results).read_text()
+    for make in TABLES.values():
+        assert make(study, results) in text
+
+
+def test_figures_are_drawn_beside_the_results(study, results):
+    drawn = report.draw_figures(study, results)
+    assert [path.name for path in drawn] == [
+        'study_scores.png',
+        'study_classes.png',
+    ]
+    for path in drawn:
+        assert path.parent == study.results.parent
+        assert cv2.imread(str(path)).std() > 5
+
+
+def test_examples_of_what_is_not_trained_are_refused(study):
+    with pytest.raises(StudyError, match=r"'cwt' is no row of .* teacher,"):
+        report.entry_of(study, 'cwt', [])
+
+
+@pytest.fixture
+def tool(study, tmp_path, monkeypatch, capsys):
+    """``tools/study.py`` on the study; returns what it printed."""
+    script = str(ROOT / 'tools' / 'study.py')
+    handler = signal.getsignal(signal.SIGTERM)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        called = [script, 'study.yaml', *arguments]
+        monkeypatch.setattr(sys, 'argv', called)
+        runpy.run_path(script, run_name='__main__')
+        return capsys.readouterr().out
+
+    yield run
+    signal.signal(signal.SIGTERM, handler)
+
+
+def test_the_tool_reports_what_is_there(tool, study, results, tmp_path):
+    page = document(tmp_path)
+    said = tool('--report', '--documents', 'page.md')
+    table = TABLES['scores'](study, results)
+    assert table in said
+    assert table in page.read_text()
+    assert (tmp_path / 'work' / 'report.md').exists()
+    assert 'study_scores.png' in said
+    assert 'page.md' not in tool('--report', '--documents', 'page.md')
+
+
+def test_the_tool_has_nothing_to_report(tool, study):
+    study.results.unlink()
+    with pytest.raises(SystemExit, match=r'study\.json has no results yet'):
+        tool('--report')
+
+
+PAGES = [
+    path
+    for path in (ROOT / 'README.md', *sorted(ROOT.glob('docs/*.md')))
+    if report.BLOCK.search(path.read_text(encoding='utf-8'))
+]
+
+
+def test_there_are_pages_with_results():
+    assert ROOT / 'README.md' in PAGES
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_shipped_tables_are_those_of_their_results(page, tmp_path):
+    copy = tmp_path / page.name
+    copy.write_text(page.read_text(encoding='utf-8'), encoding='utf-8')
+    changed = report.update_document(copy, ROOT)
+    assert not changed, (
+        f'{page.name} differs from its results: run tools/study.py '
+        f'STUDY.yaml --report --documents {page.name}'
+    )
