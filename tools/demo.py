@@ -5,16 +5,14 @@ and with distillation, on pictures that the package draws itself.
 """
 
 import argparse
-import signal
 import sys
-import warnings
 from pathlib import Path
 
 from rich.console import Console
 
-from mmdistill_dense.demo import DemoError
 from mmdistill_dense.demo.main import run_demo
 from mmdistill_dense.demo.plan import Settings
+from mmdistill_dense.engine.trainings.tool import tool
 
 
 def parse_args():
@@ -55,20 +53,8 @@ def parse_args():
 
 
 def main():
-    # The trainings are ended with this process, however it ends.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    # What the hosts say of themselves is in the logs of the trainings.
-    warnings.filterwarnings('ignore', module='mm(cv|det|engine|seg)')
-    try:
+    with tool('demo'):
         run_demo(Settings(**vars(parse_args())), Console(file=sys.stdout))
-    except DemoError as error:
-        raise SystemExit(f'demo: {error}') from error
-    except KeyboardInterrupt:
-        print(
-            'demo: interrupted; the same command goes on where it was.',
-            file=sys.stderr,
-        )
-        raise SystemExit(130) from None
 
 
 if __name__ == '__main__':

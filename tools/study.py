@@ -6,9 +6,7 @@ interruption. docs/studies.md describes the file.
 """
 
 import argparse
-import signal
 import sys
-import warnings
 from pathlib import Path
 
 from mmengine.logging import MMLogger
@@ -16,6 +14,7 @@ from rich.console import Console
 
 from mmdistill_dense.engine.trainings import TrainingError
 from mmdistill_dense.engine.trainings.runs import cpu_slots
+from mmdistill_dense.engine.trainings.tool import tool
 from mmdistill_dense.study.definition import read_study
 from mmdistill_dense.study.main import run_study
 from mmdistill_dense.study.report import (
@@ -108,25 +107,14 @@ def report(study, args, console):
 
 def main():
     args = parse_args()
-    console = Console(file=sys.stdout)
-    # The trainings are ended with this process, however it ends.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    # What the hosts say of themselves is in the logs of the trainings.
-    warnings.filterwarnings('ignore', module='mm(cv|det|engine|seg)')
+    # Titles may have brackets, which are no colours.
+    console = Console(file=sys.stdout, markup=False)
     MMLogger.get_current_instance().setLevel('ERROR')
-    try:
+    with tool('study'):
         study = read_study(args.study)
         if not args.report:
             run_study(study, slots(args), console)
         report(study, args, console)
-    except TrainingError as error:
-        raise SystemExit(f'study: {error}') from error
-    except KeyboardInterrupt:
-        print(
-            'study: interrupted; the same command goes on where it was.',
-            file=sys.stderr,
-        )
-        raise SystemExit(130) from None
 
 
 if __name__ == '__main__':

@@ -5,6 +5,8 @@ import math
 import re
 from pathlib import Path
 
+from mmdistill_dense.engine.trainings.tool import write_whole
+
 from . import DemoError
 from .plan import Settings
 from .studies import check_camvid
@@ -31,7 +33,7 @@ def claim(settings: Settings) -> None:
         if path.exists():
             _compare(path, asked)
         else:
-            _write(path, asked)
+            write_whole(path, json.dumps(asked))
     except OSError as error:
         raise DemoError(
             f'--work-dir {settings.work_dir} cannot be used: {error}. '
@@ -81,11 +83,3 @@ def _compare(path: Path, asked: dict) -> None:
             f'{path.parent} holds a demo with other settings ({found}, asked '
             f'for: {asked}). Remove it, or give another --work-dir.'
         )
-
-
-def _write(path: Path, asked: dict) -> None:
-    """Under another name first: a file that is there is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f'{path.name}.unfinished')
-    unfinished.write_text(json.dumps(asked), encoding='utf-8')
-    unfinished.replace(path)

@@ -155,7 +155,7 @@ class _Session:
             if entry.run.checkpoint.exists():
                 self._ended(entry.run, None)
         columns = (
-            TextColumn('{task.description}'),
+            TextColumn('{task.description}', markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn('{task.fields[note]}'),
@@ -181,7 +181,7 @@ class _Session:
             failure = self._measure(entry)
         if failure:
             self._failures.append(failure)
-            self._console.print(f'[red]{run.title} failed[/red]')
+            self._console.print(f'{run.title} failed', style='red')
         self._say_left()
 
     def _measure(self, entry: Entry) -> str | None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from mmdistill_dense.engine.trainings.tool import write_whole
+
 from . import StudyError
 from .plan import Entry
 
@@ -98,11 +100,8 @@ class ResultsFile:
         results = [*ResultsFile(self.path).results, result]
         results.sort(key=lambda r: (r.row, r.seed))
         content = dict(runs=[asdict(result) for result in results])
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = self.path.with_name(f'{self.path.name}.unfinished')
         text = json.dumps(content, indent=1, allow_nan=False)
-        unfinished.write_text(f'{text}\n', encoding='utf-8')
-        unfinished.replace(self.path)
+        write_whole(self.path, f'{text}\n')
         self.results = results
 
     def _check_once(self) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from mmdistill_dense.compat import package_root
 
 from .provenance import Origin, origin
+from .tool import write_whole
 
 if TYPE_CHECKING:
     from .runs import Run
@@ -167,17 +168,10 @@ def _note_start(folder: Path, made_with: Origin) -> None:
     starts.append(
         dict(begin=time.time(), end=None, peak=None, origin=asdict(made_with))
     )
-    _write(folder, starts)
+    write_whole(folder / STARTS, json.dumps(starts))
 
 
 def _note_end(folder: Path, peak: float | None) -> None:
     starts = _starts(folder)
     starts[-1].update(end=_end(folder, starts[-1]), peak=peak)
-    _write(folder, starts)
-
-
-def _write(folder: Path, starts: list[dict]) -> None:
-    """Under another name first: a file that is there is whole."""
-    unfinished = folder / f'{STARTS}.unfinished'
-    unfinished.write_text(json.dumps(starts), encoding='utf-8')
-    unfinished.replace(folder / STARTS)
+    write_whole(folder / STARTS, json.dumps(starts))
