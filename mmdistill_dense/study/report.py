@@ -140,7 +140,7 @@ def draw_examples(
         truth = paint_truth(image, samples[0], palette)
         guesses = [paint_prediction(image, s, palette) for s in samples]
         lines.append([image, truth, *guesses])
-    path = Path(f'{study.results.with_suffix("")}_examples.png')
+    path = Path(f'{study.results.with_suffix("")}_examples.jpg')
     titles = [entry.row.title for entry in entries]
     figures.picture_grid(
         path,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -38,7 +39,7 @@ def picture_grid(
             axis.imshow(picture)
             axis.set_axis_off()
     for axis, title in zip(axes[0], titles, strict=True):
-        axis.set_title(title)
+        axis.set_title(fill(title, 22))
     patches = [
         Patch(color=np.divide(colour, 255), label=name)
         for name, colour in legend.items()

@@ -91,7 +91,7 @@ def test_a_study_that_is_interrupted_goes_on(tmp_path):
         said = last.communicate(timeout=60)[0]
     assert last.returncode == 0, said
     # Input, truth and three predictions, side by side.
-    height, width = cv2.imread(str(tmp_path / 'tiny_examples.png')).shape[:2]
+    height, width = cv2.imread(str(tmp_path / 'tiny_examples.jpg')).shape[:2]
     assert width > 3 * height
 
 
