@@ -138,9 +138,9 @@ def commands_list(study: Study, results: ResultsFile) -> str:
 
 
 def origin_list(study: Study, results: ResultsFile) -> str:
-    """Where the numbers are from, in a line for each kind of run."""
-    lines: dict[str, int] = {}
+    """Where the numbers are from, in a line for each kind of machine."""
     made = (found.values() for _, found in rows_with_results(study, results))
+    commits: dict[str, list[str]] = {}
     for result in chain.from_iterable(made):
         said = dict(result.machine)
         parts = [
@@ -148,12 +148,13 @@ def origin_list(study: Study, results: ResultsFile) -> str:
             said.pop('gpu', 'no GPU'),
             *(f'{key} {value}' for key, value in said.items()),
             *(f'{name} {v}' for name, v in result.versions.items()),
-            f'commit {result.commit}',
         ]
         line = ', '.join(map(str, parts))
-        lines[line] = lines.get(line, 0) + 1
+        commits.setdefault(line, []).append(result.commit or 'none')
     return '\n'.join(
-        f'- {count} runs: {line}' for line, count in lines.items()
+        f'- {len(found)} of the runs: {line}, '
+        f'commit {", ".join(sorted(set(", ".join(found).split(", "))))}'
+        for line, found in commits.items()
     )
 
 
