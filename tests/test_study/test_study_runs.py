@@ -103,8 +103,7 @@ def check(results, folder):
     assert (teacher.starts, student.starts, pupil.starts) == (2, 1, 1)
     assert 'resumed epoch: 0, iter: ' in (folder / 'train.log').read_text()
     assert (teacher.length, student.length) == (60, 4)
-    assert teacher.peak_mib is None  # of a start that was ended
-    assert student.peak_mib > 50
+    assert min(teacher.peak_mib, student.peak_mib) > 50
     for result in (teacher, student, pupil):
         assert set(result.scores) == {'mIoU', 'aAcc'}
         assert set(result.classes) == {'ground', 'square', 'bar', 'pole'}
