@@ -20,7 +20,7 @@ from mmdistill_dense.visualization.overlay import (
 
 from . import StudyError
 from .definition import Study, read_study
-from .measure import outcome_of, tested_config
+from .measure import outcome_of
 from .plan import Entry, plan_study
 from .results import ResultsFile
 from .tables import TABLES, class_gains, rows_with_results
@@ -124,9 +124,10 @@ def draw_examples(
     """
     planned = plan_study(study)
     entries = [entry_of(study, name, planned) for name in rows]
-    metainfo = tested_config(entries[0].run).metainfo
+    outcomes = [outcome_of(entry.run, tuple(images)) for entry in entries]
+    metainfo = outcomes[0].metainfo
     palette = metainfo['palette']
-    shown = [outcome_of(e.run, tuple(images)).examples for e in entries]
+    shown = [outcome.examples for outcome in outcomes]
     lines = []
     if len(shown[0]) < len(set(images)):
         raise StudyError(

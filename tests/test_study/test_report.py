@@ -7,6 +7,7 @@ import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import pytest
@@ -193,6 +194,15 @@ def test_figures_are_drawn_beside_the_results(study, results):
 def test_examples_of_what_is_not_trained_are_refused(study):
     with pytest.raises(StudyError, match=r"'cwt' is no row of .* teacher,"):
         report.entry_of(study, 'cwt', [])
+
+
+def test_images_that_are_not_there_are_refused(study, monkeypatch):
+    nothing = SimpleNamespace(examples=[], metainfo=dict(palette=[]))
+    monkeypatch.setattr(report, 'plan_study', lambda study: [])
+    monkeypatch.setattr(report, 'entry_of', lambda *_: SimpleNamespace(run=0))
+    monkeypatch.setattr(report, 'outcome_of', lambda *_: nothing)
+    with pytest.raises(StudyError, match=r'images \[999\] only 0 are there'):
+        report.draw_examples(study, ['cwd'], [999])
 
 
 @pytest.fixture

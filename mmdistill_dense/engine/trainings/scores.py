@@ -34,6 +34,7 @@ class Outcome:
         images_per_second: One image at a time, from image to prediction;
             on a CPU with one thread.
         examples: Predictions with ground truth, of the images asked for.
+        metainfo: Of the validation set: classes, palette.
     """
 
     scores: dict[str, float]
@@ -42,6 +43,7 @@ class Outcome:
     flops: int
     images_per_second: float
     examples: list[BaseDataElement] = field(repr=False)
+    metainfo: dict = field(default_factory=dict, repr=False)
 
 
 def evaluate(
@@ -80,6 +82,7 @@ def evaluate(
         flops=cost.flops,
         images_per_second=1 / median(seconds[WARM_UP:] or seconds),
         examples=kept,
+        metainfo=dict(loader.dataset.metainfo),
     )
 
 
