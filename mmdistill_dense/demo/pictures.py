@@ -4,15 +4,9 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from mmdistill_dense.engine.trainings.logs import curve, records
 from mmdistill_dense.visualization import figures
-from mmdistill_dense.visualization.overlay import (
-    paint_prediction,
-    paint_truth,
-)
+from mmdistill_dense.visualization.overlay import example_rows
 
 from .report import Outcomes
 from .studies import ROLES, Study
@@ -36,9 +30,10 @@ def draw_figures(
         metainfo: Classes and palette of the data set.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    shown = [outcomes[r].examples for r in ('student', 'distilled', 'teacher')]
     figures.picture_grid(
         folder / f'{study.name}_examples.png',
-        _examples(outcomes, metainfo['palette']),
+        example_rows(shown, metainfo['palette']),
         ('input', 'ground truth', 'student', 'distilled', 'teacher'),
         dict(zip(metainfo['classes'], metainfo['palette'], strict=True)),
     )
@@ -72,17 +67,3 @@ def _task_loss(work_dir: Path) -> figures.Curve:
         [record['step'] for record in logged],
         [record['loss'] - record.get(TERM, 0) for record in logged],
     )
-
-
-def _examples(outcomes: Outcomes, palette: list) -> list[list[np.ndarray]]:
-    """Rows of input, ground truth, student, distilled, teacher."""
-    rows = []
-    shown = [outcomes[r].examples for r in ('student', 'distilled', 'teacher')]
-    for samples in zip(*shown, strict=True):
-        image = cv2.cvtColor(
-            cv2.imread(samples[0].img_path), cv2.COLOR_BGR2RGB
-        )
-        truth = paint_truth(image, samples[0], palette)
-        guesses = [paint_prediction(image, s, palette) for s in samples]
-        rows.append([image, truth, *guesses])
-    return rows

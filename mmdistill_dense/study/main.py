@@ -15,7 +15,6 @@ from rich.progress import (
 
 from mmdistill_dense.engine.trainings.crew import STARTS
 from mmdistill_dense.engine.trainings.lock import hold
-from mmdistill_dense.engine.trainings.mend import drop_unreadable
 from mmdistill_dense.engine.trainings.runs import Run, train_all
 
 from . import StudyError
@@ -150,10 +149,6 @@ class _Session:
         """All of it; raises at the end if something failed."""
         self._left = list(work)
         self._say_left()
-        for entry in work:
-            drop_unreadable(entry.run.folder)
-            if entry.run.checkpoint.exists():
-                self._ended(entry.run, None)
         columns = (
             TextColumn('{task.description}', markup=False),
             BarColumn(),
@@ -166,7 +161,7 @@ class _Session:
         with Progress(
             *columns, console=self._console, disable=silent
         ) as progress:
-            runs = [entry.run for entry in self._left]
+            runs = [entry.run for entry in work]
             train_all(runs, progress, slots, self._ended)
         if self._left:
             names = ', '.join(entry.run.title for entry in self._left)

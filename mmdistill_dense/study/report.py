@@ -10,13 +10,8 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import cv2
-
 from mmdistill_dense.visualization import figures
-from mmdistill_dense.visualization.overlay import (
-    paint_prediction,
-    paint_truth,
-)
+from mmdistill_dense.visualization.overlay import example_rows
 
 from . import StudyError
 from .definition import Study, read_study
@@ -128,24 +123,16 @@ def draw_examples(
     metainfo = outcomes[0].metainfo
     palette = metainfo['palette']
     shown = [outcome.examples for outcome in outcomes]
-    lines = []
     if len(shown[0]) < len(set(images)):
         raise StudyError(
             f'of the validation images {list(images)} only {len(shown[0])} '
             'are there. Expected indices from 0 on.'
         )
-    for samples in zip(*shown, strict=True):
-        image = cv2.cvtColor(
-            cv2.imread(samples[0].img_path), cv2.COLOR_BGR2RGB
-        )
-        truth = paint_truth(image, samples[0], palette)
-        guesses = [paint_prediction(image, s, palette) for s in samples]
-        lines.append([image, truth, *guesses])
     path = Path(f'{study.results.with_suffix("")}_examples.jpg')
     titles = [entry.row.title for entry in entries]
     figures.picture_grid(
         path,
-        lines,
+        example_rows(shown, palette),
         ('input', 'ground truth', *titles),
         dict(zip(metainfo['classes'], palette, strict=True)),
     )

@@ -140,7 +140,8 @@ def commands_list(study: Study, results: ResultsFile) -> str:
 def origin_list(study: Study, results: ResultsFile) -> str:
     """Where the numbers are from, in a line for each kind of machine."""
     made = (found.values() for _, found in rows_with_results(study, results))
-    commits: dict[str, list[str]] = {}
+    runs: dict[str, int] = {}
+    commits: dict[str, set[str]] = {}
     for result in chain.from_iterable(made):
         said = dict(result.machine)
         parts = [
@@ -150,10 +151,12 @@ def origin_list(study: Study, results: ResultsFile) -> str:
             *(f'{name} {v}' for name, v in result.versions.items()),
         ]
         line = ', '.join(map(str, parts))
-        commits.setdefault(line, []).append(result.commit or 'none')
+        runs[line] = runs.get(line, 0) + 1
+        found = (result.commit or 'none').split(', ')  # one for each start
+        commits.setdefault(line, set()).update(found)
     return '\n'.join(
-        f'- {len(found)} of the runs: {line}, '
-        f'commit {", ".join(sorted(set(", ".join(found).split(", "))))}'
+        f'- {runs[line]} of the runs: {line}, '
+        f'commit {", ".join(sorted(found))}'
         for line, found in commits.items()
     )
 

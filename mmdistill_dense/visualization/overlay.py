@@ -67,6 +67,29 @@ def paint_instances(
     return picture
 
 
+def example_rows(
+    models: Sequence[Sequence[BaseDataElement]], palette: Palette
+) -> list[list[np.ndarray]]:
+    """Rows of input, ground truth and the prediction of each model.
+
+    Args:
+        models: Of each model, its predictions of the same images.
+        palette: An RGB colour in 0-255 for each class.
+
+    Returns:
+        A row for each image, of pictures (H, W, 3), RGB, uint8.
+    """
+    rows = []
+    for samples in zip(*models, strict=True):
+        image = cv2.cvtColor(
+            cv2.imread(samples[0].img_path), cv2.COLOR_BGR2RGB
+        )
+        truth = paint_truth(image, samples[0], palette)
+        guesses = [paint_prediction(image, s, palette) for s in samples]
+        rows.append([image, truth, *guesses])
+    return rows
+
+
 def paint_truth(
     image: np.ndarray, sample: BaseDataElement, palette: Palette
 ) -> np.ndarray:

@@ -15,15 +15,7 @@ def records(folder: Path) -> list[dict]:
     return [found[key] for key in sorted(found)]
 
 
-def curve(
-    folder: Path, key: str, by: str = 'step'
-) -> tuple[list[int], list[float]]:
-    """Steps and values of what was logged under ``key``.
-
-    Args:
-        folder: Work dir, which need not exist.
-        key: Such as ``'loss'``.
-        by: ``'step'`` or, in a run by epochs, ``'epoch'``.
-    """
-    points = [(r[by], r[key]) for r in records(folder) if key in r and by in r]
+def curve(folder: Path, key: str) -> tuple[list[int], list[float]]:
+    """Steps and values of what was logged under ``key``."""
+    points = [(r['step'], r[key]) for r in records(folder) if key in r]
     return [step for step, _ in points], [value for _, value in points]

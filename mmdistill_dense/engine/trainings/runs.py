@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 from . import TrainingError
 from .crew import LOG, Crew
-from .logs import curve
+from .logs import records
 from .mend import drop_unreadable
 from .provenance import cores
 
@@ -59,12 +59,6 @@ class Run:
         started = [self.config, '--work-dir', str(self.folder), '--resume']
         return [*started, '--cfg-options', *options] if options else started
 
-    def done(self) -> int:
-        """How much of its length has been logged."""
-        key = 'step' if self.unit == 'iter' else 'epoch'
-        reached = max(curve(self.folder, 'loss', by=key)[0], default=0)
-        return reached if self.unit == 'iter' else max(0, reached - 1)
-
 
 def cpu_slots(at_once: int) -> list[dict[str, str]]:
     """Environments of runs that share the cores of this machine."""
@@ -100,10 +94,14 @@ def train_all(
         progress: Gets a bar for each run, with a field ``note``.
         slots: Environment of each place where a run can go; as many run
             side by side.
-        ended: Gets each run when it has ended, and what went wrong, if
-            anything; if it raises, the other runs are ended.
+        ended: Gets each run when it has ended, those of an earlier call
+            first, and what went wrong, if anything; if it raises, the
+            other runs are ended.
     """
     waiting = _untrained(runs, progress)
+    for run in runs:
+        if run not in waiting:
+            ended(run, None)
     bars = {
         run.title: progress.add_task(
             run.title, start=False, total=run.length, note=''
@@ -157,9 +155,17 @@ def _may_start(waiting: list[Run], crew: Crew) -> list[Run]:
 
 def _state(run: Run) -> dict:
     """How far it is, and the last loss and score in words."""
-    losses = curve(run.folder, 'loss')[1]
-    scores = curve(run.folder, run.metric)[1]
-    words = [f'loss {losses[-1]:.2f}'] if losses else []
+    logged = records(run.folder)
+    trained = [record for record in logged if 'loss' in record]
+    scores = [r[run.metric] for r in logged if run.metric in r]
+    words = [f'loss {trained[-1]["loss"]:.2f}'] if trained else []
     if scores:
         words.append(f'{run.metric.rpartition("/")[2]} {scores[-1]:.3g}')
-    return dict(completed=run.done(), note=', '.join(words))
+    return dict(completed=_done(run, trained), note=', '.join(words))
+
+
+def _done(run: Run, trained: list[dict]) -> int:
+    """How much of its length has been logged; epochs that have ended."""
+    if run.unit == 'iter':
+        return max((record['step'] for record in trained), default=0)
+    return max((record.get('epoch', 1) - 1 for record in trained), default=0)

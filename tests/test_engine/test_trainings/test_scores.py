@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from mmdistill_dense.demo import DemoError, handover, pictures
+from mmdistill_dense.demo import DemoError, handover
 from mmdistill_dense.engine.trainings import scores
+from mmdistill_dense.visualization import overlay
 
 from ...helpers.datasets import PALETTE, write_dataset
 from ...helpers.models import mask_rcnn, pspnet, save_weights
@@ -59,7 +60,7 @@ def test_a_detector_that_finds_nothing_has_scores_of_zero(data, tmp_path):
     assert found.scores['coco/bbox_mAP'] == 0.0
     assert found.scores['coco/segm_mAP'] == 0.0
     image = np.full((64, 64, 3), 9, np.uint8)
-    seen = pictures.paint_prediction(image, found.examples[0], PALETTE[1:])
+    seen = overlay.paint_prediction(image, found.examples[0], PALETTE[1:])
     assert np.array_equal(seen, image)
 
 
@@ -69,8 +70,8 @@ def test_truth_and_prediction_are_painted(case):
     (sample,) = scores.evaluate(cfg, weights, examples=[0]).examples
     image = np.zeros((64, 64, 3), np.uint8)
     palette = PALETTE if cfg.default_scope == 'mmseg' else PALETTE[1:]
-    truth = pictures.paint_truth(image, sample, palette)
-    guess = pictures.paint_prediction(image, sample, palette)
+    truth = overlay.paint_truth(image, sample, palette)
+    guess = overlay.paint_prediction(image, sample, palette)
     assert truth.shape == guess.shape == image.shape
     assert truth.std() > 5
     assert not np.array_equal(truth, guess)
