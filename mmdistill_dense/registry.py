@@ -5,6 +5,7 @@ MMEngine imports this module when it meets the prefix, and then the
 """
 
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import Registry
 
@@ -19,4 +20,10 @@ HOOKS = Registry(
     parent=MMENGINE_HOOKS,
     scope='mmdistill_dense',
     locations=['mmdistill_dense.engine.hooks'],
+)
+LOOPS = Registry(
+    'loop',
+    parent=MMENGINE_LOOPS,
+    scope='mmdistill_dense',
+    locations=['mmdistill_dense.engine.loops'],
 )

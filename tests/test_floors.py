@@ -25,7 +25,11 @@ FLOORS = {
     'registry': ([], {'mmengine'}),
     'version': ([], set()),
     'compat': ([], {'mmengine', *ANYWHERE}),
-    'models.losses': (['functional', 'registry'], {'torch'}),
+    'models.tokens': (['functional', 'models.hosts'], {'torch'}),
+    'models.losses': (
+        ['functional', 'registry', 'models.hosts', 'models.tokens'],
+        {'torch'},
+    ),
     'models.connectors': (
         ['functional', 'registry'],
         {'mmcv', 'mmengine', 'torch'},
@@ -47,6 +51,7 @@ FLOORS = {
             'compat',
             'models.hosts',
             'models.teachers',
+            'models.tokens',
             'models.losses.weight',
         ],
         {'mmengine', *ANYWHERE},
@@ -56,7 +61,14 @@ FLOORS = {
         set(),
     ),
     'engine': (
-        ['functional', 'recorders', 'registry', 'compat', 'models'],
+        [
+            'functional',
+            'recorders',
+            'registry',
+            'compat',
+            'models',
+            'visualization',
+        ],
         {'mmengine', 'rich', 'onnxruntime', *ANYWHERE},
     ),
     'datasets': (

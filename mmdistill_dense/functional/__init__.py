@@ -1,7 +1,17 @@
 """The mathematics: pure functions of tensors, importing torch only."""
 
 from .channel_wise import channel_wise_divergence
+from .imitation import smooth_l1_distance
+from .masked import mask_diversity, masked_distance, receptive_masks
 from .pixel_wise import pixel_wise_divergence
 from .spatial import resize_to
 
-__all__ = ['channel_wise_divergence', 'pixel_wise_divergence', 'resize_to']
+__all__ = [
+    'channel_wise_divergence',
+    'mask_diversity',
+    'masked_distance',
+    'pixel_wise_divergence',
+    'receptive_masks',
+    'resize_to',
+    'smooth_l1_distance',
+]

@@ -17,13 +17,9 @@ def check_maps(name: str, *, student: Tensor, teacher: Tensor) -> None:
         TypeError: If one of them is not a floating point tensor.
         ValueError: If a shape is not 4-D, is empty, or the two differ.
     """
-    for side, value in (('student', student), ('teacher', teacher)):
-        if not isinstance(value, Tensor) or not value.is_floating_point():
-            got = getattr(value, 'dtype', type(value).__name__)
-            raise TypeError(
-                f'{name}: {side} must be a floating point tensor of shape '
-                f'(N, C, H, W), got {got}.'
-            )
+    sides = dict(student=student, teacher=teacher)
+    _check_floating(name, ' of shape (N, C, H, W)', **sides)
+    for side, value in sides.items():
         if value.ndim != 4 or value.numel() == 0:
             raise ValueError(
                 f'{name}: {side} must be a non-empty (N, C, H, W) map, got '
@@ -35,6 +31,71 @@ def check_maps(name: str, *, student: Tensor, teacher: Tensor) -> None:
             f'{tuple(teacher.shape)} differ, expected one shape (N, C, H, W). '
             'Usual cause: two models of different width or stride; align '
             'them first with a 1x1 convolution and with resize_to.'
+        )
+
+
+def check_outputs(name: str, *, student: Tensor, teacher: Tensor) -> None:
+    """Check that both are floating point tensors of one shape, any shape.
+
+    Raises:
+        TypeError: If one of them is not a floating point tensor.
+        ValueError: If the shapes differ.
+    """
+    _check_floating(name, student=student, teacher=teacher)
+    if student.shape != teacher.shape:
+        raise ValueError(
+            f'{name}: student {tuple(student.shape)} and teacher '
+            f'{tuple(teacher.shape)} differ, expected one shape. Usual cause: '
+            'heads of different numbers of classes or anchors, or a '
+            'class-agnostic regression (reg_class_agnostic=True) on one side '
+            'only; give both heads the same form.'
+        )
+
+
+def _check_floating(name: str, shape: str = '', **sides: object) -> None:
+    for side, value in sides.items():
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            got = getattr(value, 'dtype', type(value).__name__)
+            raise TypeError(
+                f'{name}: {side} must be a floating point tensor{shape}, '
+                f'got {got}.'
+            )
+
+
+def check_masks(
+    name: str,
+    masks: Tensor,
+    *,
+    like: Tensor | None = None,
+    weights: Tensor | None = None,
+) -> None:
+    """Check that masks are (N, T, H, W), and fit a map and weights.
+
+    Args:
+        name: Who asks; it opens the message.
+        masks: Any object that came as masks.
+        like: A map (N, C, H, W) that they are laid over.
+        weights: One weight per mask, (N, T).
+
+    Raises:
+        ValueError: If a shape does not fit.
+    """
+    if masks.ndim != 4 or masks.numel() == 0:
+        raise ValueError(
+            f'{name}: masks must be a non-empty (N, T, H, W) tensor, got '
+            f'shape {tuple(masks.shape)}.'
+        )
+    count, tokens, *grid = masks.shape
+    if like is not None and (like.shape[0], *like.shape[2:]) != (count, *grid):
+        raise ValueError(
+            f'{name}: masks {tuple(masks.shape)} do not lie on maps of shape '
+            f'{tuple(like.shape)}: N, H and W must agree. Compute them from '
+            'maps of this grid.'
+        )
+    if weights is not None and weights.shape != (count, tokens):
+        raise ValueError(
+            f'{name}: token_weights must have shape {(count, tokens)} for '
+            f'masks {tuple(masks.shape)}, got {tuple(weights.shape)}.'
         )
 
 
@@ -64,4 +125,17 @@ def check_positive(name: str, **values: float) -> None:
         if not (math.isfinite(value) and value > 0):
             raise ValueError(
                 f'{name}: {key} must be a finite number above 0, got {value}.'
+            )
+
+
+def check_not_negative(name: str, **values: float) -> None:
+    """Check that every value is a finite number, 0 or above.
+
+    Raises:
+        ValueError: If one is not; the message names it.
+    """
+    for key, value in values.items():
+        if not (math.isfinite(value) and value >= 0):
+            raise ValueError(
+                f'{name}: {key} must be a finite number >= 0, got {value}.'
             )

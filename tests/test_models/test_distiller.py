@@ -81,7 +81,7 @@ def test_several_teachers_each_with_its_term(seg_teacher, teacher_of):
     losses = seeded_losses(model)
     assert all(losses[f'loss_{k}'] > 0 for k in ('one', 'two', 'three'))
     ran = {
-        name: list(teacher._recorders.calls())
+        name: list(teacher._hooks.calls())
         for name, teacher in model.distill.teachers.items()
     }
     assert [path for path, *_ in ran['big']] == ['backbone']

@@ -5,6 +5,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from ..helpers.models import cwd, distiller, mask_rcnn, pspnet
+from . import zoo
 
 SIZE = dict(input_size=(64, 64))
 
@@ -87,11 +88,20 @@ def test_a_name_whose_loss_would_be_lost_or_take_anothers_place(
         det(**{name: cwd()})
 
 
-def test_what_belongs_to_regions_and_not_to_images(det):
+def test_what_belongs_to_queries_and_not_to_images(teacher_of):
+    # The decoder stacks what its two layers give.
+    teacher = teacher_of(zoo.deformable_detr)
     with pytest.raises(
         ValueError,
-        match=r"term 'kd': the student gives \(\d+, 4\) for one image, .*"
-        'Per-region tensors.*Record maps',
+        match=r"term 'kd': the student gives \(2, 1, 10, 32\) for one image, "
+        '.*per query or proposal.*Record maps',
+    ):
+        distiller(teacher['cfg'], teacher, dict(kd=cwd('decoder')), **SIZE)
+
+
+def test_regions_in_a_loss_of_maps(det):
+    with pytest.raises(
+        ValueError, match=r"term 'kd': .* a non-empty \(N, C, H, W\) map, got"
     ):
         det(kd=cwd('roi_head.bbox_head.fc_cls'))
 

@@ -67,13 +67,21 @@ def test_a_segmentors_shortest_route(segmentor, path, route):
     [
         ('neck.fpn_convs.*.conv', 'features', 1),
         ('rpn_head.rpn_cls', 'tensor', 5),
-        ('roi_head.bbox_head', 'tensor', 1),
+        ('roi_head.bbox_head', 'regions', 1),
+        ('{neck,roi_head.bbox_head.fc_reg}', 'regions', 1),
     ],
 )
 def test_a_detectors_shortest_route(detector, path, route, calls):
     found = look(detector, path)
     assert found.route == route
     assert set(found.calls.values()) == {calls}
+
+
+def test_maps_of_the_rpn_beside_regions(detector):
+    found = look(detector, '{rpn_head.rpn_cls,roi_head.bbox_head.fc_cls}')
+    assert found.route == 'rpn_regions'
+    assert sorted(found.calls.values()) == [1, 5]
+    assert [spec.shape[0] for spec in found.specs['key']] == [1] * 6
 
 
 def test_a_cascade_of_decode_heads():
@@ -88,7 +96,7 @@ def test_what_is_no_map_has_no_stride(detector):
     (spec,) = found.specs['key']
     assert spec.stride is None
     assert spec.channels == 4
-    assert str(spec) == f'{spec.shape[0]}x4'
+    assert str(spec) == '1x4'  # one region, which covers the image
 
 
 def test_a_spec_says_what_it_is():

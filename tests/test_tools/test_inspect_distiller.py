@@ -83,6 +83,25 @@ def test_what_the_teacher_runs_is_found_by_running_it(detector, inspect):
     assert float(row(text, 'roi_head')[5].split()[0]) > 0
 
 
+def test_a_term_on_a_box_head_and_what_is_inherited(tmp_path, inspect):
+    loss = dict(type='mmdistill_dense.ImitationLoss')
+    model = distilled(
+        mask_rcnn(),
+        dict(cfg=mask_rcnn(depth=50), checkpoint=NOWHERE),
+        dict(reg=dict(at='roi_head.bbox_head.fc_reg', loss=loss)),
+    )
+    model['inherit'] = ['neck.fpn_convs.*', 'roi_head.bbox_head']
+    text = inspect(write_config(tmp_path / 'kd.py', model, 'mmdet'))
+    reg = 'roi_head.bbox_head.fc_reg'
+    assert row(text, reg) == [reg, '12', '-', reg, '12', '-', 'none', '-', '1']
+    assert "route 'regions'" in text
+    assert row(text, 'rpn_head')[3:5] == ['not at all', '0']
+    assert row(text, 'roi_head')[3].startswith('in part')
+    assert 'counted with one region an image' in text
+    assert 'Inherited: neck.fpn_convs.0, ' in text
+    assert 'roi_head.bbox_head of the student: weights of teacher' in text
+
+
 def test_the_cost_of_each_part(segmentor, inspect):
     text = inspect(segmentor, '--input-size', '64', '96')
     assert 'Cost of one 64x96 image' in text
@@ -123,7 +142,8 @@ def test_modules_are_listed_in_the_order_of_their_calls(detector, inspect):
     ]
     assert row(text, "'neck'")[1] == 'the whole neck'
     assert row(text, 'rpn_head.rpn_cls')[2] == 'tensor'
-    assert 'not one per image' in row(text, 'roi_head.bbox_head')[3]
+    assert row(text, 'roi_head.bbox_head')[3] == '4, 12 per region'
+    assert 'not one per image' in row(text, 'roi_head.mask_head')[3]
     never = next(x for x in text.splitlines() if x.startswith('Never called'))
     assert {'neck.fpn_convs', 'roi_head'} <= set(
         never.rpartition(': ')[2].split(', ')

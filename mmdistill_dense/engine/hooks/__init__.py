@@ -1,5 +1,7 @@
 """Hooks of MMEngine's Runner."""
 
+from .mask_visualization_hook import MaskVisualizationHook
 from .term_balance_hook import TermBalanceHook
+from .token_file_hook import TokenFileHook
 
-__all__ = ['TermBalanceHook']
+__all__ = ['MaskVisualizationHook', 'TermBalanceHook', 'TokenFileHook']

@@ -16,6 +16,7 @@ from mmdistill_dense.models.hosts import (
     inference_route,
     routes_of,
 )
+from mmdistill_dense.models.hosts.routes import REGION_ROUTES
 from mmdistill_dense.models.teachers import FrozenTeacher
 
 from ..complexity import Complexity, complexity, parameter_count
@@ -78,8 +79,13 @@ def _teacher_table(
         f'the last module recorded (route {teacher.route!r})'
     )
     columns = ('module', 'class', 'parameters>', 'runs', 'FLOPs>', 'whole>')
+    regions = [
+        'Its box head is counted with one region an image; in training it '
+        'sees those that the student samples.'
+    ]
     return [
         table(title, columns, _module_rows(stock, passes)),
+        *(regions if teacher.route in REGION_ROUTES else []),
         f'Being brief saves {amount(saved)} of {amount(passes.inference)} '
         f'FLOPs an image ({share:.0%}), and every task loss.\n',
     ]

@@ -20,6 +20,7 @@ from mmdistill_dense.models.hosts import (
     routes_of,
     spec_of,
 )
+from mmdistill_dense.models.hosts.regions import of_regions
 from mmdistill_dense.recorders import resolve_paths
 from mmdistill_dense.recorders.recorder import flatten
 
@@ -77,7 +78,7 @@ def module_tables(
     title = f'{kind}, one blank image of {pixels(size)} pixels'
     classes = {n: type(m).__name__ for n, m in model.named_modules()}
     rows = [
-        (name, classes[name], what.route, *_levels(what.specs))
+        (name, classes[name], what.route, *_levels(name, what.specs))
         for name, what in shown.items()
     ]
     parts: list[RenderableType] = [table(title, _COLUMNS, rows)]
@@ -131,10 +132,13 @@ def _watched(
             handle.remove()
 
 
-def _levels(specs: list[FeatureSpec]) -> tuple[str, str]:
-    """Shapes and strides; equal ones that follow each other counted."""
+def _levels(name: str, specs: list[FeatureSpec]) -> tuple[str, str]:
+    """Shapes and strides of what a module gave."""
     if not specs:
         return 'no tensor', '-'
+    if of_regions(name):
+        shapes = [pixels(spec.shape[1:]) for spec in specs]
+        return f'{", ".join(shapes)} per region', '-'
     if any(spec.shape[:1] != (1,) for spec in specs):
         return f'{pixels(specs[0].shape)}, not one per image', '-'
     shapes = [pixels(spec.shape[1:]) for spec in specs]

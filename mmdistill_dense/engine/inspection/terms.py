@@ -33,9 +33,10 @@ def term_tables(
         table(_title(distill, term) + note, _COLUMNS, _rows(distill, term))
         for term in distill.terms.values()
     ]
+    inherited = [f'Inherited: {one}.' for one in distill.inheritances]
     if not tables:
-        return ['No terms: the model trains exactly as the stock one does.']
-    return [*tables, *own_forms(distill)]
+        tables = ['No terms: the model trains exactly as the stock one does.']
+    return [*tables, *inherited, *own_forms(distill)]
 
 
 def _title(distill: Distillation, term: Term) -> str:

@@ -1,7 +1,7 @@
 """The distiller: a stock model whose loss also distils."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -35,6 +35,8 @@ class DenseDistiller:
             of a config; used only where the student has none of its own.
         input_size: Height and width of the blank image of the dry run, in
             pixels.
+        inherit: Modules that start with a teacher's weights where training
+            starts: their paths, or ``dict(modules=[...], teacher='name')``.
         pretrained: Always ``None``, like the next: mmseg's ``init_model``
             writes both into the config of any model.
         train_cfg: Always ``None``; the student's is in ``student``.
@@ -60,6 +62,7 @@ class DenseDistiller:
         terms: Mapping[str, dict] | None = None,
         data_preprocessor: dict | nn.Module | None = None,
         input_size: tuple[int, int] = (256, 256),
+        inherit: Sequence[str] | Mapping | None = None,
         pretrained: None = None,
         train_cfg: None = None,
     ) -> None:
@@ -69,7 +72,7 @@ class DenseDistiller:
             teachers = dict(teacher=teachers)
         try:
             self.distill = Distillation(
-                self, teachers, dict(terms or {}), tuple(input_size)
+                self, teachers, dict(terms or {}), tuple(input_size), inherit
             )
         except Exception:
             # A model that was handed over goes back as what it was.
@@ -93,13 +96,20 @@ class DenseDistiller:
         return losses
 
     def init_weights(self) -> None:
-        """Initialise the student as a stock run does; load the teachers."""
+        """Initialise the student as a stock run does; load the teachers.
+
+        What it inherits is copied with the first call only, as MMEngine
+        initialises once. ``load_from`` and ``resume`` come after it.
+        """
+        fresh = not getattr(self, 'is_init', False)
         distill = self._modules.pop('distill')
         try:
             super().init_weights()
         finally:
             self._modules['distill'] = distill
         distill.load_teachers(next(self.parameters()))
+        if fresh:
+            distill.inherit(self)
 
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any

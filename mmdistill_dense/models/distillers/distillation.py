@@ -1,7 +1,8 @@
 """All that a distilled student carries: its only child of ours."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from mmengine.logging import print_log
@@ -12,9 +13,17 @@ from mmdistill_dense.recorders import RecorderSet
 from ..hosts import InputForm, Probe, expand_alias, forked_rng, probe
 from . import guards
 from .balance import BalanceMeter
-from .report import describe_terms, dump_config
+from .inheritance import Inheritance
+from .regions import SampledRegions
+from .report import announce, describe_terms, note_tokens
 from .schedule import Clock, check_length
-from .settings import check_used, choose_teacher, make_teacher, split_taps
+from .settings import (
+    check_used,
+    choose_teacher,
+    make_teacher,
+    split_inherit,
+    split_taps,
+)
 from .term import Term, zero_of
 
 
@@ -28,6 +37,7 @@ class Distillation(nn.Module):
         teachers: Arguments of each :class:`FrozenTeacher` by name.
         terms: Config of each term by name.
         input_size: Height and width of the dry run's image, in pixels.
+        inherit: Modules that start with a teacher's weights.
 
     Raises:
         ValueError: If a name, a module or a shape does not fit.
@@ -39,17 +49,20 @@ class Distillation(nn.Module):
         teachers: Mapping[str, dict],
         terms: Mapping[str, dict],
         input_size: tuple[int, int],
+        inherit: Sequence[str] | Mapping | None = None,
     ) -> None:
         super().__init__()
         guards.check_names(terms, student)
         self.clock = Clock()
         self.balance = BalanceMeter()
         self.recorders = RecorderSet(student)
+        self.regions = SampledRegions(self.recorders)
         self.teacher_of = {
             name: choose_teacher(name, term, teachers)
             for name, term in terms.items()
         }
-        check_used(teachers, self.teacher_of)
+        lent = split_inherit(inherit, teachers)
+        check_used(teachers, {*self.teacher_of.values(), *lent})
         taps = {name: split_taps(name, t) for name, t in terms.items()}
         with forked_rng():
             ours = self._look_at_student(student, taps, input_size)
@@ -64,6 +77,10 @@ class Distillation(nn.Module):
             theirs = self._look_at_teachers(student, taps, input_size)
             for name, term in terms.items():
                 self._add_term(name, term, ours, theirs)
+            self.inheritances = [
+                Inheritance(student, modules, name, teachers[name])
+                for name, modules in lent.items()
+            ]
         self._factors: dict[str, float] = {}
         self._began = False
         if terms:
@@ -76,6 +93,7 @@ class Distillation(nn.Module):
             with _naming(name, 'student'):
                 path = expand_alias(tap['path'], student)
                 self.recorders.add(student, name, **{**tap, 'path': path})
+                self.regions.add(student, name)
         if not taps:
             return None
         with _naming(', '.join(taps), 'student'):
@@ -94,6 +112,8 @@ class Distillation(nn.Module):
             }
             with _naming(', '.join(mine), f'teacher {name!r}'):
                 found[name] = teacher.attach(mine, form, size)
+                for term in mine:
+                    self.regions.check(term, teacher.paths[term])
         return found
 
     def _add_term(
@@ -113,8 +133,7 @@ class Distillation(nn.Module):
             # A model that was handed over may be on a GPU, or in float64.
             where = dict(device=mine[0].device, dtype=mine[0].dtype)
             seen = [feature.to(**where) for feature in other.features[name]]
-            with torch.no_grad():
-                term.to(**where).eval()(mine, seen, 1.0)
+            term.to(**where).eval().trial(mine, seen)
         self.terms[name] = term.train()
 
     @contextmanager
@@ -125,7 +144,8 @@ class Distillation(nn.Module):
         self._factors = {
             name: term.factor(self.clock) for name, term in self.terms.items()
         }
-        with self.recorders.recording(self._active()):
+        sources = self.regions.with_sources(self._active())
+        with self.recorders.recording(sources):
             yield
 
     def _compare_lengths(self) -> None:
@@ -166,7 +186,8 @@ class Distillation(nn.Module):
             keys = [k for k in self._active() if self.teacher_of[k] == name]
             if keys:
                 with _naming(', '.join(keys), f'teacher {name!r}'):
-                    features.update(teacher(inputs, samples, keys))
+                    rois = self.regions.read(keys)
+                    features.update(teacher(inputs, samples, keys, rois))
         return features
 
     def _compare(self, term: Term, theirs: list[Tensor]) -> Tensor:
@@ -180,7 +201,8 @@ class Distillation(nn.Module):
             guards.check_finite(
                 term.name, student_feature=mine, teacher_feature=other
             )
-        loss = term(ours, theirs, self._factors[term.name])
+        factor, clock = self._factors[term.name], self.clock
+        loss = term(ours, theirs, factor, partial(clock.now, False))
         if first:
             guards.check_finite(term.name, loss={0: loss})
             term.checked = True
@@ -191,7 +213,7 @@ class Distillation(nn.Module):
         self.balance.measure(losses, self._factors, student)
 
     def load_teachers(self, like: Tensor) -> None:
-        """Load every teacher that is not loaded yet.
+        """Load every teacher and every loss that is not loaded yet.
 
         Args:
             like: A parameter of the student, for device and dtype.
@@ -199,16 +221,18 @@ class Distillation(nn.Module):
         for name, teacher in self.teachers.items():
             if not teacher.loaded:
                 teacher.load(like)
-                dump_config(f'{_file_name(name)}.py', teacher.config)
-                print_log(
-                    f'Teacher {name!r} is loaded from {teacher.checkpoint}; '
-                    'it is frozen and in no checkpoint.',
-                    logger='current',
-                )
+                announce(name, teacher)
+        for name, term in self.terms.items():
+            if not (term.loaded or term.resting):
+                with _naming(name):
+                    term.load(like)
+                owner = self.teachers[self.teacher_of[name]]
+                note_tokens(name, term.loss, owner)
 
-
-def _file_name(teacher: str) -> str:
-    return 'teacher' if teacher == 'teacher' else f'teacher_{teacher}'
+    def inherit(self, student: nn.Module) -> None:
+        """Give the student what it inherits, with its teachers loaded."""
+        for inheritance in self.inheritances:
+            inheritance.copy(student, self.teachers)
 
 
 @contextmanager

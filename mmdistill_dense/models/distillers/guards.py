@@ -86,15 +86,15 @@ def check_per_image(term: str, side: str, features: list[Tensor]) -> None:
     """Check that a dry run of one image gave one row per tensor.
 
     Raises:
-        ValueError: If it did not, as inside a RoI head.
+        ValueError: If it did not, as in a decoder of queries.
     """
     for feature in features:
         if feature.ndim == 0 or feature.shape[0] != 1:
             raise ValueError(
                 f'term {term!r}: the {side} gives {tuple(feature.shape)} for '
-                'one image, expected a first dimension of 1. Per-region '
-                'tensors, as in a RoI head, belong to other regions on the '
-                'two sides. Record maps: neck, backbone or dense logits.'
+                'one image, expected a first dimension of 1. What is one row '
+                'per query or proposal belongs to other ones on the two '
+                'sides. Record maps: neck, backbone or dense logits.'
             )
 
 

@@ -1,12 +1,15 @@
 """What a run says about its distillation."""
 
+import logging
 import os.path as osp
 from typing import TYPE_CHECKING
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.logging import MMLogger
+from mmengine.logging import MMLogger, print_log
 from torch import nn
+
+from ..teachers import FrozenTeacher
 
 if TYPE_CHECKING:
     from .distillation import Distillation
@@ -60,6 +63,36 @@ def left_out(term: nn.Module) -> list[tuple]:
         for k in range(len(specs))
         if k not in {pair[position] for pair in term.pairs}
     ]
+
+
+def announce(name: str, teacher: FrozenTeacher) -> None:
+    """Say that a teacher is loaded, and write its config."""
+    stem = 'teacher' if name == 'teacher' else f'teacher_{name}'
+    dump_config(f'{stem}.py', teacher.config)
+    print_log(
+        f'Teacher {name!r} is loaded from {teacher.checkpoint}; it is frozen '
+        'and in no checkpoint.',
+        logger='current',
+    )
+
+
+def note_tokens(name: str, loss: nn.Module, teacher: nn.Module) -> None:
+    """Say where a term's tokens come from; warn of another teacher's."""
+    print_log(
+        f'The tokens of term {name!r} are loaded from {loss.tokens}; they '
+        'are frozen and in no checkpoint.',
+        logger='current',
+    )
+    learned_on = loss.info.get('teacher', teacher.fingerprint)
+    if learned_on != teacher.fingerprint:
+        print_log(
+            f'term {name!r}: the tokens of {loss.tokens} were learned on '
+            f'other weights ({learned_on}) than those of teacher '
+            f'{teacher.name!r} ({teacher.fingerprint}), so their masks may '
+            'mean nothing here. Learn them on this checkpoint.',
+            logger='current',
+            level=logging.WARNING,
+        )
 
 
 def dump_config(name: str, config: Config) -> None:

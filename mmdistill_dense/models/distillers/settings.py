@@ -1,10 +1,11 @@
 """Reading what a config says of terms and teachers."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from torch import nn
 
 from ..teachers import FrozenTeacher
+from ..teachers.stock import StockTeacher
 
 
 def split_taps(name: str, term: Mapping) -> tuple[dict, dict]:
@@ -50,21 +51,62 @@ def choose_teacher(name: str, term: Mapping, teachers: Mapping) -> str:
     return chosen
 
 
-def check_used(teachers: Mapping, teacher_of: Mapping[str, str]) -> None:
-    """Check that every teacher has a term, unless there are none at all.
+def split_inherit(
+    inherit: str | Sequence[str] | Mapping | None, teachers: Mapping
+) -> dict[str, list[str]]:
+    """What the student inherits from which teacher; nothing: empty.
+
+    Raises:
+        ValueError: If it is none of the forms that it can have, or it is
+            not clear from which teacher.
+    """
+    if not inherit:
+        return {}
+    cfg = inherit if isinstance(inherit, Mapping) else dict(modules=inherit)
+    modules, chosen = cfg.get('modules'), cfg.get('teacher')
+    modules = [modules] if isinstance(modules, str) else modules
+    if (
+        not set(cfg) <= {'modules', 'teacher'}
+        or not (isinstance(modules, (list, tuple)) and modules)
+        or not all(isinstance(path, str) and path for path in modules)
+    ):
+        raise ValueError(
+            "inherit must be a list of module paths, ['neck', 'bbox_head'], "
+            "or dict(modules=[...], teacher='name'), got "
+            f'{inherit!r}.'
+        )
+    if chosen is None and len(teachers) == 1:
+        (chosen,) = teachers
+    if chosen not in teachers:
+        raise ValueError(
+            f'inherit: teacher={chosen!r} is none of the teachers '
+            f'{sorted(teachers)}. With several, name one: inherit=dict('
+            "modules=[...], teacher='name')."
+        )
+    return {chosen: list(modules)}
+
+
+def check_used(teachers: Mapping, used: Collection[str]) -> None:
+    """Check that every teacher is of use, unless none is.
+
+    Args:
+        teachers: Teachers by name.
+        used: Names of those of a term, or that something is inherited from.
 
     Raises:
         ValueError: If one teaches nothing.
     """
-    idle = sorted(set(teachers) - set(teacher_of.values()))
-    if teacher_of and idle:
+    idle = sorted(set(teachers) - set(used))
+    if used and idle:
         raise ValueError(
             f'teacher: {idle} has no term that names it, so it would teach '
             'nothing. Remove it, or give a term teacher=<name>.'
         )
 
 
-def make_teacher(name: str, cfg: Mapping) -> FrozenTeacher:
+def make_teacher(
+    name: str, cfg: object, kind: type[StockTeacher] = FrozenTeacher
+) -> StockTeacher:
     """Build a teacher, whose config may have other keys than it takes.
 
     Raises:
@@ -76,9 +118,14 @@ def make_teacher(name: str, cfg: Mapping) -> FrozenTeacher:
             'digits and underscores, and none that torch keeps for itself.'
         )
     known = {'cfg', 'checkpoint', 'cfg_options', 'allow'}
+    if not isinstance(cfg, Mapping):
+        raise ValueError(
+            f'teacher {name!r}: expected dict(cfg=...) with {sorted(known)}, '
+            f'got {type(cfg).__name__}.'
+        )
     if 'cfg' not in cfg or not set(cfg) <= known:
         raise ValueError(
             f'teacher {name!r}: expected dict(cfg=...) with {sorted(known)}, '
             f'got the keys {sorted(cfg)}.'
         )
-    return FrozenTeacher(name, **cfg)
+    return kind(name, **cfg)

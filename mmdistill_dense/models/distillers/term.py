@@ -1,7 +1,7 @@
 """One term of a distillation: all levels of one pyramid, one loss."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,8 @@ from .alignment import build_connector, pair_levels
 from .schedule import Clock, Schedule
 
 GRIDS = ('teacher', 'student')
+#: What a loss may ask for beside the two maps.
+EXTRAS = ('level', 'iteration')
 
 
 class Term(nn.Module):
@@ -24,7 +26,10 @@ class Term(nn.Module):
         name: Its name; the loss is logged as ``loss_<name>``.
         loss: Config of a registered loss; its ``loss_weight`` is the only
             weight of the term. Its ``forward`` takes the keywords
-            ``student`` and ``teacher``.
+            ``student`` and ``teacher``, and where it asks for them ``level``,
+            the index of the teacher's level, and ``iteration``, a function
+            that tells the Runner's. One with ``load`` is loaded where
+            training starts.
         student: Levels of the student, from the dry run.
         teacher: Levels of the teacher.
         connector: Config of a connector, see :func:`build_connector`.
@@ -58,7 +63,7 @@ class Term(nn.Module):
         self.pairs = pair_levels(student, teacher)
         self.level_weights = self._level_weights(level_weights)
         self.loss = MODELS.build(loss)
-        _check_signature(self.loss)
+        self._asked = _asked(self.loss)
         self.connectors = nn.ModuleList(
             build_connector(connector, student[i], teacher[j])
             for i, j in self.pairs
@@ -77,18 +82,52 @@ class Term(nn.Module):
             )
         return [check_weight('level_weights', w) for w in weights]
 
+    @property
+    def resting(self) -> bool:
+        """Whether a weight of 0 says that it never counts."""
+        weight = getattr(self.loss, 'loss_weight', 1)
+        return weight == 0 or not any(self.level_weights)
+
     def factor(self, clock: Clock) -> float:
         """What the schedule says now; 0 where a weight of 0 says so."""
-        if not any(self.level_weights):
-            return 0.0
-        if getattr(self.loss, 'loss_weight', 1) == 0:
+        if self.resting:
             return 0.0
         if self.schedule.constant:
             return 1.0
         return self.schedule.factor(clock.now(self.schedule.by_epoch))
 
+    @property
+    def loaded(self) -> bool:
+        """Whether the loss has all that it needs."""
+        return getattr(self.loss, 'loaded', True)
+
+    def load(self, like: Tensor) -> None:
+        """Load what the loss needs beside the two maps.
+
+        Args:
+            like: A parameter of the student, for device and dtype.
+        """
+        channels = [spec.channels for spec in self.teacher_specs]
+        self.loss.load(channels, like)
+
+    @torch.no_grad()
+    def trial(self, student: list[Tensor], teacher: list[Tensor]) -> None:
+        """Align and compare the maps of the dry runs.
+
+        A loss that is still to be loaded is left out.
+        """
+        if self.loaded:
+            self(student, teacher)
+        else:
+            for level in range(len(self.pairs)):
+                self.align(level, student, teacher)
+
     def forward(
-        self, student: list[Tensor], teacher: list[Tensor], factor: float
+        self,
+        student: list[Tensor],
+        teacher: list[Tensor],
+        factor: float = 1.0,
+        iteration: Callable[[], int] = int,
     ) -> Tensor:
         """Sum of the levels' losses, times ``factor``; a scalar.
 
@@ -96,6 +135,7 @@ class Term(nn.Module):
             student: The student's levels, with their graph.
             teacher: The teacher's levels, detached.
             factor: The schedule's factor of this step.
+            iteration: Tells the Runner's iteration, counted from 0.
         """
         expected = len(self.student_specs), len(self.teacher_specs)
         if (len(student), len(teacher)) != expected:
@@ -106,7 +146,7 @@ class Term(nn.Module):
                 'must be called equally often in every forward pass.'
             )
         losses = [
-            weight * self._level_loss(level, student, teacher)
+            weight * self._level_loss(level, student, teacher, iteration)
             if weight
             else zero_of(self.connectors[level], like=student[0])
             for level, weight in enumerate(self.level_weights)
@@ -114,9 +154,17 @@ class Term(nn.Module):
         return factor * torch.stack(losses).sum()
 
     def _level_loss(
-        self, level: int, student: list[Tensor], teacher: list[Tensor]
+        self,
+        level: int,
+        student: list[Tensor],
+        teacher: list[Tensor],
+        iteration: Callable[[], int],
     ) -> Tensor:
-        value = self.loss(**self.align(level, student, teacher))
+        more = dict(level=self.pairs[level][1], iteration=iteration)
+        value = self.loss(
+            **self.align(level, student, teacher),
+            **{name: more[name] for name in self._asked},
+        )
         if value.ndim:
             raise ValueError(
                 f'{type(self.loss).__name__} gave {tuple(value.shape)}, '
@@ -154,12 +202,20 @@ def zero_of(module: nn.Module, like: Tensor) -> Tensor:
     return torch.stack(parts).sum() if parts else like.new_zeros(())
 
 
-def _check_signature(loss: nn.Module) -> None:
-    """Check that a loss takes the two keywords and needs no more."""
+def _asked(loss: nn.Module) -> list[str]:
+    """Which keywords beside ``student`` and ``teacher`` a loss takes.
+
+    Raises:
+        ValueError: If it does not take these two, or needs others.
+    """
+    signature = inspect.signature(loss.forward)
+    asked = [name for name in EXTRAS if name in signature.parameters]
     try:
-        inspect.signature(loss.forward).bind(student=None, teacher=None)
+        signature.bind(student=None, teacher=None, **dict.fromkeys(asked))
     except TypeError as error:
         raise ValueError(
             f'{type(loss).__name__}.forward must be callable as '
-            f'forward(student=..., teacher=...): {error}.'
+            f'forward(student=..., teacher=...): {error}. It may ask for '
+            f'{" and ".join(EXTRAS)} too.'
         ) from error
+    return asked

@@ -9,6 +9,7 @@ from mmdistill_dense.recorders import RecorderSet
 from mmdistill_dense.recorders.recorder_set import Where
 
 from .isolation import evaluated
+from .regions import asks_regions
 from .routes import follow, routes_of
 
 
@@ -17,7 +18,7 @@ class FeatureSpec:
     """A recorded map as data.
 
     Args:
-        shape: Shape in the dry run; N is 1 for maps.
+        shape: Shape in the dry run, of one image and one region.
         stride: Input pixels per cell, vertically and horizontally; ``None``
             for what is not a map.
     """
@@ -73,10 +74,12 @@ def probe(
         size: Height and width of the blank image, in pixels.
 
     Raises:
+        ValueError: If something of a RoI head cannot be compared.
         RuntimeError: If a module never fires, or the model cannot be run.
     """
     image, samples = blank_batch(model, size)
-    routes = routes_of(model)
+    paths = [path for key in keys for path in recorders[key].paths]
+    routes = routes_of(model, asks_regions(model, paths))
     with evaluated(model):
         for route in routes:
             with recorders.recording(keys):

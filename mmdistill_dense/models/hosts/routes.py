@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from mmdistill_dense.recorders import StopForward
 
+from .regions import run_box_heads, whole_images
+
 
 def _features(model: nn.Module, inputs: Tensor, samples: list) -> None:
     """Backbone and neck: exists on every mmdet and mmseg model."""
@@ -34,13 +36,37 @@ def _tensor(model: nn.Module, inputs: Tensor, samples: list) -> None:
     model(inputs, samples, mode='tensor')
 
 
+def _regions(model: nn.Module, inputs: Tensor, rois: Tensor) -> None:
+    """A two-stage detector without proposals of its own."""
+    run_box_heads(model, model.extract_feat(inputs), rois)
+
+
+def _rpn_regions(model: nn.Module, inputs: Tensor, rois: Tensor) -> None:
+    """The same with the maps of its RPN, which gives no proposals."""
+    maps = model.extract_feat(inputs)
+    model.rpn_head(maps)
+    run_box_heads(model, maps, rois)
+
+
 _ROUTES: dict[str, Callable] = dict(
     features=_features, decode=_decode, auxiliary=_auxiliary, tensor=_tensor
 )
+#: Routes on which box heads are asked about given regions.
+REGION_ROUTES: dict[str, Callable] = dict(
+    regions=_regions, rpn_regions=_rpn_regions
+)
 
 
-def routes_of(model: nn.Module) -> list[str]:
-    """Names of the routes to try on a model, the shortest first."""
+def routes_of(model: nn.Module, regions: bool = False) -> list[str]:
+    """Names of the routes to try on a model, the shortest first.
+
+    Args:
+        model: A stock detector or segmentor.
+        regions: Whether a box head is among what is recorded.
+    """
+    if regions:
+        rpn = hasattr(model, 'rpn_head')
+        return ['regions', 'rpn_regions'] if rpn else ['regions']
     if hasattr(model, 'decode_head'):
         return ['features', 'decode', 'auxiliary']
     return ['features', 'tensor']
@@ -52,7 +78,11 @@ def inference_route(model: nn.Module) -> str:
 
 
 def follow(
-    route: str, model: nn.Module, inputs: Tensor, samples: list
+    route: str,
+    model: nn.Module,
+    inputs: Tensor,
+    samples: list,
+    rois: Tensor | None = None,
 ) -> None:
     """Run one route, up to the last recorder that waits for a call.
 
@@ -61,9 +91,15 @@ def follow(
         model: A stock detector or segmentor.
         inputs: Images of shape (N, 3, H, W), normalised.
         samples: One data sample per image; its metainfo is read.
+        rois: Regions (R, 5) for a box head, on routes that ask it; default:
+            one for each image, which covers it.
     """
     try:
-        _ROUTES[route](model, inputs, samples)
+        if route in REGION_ROUTES:
+            rois = whole_images(inputs) if rois is None else rois
+            REGION_ROUTES[route](model, inputs, rois)
+        else:
+            _ROUTES[route](model, inputs, samples)
     except StopForward:
         return
 

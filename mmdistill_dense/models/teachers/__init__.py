@@ -1,5 +1,6 @@
-"""The frozen teacher."""
+"""The teacher: frozen, observed or hosted."""
 
 from .frozen import FrozenTeacher
+from .hosted import HostedTeacher
 
-__all__ = ['FrozenTeacher']
+__all__ = ['FrozenTeacher', 'HostedTeacher']

@@ -1,17 +1,19 @@
 """Strict loading of a teacher's weights."""
 
-import pickle
+import zlib
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from mmengine.runner import CheckpointLoader
+import torch
 from torch import Tensor, nn
+
+from ..hosts import read_checkpoint
 
 
 def load_weights(
     model: nn.Module, checkpoint: str, allow: Sequence[str], name: str
-) -> None:
+) -> str:
     """Load a checkpoint that covers the model exactly.
 
     Checkpoints of stock models, of distilled models (``distill.*`` is left
@@ -23,6 +25,9 @@ def load_weights(
         allow: Glob patterns of keys that may be missing, unexpected or of
             another shape; these keep their random values.
         name: Name of the teacher, for messages.
+
+    Returns:
+        A fingerprint of the weights, to tell teachers apart by.
 
     Raises:
         FileNotFoundError: If the file does not exist.
@@ -52,33 +57,26 @@ def load_weights(
         faults[kind] = _not_allowed(faults[kind], allow)
     if any(faults.values()):
         raise ValueError(_does_not_cover(checkpoint, name, faults, len(own)))
+    return fingerprint(state)
+
+
+def fingerprint(state: Mapping[str, Tensor]) -> str:
+    """Eight hexadecimal digits that change with any bit of the weights."""
+    total = 0
+    for key in sorted(state):
+        data = state[key].detach().cpu().contiguous().flatten()
+        total = zlib.crc32(key.encode(), total)
+        total = zlib.crc32(data.view(torch.uint8).numpy(), total)
+    return f'{total:08x}'
 
 
 def _read(checkpoint: str, name: str) -> OrderedDict[str, Tensor]:
-    try:
-        content = CheckpointLoader.load_checkpoint(
-            checkpoint, map_location='cpu'
-        )
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f'the checkpoint of teacher {name!r} does not exist: '
-            f'{checkpoint}. Set teacher.checkpoint to a file or an address.'
-        ) from error
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f'the checkpoint of teacher {name!r}, {checkpoint}, holds more '
-            f'than weights, which torch refuses to unpickle: {error}. If you '
-            'trust the file, load it with weights_only=False and save its '
-            'state_dict alone.'
-        ) from error
-    found = content if isinstance(content, dict) else {}
-    weights = plain_state(found.get('state_dict', found))
+    what = f'the checkpoint of teacher {name!r}'
+    remedy = 'Set teacher.checkpoint to a file or an address.'
+    content = read_checkpoint(checkpoint, what, remedy)
+    weights = plain_state(content['state_dict'])
     if not weights:
-        raise ValueError(
-            f'the checkpoint of teacher {name!r}, {checkpoint}, holds no '
-            f'weights: it is a {type(content).__name__} with the keys '
-            f'{list(found)[:8]}.'
-        )
+        raise ValueError(f'{what}, {checkpoint}, holds no weights.')
     return weights
 
 

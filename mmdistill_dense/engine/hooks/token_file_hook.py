@@ -1,0 +1,53 @@
+"""Leave the file of tokens that stage 2 reads."""
+
+import os.path as osp
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from mmdistill_dense.registry import HOOKS
+
+
+@HOOKS.register_module()
+class TokenFileHook(Hook):
+    """Write ``<work_dir>/tokens.pth`` after the training of tokens.
+
+    Checkpoints of that training say, too, on which teacher and where the
+    tokens were learned, so stage 2 reads them as well.
+
+    Args:
+        file: Name of the file in the work dir.
+
+    Raises:
+        TypeError: If the model learns no tokens.
+    """
+
+    def __init__(self, file: str = 'tokens.pth') -> None:
+        self.file = file
+
+    def before_train(self, runner: Runner) -> None:
+        """Refuse another model before it is trained for nothing."""
+        model = _learner(runner)
+        if not hasattr(model, 'write_tokens'):
+            raise TypeError(
+                'TokenFileHook belongs to a MaskTokenLearner, but the model '
+                f'is {type(model).__name__}. Remove it from custom_hooks.'
+            )
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Say in a checkpoint what its tokens belong to."""
+        checkpoint['info'] = _learner(runner).info
+
+    def after_train(self, runner: Runner) -> None:
+        """Write the file, in the first process."""
+        if is_main_process():
+            path = osp.join(runner.work_dir, self.file)
+            _learner(runner).write_tokens(path)
+            runner.logger.info(f'Tokens are written to {path}')
+
+
+def _learner(runner: Runner) -> object:
+    model = runner.model
+    return model.module if is_model_wrapper(model) else model

@@ -1,0 +1,3 @@
+from .masked_teacher_val_loop import MaskedTeacherValLoop
+
+__all__ = ['MaskedTeacherValLoop']

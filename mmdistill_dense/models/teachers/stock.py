@@ -1,0 +1,81 @@
+"""What observed and hosted teachers share."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..hosts import Holder, forked_rng
+from .config import build_model, resolve_config
+from .loading import load_weights
+
+
+class StockTeacher(Holder):
+    """A stock model that is frozen, in eval mode and strictly loaded.
+
+    Args:
+        name: Its name in the config, for messages.
+        cfg: ``'package::path'``, a file or a dict.
+        checkpoint: File or address of its weights.
+        cfg_options: Merged into ``cfg``.
+        allow: Glob patterns of state dict keys that may differ from the
+            checkpoint's.
+
+    Raises:
+        FileNotFoundError: If the config does not exist.
+        ValueError: If it holds no model.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        cfg: str | dict,
+        checkpoint: str | None = None,
+        cfg_options: dict | None = None,
+        allow: Sequence[str] = (),
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.config = resolve_config(cfg, cfg_options)
+        self.checkpoint = checkpoint
+        self.allow = [allow] if isinstance(allow, str) else list(allow)
+        #: Of the weights that were loaded.
+        self.fingerprint = ''
+        self._hooks: Any = None
+
+    def _build(self) -> tuple[nn.Module, Any]:
+        """The model with random weights, and what is hooked on it."""
+        model = build_model(self.config)
+        return model, self._hook(model)
+
+    def _hook(self, model: nn.Module) -> Any:
+        """Put hooks on a model; subclasses say which."""
+        raise NotImplementedError
+
+    @property
+    def model(self) -> nn.Module | None:
+        """The stock model; ``None`` before it is loaded."""
+        return self._held[0] if self._held else None
+
+    def load(self, like: Tensor) -> None:
+        """Build the model, load it strictly, freeze it.
+
+        Args:
+            like: A tensor whose device and dtype it gets.
+
+        Raises:
+            ValueError: If no checkpoint is given, or it does not fit.
+            FileNotFoundError: If it does not exist.
+        """
+        if not self.checkpoint:
+            raise ValueError(
+                f'teacher {self.name!r} has no checkpoint, so it would teach '
+                'noise. Set teacher.checkpoint to a file or an address.'
+            )
+        with forked_rng():
+            model, self._hooks = self._build()
+        self.fingerprint = load_weights(
+            model, self.checkpoint, self.allow, self.name
+        )
+        self.hold(model, like.device, like.dtype)
+        self.to(device=like.device)

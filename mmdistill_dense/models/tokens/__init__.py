@@ -1,0 +1,12 @@
+"""Receptive tokens: the module of one level, and its files."""
+
+from .files import TokenFile, check_fit, read_tokens, write_tokens
+from .receptive import ReceptiveTokens
+
+__all__ = [
+    'ReceptiveTokens',
+    'TokenFile',
+    'check_fit',
+    'read_tokens',
+    'write_tokens',
+]

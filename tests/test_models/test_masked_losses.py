@@ -1,0 +1,262 @@
+"""Masked distillation as a loss and as a term of a distilled model."""
+
+import copy
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+from mmdistill_dense.models.distillers import report
+from mmdistill_dense.models.losses import (
+    MaskedDetectionLoss,
+    MaskedSegmentationLoss,
+)
+from mmdistill_dense.registry import MODELS
+
+from ..helpers.batches import detection_batch, segmentation_batch, step_losses
+from ..helpers.models import cwd, distiller, mask_rcnn, pspnet
+from ..helpers.tokens import save_tokens
+
+DET, SEG = detection_batch(1, (64, 64)), segmentation_batch()
+
+
+@pytest.fixture
+def official(tmp_path):
+    """Maps of the fixture, and its tokens in a file."""
+    rs = np.random.RandomState(0)
+    shapes = [(2, 4, 3, 5), (2, 4, 3, 5), (3, 4)]
+    student, teacher, tokens = (torch.from_numpy(rs.randn(*s)) for s in shapes)
+    state = {
+        'mask_modules.0.mask_token': tokens,
+        'mask_modules.0.prob.0.weight': 0.1 * rs.randn(4, 4, 3, 3),
+        'mask_modules.0.prob.0.bias': np.zeros(4),
+        'mask_modules.0.prob.2.weight': rs.randn(3, 4, 1, 1),
+        'mask_modules.0.prob.2.bias': np.zeros(3),
+    }
+    path = str(tmp_path / 'tokens.pth')
+    torch.save({k: torch.as_tensor(v) for k, v in state.items()}, path)
+    return student.requires_grad_(), teacher, path
+
+
+def loaded(loss, teacher):
+    """A loss with the tokens of its file, in the precision of a map."""
+    loss.load([teacher.shape[1]], teacher)
+    return loss
+
+
+@pytest.mark.parametrize(
+    ('weighting', 'iteration', 'value', 'norm'),
+    [
+        (False, 99, 1.417921333502333, None),
+        (True, 99, 1.426708729485059, 0.239472986624802),
+        (False, 100, 0.766960687144686, None),
+        (True, 100, 0.790613474078819, 0.193096023483737),
+    ],
+)
+def test_the_official_values_of_detection(
+    official, weighting, iteration, value, norm
+):
+    student, teacher, path = official
+    loss = MaskedDetectionLoss(path, weighting, custom_mask_warmup=100)
+    found = loaded(loss, teacher)(
+        student=student, teacher=teacher, level=0, iteration=lambda: iteration
+    )
+    found.backward()
+    assert found.item() == pytest.approx(value, abs=1e-12)
+    if norm is not None:
+        assert student.grad.norm().item() == pytest.approx(norm, abs=1e-12)
+
+
+def test_the_official_value_of_segmentation(official):
+    student, teacher, path = official
+    loss = loaded(MaskedSegmentationLoss(path, loss_weight=2.0), teacher)
+    value = loss(student=student, teacher=teacher, level=0)
+    assert value.item() == pytest.approx(2 * 0.708959689065758, abs=1e-12)
+
+
+def term(path, at='neck', kind='Detection', weight=1.0, **loss):
+    kind = f'mmdistill_dense.Masked{kind}Loss'
+    loss = dict(type=kind, tokens=path, loss_weight=weight, **loss)
+    return dict(at=at, loss=loss)
+
+
+@pytest.fixture
+def tokens(tmp_path):
+    return save_tokens(tmp_path / 'neck.pth', *[48] * 5)
+
+
+def detector(det_teacher, path, **settings):
+    terms = dict(maskd=term(path, **settings))
+    return distiller(mask_rcnn(), det_teacher, terms, input_size=(64, 64))
+
+
+def test_a_detector_learns_through_the_masks_of_every_level(
+    det_teacher, tokens
+):
+    model = detector(det_teacher, tokens)
+    model.init_weights()
+    losses = step_losses(model, DET)
+    assert losses['loss_maskd'] > 0
+    losses['loss_maskd'].backward()
+    for connector in model.distill.terms['maskd'].connectors:
+        for parameter in connector.parameters():
+            assert parameter.grad.abs().max() > 0
+    assert model.neck.fpn_convs[0].conv.weight.grad.abs().max() > 0
+    assert model.rpn_head.rpn_cls.weight.grad is None
+
+
+def test_each_level_has_its_own_tokens(det_teacher, tmp_path):
+    path = save_tokens(tmp_path / 'neck.pth', *[48] * 5)
+    values = {}
+    for changed in (None, 0, 4):
+        state = torch.load(path)
+        if changed is not None:
+            key = f'mask_modules.{changed}.mask_token'
+            state['state_dict'][key] *= -1
+        other = str(tmp_path / f'{changed}.pth')
+        torch.save(state, other)
+        model = detector(det_teacher, other)
+        model.init_weights()
+        values[changed] = step_losses(model, DET)['loss_maskd'].item()
+    assert len(set(values.values())) == 3
+
+
+def test_tokens_are_in_no_checkpoint_no_optimizer_and_no_bucket(
+    det_teacher, tokens
+):
+    model = detector(det_teacher, tokens)
+    model.init_weights()
+    kept = [*model.state_dict(), *dict(model.named_parameters())]
+    kept += dict(model.named_buffers())
+    assert not [key for key in kept if 'mask_token' in key or 'prob' in key]
+    assert any(
+        key.startswith('distill.terms.maskd.connectors') for key in kept
+    )
+
+
+def test_a_copy_shares_tokens_and_casts_reach_them(det_teacher, tokens):
+    model = detector(det_teacher, tokens)
+    model.init_weights()
+    loss = model.distill.terms['maskd'].loss
+    twin = copy.deepcopy(model).distill.terms['maskd'].loss
+    assert twin.level(0) is not loss.level(0)
+    shared = twin.level(0).mask_token.data_ptr()
+    assert shared == loss.level(0).mask_token.data_ptr()
+    model.double()
+    assert loss.level(0).mask_token.dtype == torch.float64
+    assert twin.level(0).mask_token.dtype == torch.float32
+
+
+def test_testing_needs_no_token_file(det_teacher):
+    model = detector(det_teacher, 'nowhere.pth').eval()
+    data = model.data_preprocessor(DET)
+    with torch.no_grad():
+        assert len(model(**data, mode='predict')) == 1
+    with pytest.raises(
+        FileNotFoundError, match='token file does not exist: nowhere'
+    ):
+        model.init_weights()
+
+
+def test_a_resting_term_needs_none_either(det_teacher):
+    model = detector(det_teacher, 'nowhere.pth', weight=0)
+    model.init_weights()
+    assert step_losses(model, DET)['loss_maskd'].item() == 0
+
+
+def test_customised_masks_begin_at_their_iteration(det_teacher, tokens):
+    model = detector(det_teacher, tokens, custom_mask_warmup=7)
+    model.init_weights()
+    values = []
+    for iteration in (0, 6, 7):
+        model.distill.clock.set(iteration)
+        torch.manual_seed(0)
+        values.append(step_losses(model, DET)['loss_maskd'].item())
+    assert values[0] == values[1]
+    assert values[2] < 0.9 * values[1]
+
+
+def test_customised_masks_need_somebody_who_tells_the_time(
+    det_teacher, tokens
+):
+    model = detector(det_teacher, tokens, custom_mask_warmup=7)
+    model.init_weights()
+    with pytest.raises(RuntimeError, match='nobody tells the iter'):
+        step_losses(model, DET)
+
+
+def test_logits_of_both_heads_and_cwd(seg_teacher, tmp_path):
+    path = save_tokens(tmp_path / 'logits.pth', 4, weighting=False)
+    terms = dict(
+        maskd=term(path, 'logits', 'Segmentation'),
+        maskd_aux=term(
+            path, 'auxiliary_head.conv_seg', 'Segmentation', weight=0.4
+        ),
+        cwd=cwd('logits'),
+    )
+    model = distiller(pspnet(), seg_teacher, terms, input_size=(64, 64))
+    model.init_weights()
+    losses = step_losses(model, SEG)
+    for name in terms:
+        assert losses[f'loss_{name}'] > 0
+    sum(losses[f'loss_{name}'] for name in terms).backward()
+    for head in (model.decode_head, model.auxiliary_head):
+        assert head.conv_seg.weight.grad.abs().max() > 0
+    assert not list(model.distill.parameters())
+
+
+def test_tokens_of_other_levels_or_channels_are_refused(det_teacher, tmp_path):
+    for name, channels in (('four', [48] * 4), ('narrow', [32] * 5)):
+        path = save_tokens(tmp_path / f'{name}.pth', *channels)
+        model = detector(det_teacher, path)
+        with pytest.raises(
+            ValueError, match=rf"term 'maskd': .*{name}\.pth holds tokens for"
+        ):
+            model.init_weights()
+
+
+def test_a_file_without_the_net_is_refused_where_it_is_wanted(
+    det_teacher, tmp_path
+):
+    path = save_tokens(tmp_path / 't.pth', *[48] * 5, weighting=False)
+    with pytest.raises(ValueError, match=r"term 'maskd'.*no weighting net"):
+        detector(det_teacher, path).init_weights()
+    model = detector(det_teacher, path, weighting=False)
+    model.init_weights()
+    assert step_losses(model, DET)['loss_maskd'] > 0
+
+
+def test_tokens_of_another_teacher_are_warned_of(
+    det_teacher, tokens, monkeypatch
+):
+    warned = []
+
+    def listen(message, logger, level=logging.INFO):
+        if level >= logging.WARNING:
+            warned.append(message)
+
+    monkeypatch.setattr(report, 'print_log', listen)
+    model = detector(det_teacher, tokens)
+    model.init_weights()
+    own = model.distill.teachers['teacher'].fingerprint
+    seen = {}
+    for said in ({}, dict(teacher=own), dict(teacher='deadbeef')):
+        torch.save(torch.load(tokens) | dict(info=said), tokens)
+        detector(det_teacher, tokens).init_weights()
+        seen[said.get('teacher')] = len(warned)
+    assert seen == {None: 0, own: 0, 'deadbeef': 1}
+    assert 'learned on other weights (deadbeef)' in warned[0]
+
+
+def test_a_loss_without_tokens_says_so(tokens):
+    loss = MODELS.build(term(tokens)['loss'])
+    maps = dict(student=torch.ones(1, 4, 2, 2), teacher=torch.ones(1, 4, 2, 2))
+    with pytest.raises(RuntimeError, match=r'no tokens yet: call load\(\)'):
+        loss(**maps, level=0, iteration=int)
+
+
+@pytest.mark.parametrize('warmup', [-1, 2.5, '7'])
+def test_a_warmup_that_is_no_iteration_is_refused(warmup):
+    with pytest.raises(ValueError, match='custom_mask_warmup must be an'):
+        MaskedDetectionLoss('t.pth', custom_mask_warmup=warmup)
