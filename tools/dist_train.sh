@@ -4,10 +4,11 @@
 #   bash dist_train.sh CONFIG PROCESSES [arguments of train.py]
 #
 # Several machines: the same on each, with NNODES, NODE_RANK, MASTER_ADDR, PORT.
+# SCRIPT=train_maskd.py runs that script of this folder instead of train.py.
 set -euo pipefail
 
 if [ $# -lt 2 ]; then
-    echo "usage: [PORT=29500] bash $0 CONFIG PROCESSES [arguments of train.py]" >&2
+    echo "usage: [PORT=29500] [SCRIPT=train.py] bash $0 CONFIG PROCESSES [arguments of train.py]" >&2
     exit 2
 fi
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -19,4 +20,4 @@ PYTHONPATH=$(dirname "$here")${PYTHONPATH:+:$PYTHONPATH} \
     --master_addr="${MASTER_ADDR:-127.0.0.1}" \
     --master_port="${PORT:-29500}" \
     --nproc_per_node="$2" \
-    "$here/train.py" "$1" --launcher pytorch "${@:3}"
+    "$here/${SCRIPT:-train.py}" "$1" --launcher pytorch "${@:3}"

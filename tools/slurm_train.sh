@@ -4,7 +4,8 @@
 #   bash slurm_train.sh PARTITION JOB_NAME CONFIG [WORK_DIR] [arguments of train.py]
 #
 # GPUS, GPUS_PER_NODE and CPUS_PER_TASK set the size of the job; SRUN_ARGS is
-# split at spaces and passed to srun.
+# split at spaces and passed to srun. SCRIPT=train_maskd.py runs that script of
+# this folder instead of train.py.
 # Tested with a stand-in for srun (tests/test_tools/test_scripts.py), not on a
 # cluster.
 set -euo pipefail
@@ -37,5 +38,5 @@ PYTHONPATH=$(dirname "$here")${PYTHONPATH:+:$PYTHONPATH} \
     --cpus-per-task="${CPUS_PER_TASK:-5}" \
     --kill-on-bad-exit=1 \
     ${srun_args[@]+"${srun_args[@]}"} \
-    "${PYTHON:-python}" -u "$here/train.py" "$config" --launcher slurm \
+    "${PYTHON:-python}" -u "$here/${SCRIPT:-train.py}" "$config" --launcher slurm \
     ${work_dir[@]+"${work_dir[@]}"} "$@"

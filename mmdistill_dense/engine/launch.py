@@ -1,4 +1,4 @@
-"""What ``tools/train.py`` and ``tools/test.py`` share: arguments and launch.
+"""What the tools that train and test share: arguments and launch.
 
 The arguments are those of MMDetection's and MMSegmentation's own scripts.
 Beyond them, CPU-only machines work, with one process or several.
@@ -42,6 +42,43 @@ def base_parser(description: str) -> argparse.ArgumentParser:
     # torch.distributed.launch passes --local-rank since torch 2.0.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     return parser
+
+
+def train_parser(description: str) -> argparse.ArgumentParser:
+    """Those arguments, and the ones of training."""
+    parser = base_parser(description)
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='automatic mixed precision training',
+    )
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate with the real batch size',
+    )
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='resume from this checkpoint; without a value, from the latest '
+        'one in the work dir',
+    )
+    return parser
+
+
+def training_config(args: argparse.Namespace) -> Config:
+    """Read the config, with all that the arguments say of a training."""
+    cfg = load_config(args)
+    if args.amp:
+        set_amp(cfg)
+    if args.auto_scale_lr:
+        set_auto_scale_lr(cfg)
+    if args.resume is not None:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == 'auto' else args.resume
+    return cfg
 
 
 def load_config(args: argparse.Namespace) -> Config:

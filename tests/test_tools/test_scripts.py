@@ -33,6 +33,7 @@ def call(tmp_path, monkeypatch):
     for name in (
         *('PYTHON', 'PYTHONPATH', 'NNODES', 'NODE_RANK', 'MASTER_ADDR'),
         *('PORT', 'GPUS', 'GPUS_PER_NODE', 'CPUS_PER_TASK', 'SRUN_ARGS'),
+        'SCRIPT',
     ):
         monkeypatch.delenv(name, raising=False)
 
@@ -144,6 +145,19 @@ def test_slurm_train_calls_srun(call):
         *('python', '-u', str(TOOLS / 'train.py'), 'c.py'),
         *('--launcher', 'slurm', '--work-dir', 'a dir', '--amp'),
     ]
+
+
+@pytest.mark.parametrize(
+    ('script', 'first'),
+    [
+        ('dist_train.sh', ['c.py', '2']),
+        ('slurm_train.sh', ['part', 'job', 'c.py']),
+    ],
+)
+def test_both_stages_can_be_launched(call, script, first):
+    lines = call(TOOLS / script, *first, SCRIPT='train_maskd.py')
+    assert str(TOOLS / 'train_maskd.py') in lines
+    assert str(TOOLS / 'train.py') not in lines
 
 
 @pytest.mark.parametrize(

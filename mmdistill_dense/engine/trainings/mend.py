@@ -1,5 +1,6 @@
 """What an interrupted call left of its trainings, made fit to go on."""
 
+import errno
 import re
 from pathlib import Path
 
@@ -43,5 +44,9 @@ def _readable(path: Path) -> bool:
     try:
         student_checkpoint(str(path))
     except ValueError:
+        return False
+    except OSError as error:  # torch looks before the begin of a short file
+        if error.errno != errno.EINVAL:
+            raise
         return False
     return True

@@ -1,0 +1,186 @@
+"""Pictures of receptive tokens, from a config, a token file and images."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.dataset import Compose
+from mmengine.registry import DefaultScope
+from rich.console import RenderableType
+from torch import nn
+
+from mmdistill_dense.models.teachers.config import build_model
+from mmdistill_dense.visualization.masks import LevelMasks, level_masks
+
+from .inspection import read_config
+from .inspection.printing import pixels, table
+from .two_stages import masked_terms
+
+SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+
+
+def stage_one(cfg: Config) -> Config:
+    """The config of stage 1: this one, or the one that a stage 2 names.
+
+    Raises:
+        FileNotFoundError: If the config that is named does not exist.
+        ValueError: If this one belongs to neither stage.
+    """
+    if _is_learner(cfg):
+        return cfg
+    name = cfg.get('token_cfg')
+    if not name:
+        raise ValueError(
+            'expected a config of stage 1, whose model.type is '
+            "'mmdistill_dense.MaskTokenLearner', or one of stage 2, which "
+            'names it at its top level as token_cfg; got one with '
+            f'model.type={cfg.model.type!r} and no token_cfg.'
+        )
+    stage = read_config(name)
+    if not _is_learner(stage):
+        raise ValueError(
+            f'token_cfg={name!r} must be a config of stage 1, whose '
+            "model.type is 'mmdistill_dense.MaskTokenLearner', got "
+            f'{stage.model.type!r}.'
+        )
+    stage.model.teacher = ConfigDict(masked_terms(cfg)[1])
+    return stage
+
+
+def load_learner(cfg: Config, tokens: str, device: str) -> nn.Module:
+    """Build the learner of a stage 1 config, with teacher and tokens."""
+    learner = build_model(cfg).to(device)
+    learner.load_tokens(tokens)
+    learner.load_teacher()
+    return learner.eval()
+
+
+def test_pipeline(cfg: Config) -> Compose:
+    """The transforms of a config's test images; annotations are not read.
+
+    Raises:
+        ValueError: If the config has no test and no validation data.
+    """
+    loader = cfg.get('test_dataloader') or cfg.get('val_dataloader')
+    if not loader:
+        raise ValueError(
+            'the config has neither test_dataloader nor val_dataloader, '
+            'whose pipeline says how an image is read.'
+        )
+    data = loader.dataset
+    while 'pipeline' not in data:  # of a wrapper, or several put together
+        data = data['dataset'] if 'dataset' in data else data['datasets'][0]
+    steps = [
+        step
+        for step in data['pipeline']
+        if not str(step['type']).endswith('Annotations')
+    ]
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
+        return Compose(steps)
+
+
+def read_image(pipeline: Compose, path: str | Path) -> dict:
+    """Read an image as a data set would, ``inputs`` and ``data_samples``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no image, or the pipeline cannot take it.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'image {path} does not exist.')
+    try:
+        packed = pipeline(dict(img_path=str(path), img_id=0))
+    except Exception as error:  # of any transform
+        raise ValueError(
+            f'{path} did not pass the test pipeline, which expects an image: '
+            f'{type(error).__name__}: {error}'
+        ) from error
+    if not packed:
+        raise ValueError(f'{path} holds no image.')
+    return packed
+
+
+def look(
+    learner: nn.Module, packed: dict
+) -> tuple[np.ndarray, list[LevelMasks]]:
+    """See where the tokens look.
+
+    Args:
+        learner: A ``MaskTokenLearner``.
+        packed: What :func:`read_image` or an item of a data set gives.
+
+    Returns:
+        The image as the teacher gets it, without padding, (H, W, 3), RGB,
+        uint8; and the masks of each level on it.
+    """
+    pixels, sample = packed['inputs'], packed['data_samples']
+    data = learner.data_preprocessor(
+        dict(inputs=[pixels], data_samples=[sample]), False
+    )
+    masks = learner.token_masks(data['inputs'], data['data_samples'])
+    shape = sample.metainfo.get('img_shape', pixels.shape[1:])
+    height, width = shape[:2]
+    padded = tuple(data['inputs'].shape[2:])
+    levels = [level_masks(m[0], (height, width), padded) for m in masks]
+    bgr = pixels[:, :height, :width].clamp(0, 255).to(torch.uint8)
+    return bgr.flip(0).permute(1, 2, 0).cpu().numpy(), levels
+
+
+def summary(name: str, levels: Sequence[LevelMasks]) -> RenderableType:
+    """A table of the levels of one image."""
+    rows = [
+        (
+            str(index),
+            pixels(tuple(dict.fromkeys(level.stride))),
+            pixels(level.grid),
+            f'{level.dice:.2f}',
+            ' '.join(f'{mean:.2f}' for mean in level.means),
+            ' '.join(f'{area:.0%}' for area in level.areas),
+        )
+        for index, level in enumerate(levels)
+    ]
+    columns = ('level', 'stride', 'grid', 'Dice', 'mean of each token', 'area')
+    return table(name, columns, rows)
+
+
+def image_files(names: Iterable[str | Path]) -> list[Path]:
+    """The images that are named, and those in the folders that are named.
+
+    Raises:
+        FileNotFoundError: If something named does not exist, or a folder
+            holds no image.
+    """
+    return [file for name in names for file in _images_of(Path(name))]
+
+
+def _images_of(path: Path) -> list[Path]:
+    if not path.is_dir():
+        if not path.exists():
+            raise FileNotFoundError(f'image {path} does not exist.')
+        return [path]
+    found = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+    if not found:
+        raise FileNotFoundError(
+            f'folder {path} holds no image: expected files that end in '
+            f'{", ".join(SUFFIXES)}.'
+        )
+    return found
+
+
+def picture_names(paths: Iterable[str | Path]) -> list[str]:
+    """A name for the picture of each image, no two of them alike."""
+    names: list[str] = []
+    for path in paths:
+        name = stem = Path(path).stem
+        count = 1
+        while name in names:
+            count += 1
+            name = f'{stem}_{count}'
+        names.append(name)
+    return names
+
+
+def _is_learner(cfg: Config) -> bool:
+    return str(cfg.model.type).endswith('MaskTokenLearner')

@@ -1,0 +1,179 @@
+"""MasKD's two stages, one Runner after the other in every process."""
+
+import argparse
+import copy
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.dist import (
+    all_gather_object,
+    init_dist,
+    is_distributed,
+    is_main_process,
+)
+from mmengine.utils.dl_utils import set_multi_processing
+from mmengine.visualization import Visualizer
+
+from . import launch
+from .trainings.mend import drop_unreadable
+
+#: What stage 1 leaves in its work dir.
+TOKEN_FILE = 'tokens.pth'
+
+
+def train_both(args: argparse.Namespace) -> None:
+    """Run stage 1, if its token file is not there yet, then stage 2.
+
+    Args:
+        args: Those of ``tools/train.py``, for stage 2, and
+            ``token_options``, settings of stage 1.
+
+    Raises:
+        SystemExit: If the config does not describe two stages, or the token
+            file cannot be made.
+    """
+    cfg = launch.training_config(args)
+    file, teacher = masked_terms(cfg)
+    if '://' not in file:
+        _start_processes(cfg)
+        _provide_tokens(Path(file), teacher, cfg, args)
+    launch.build_runner(cfg).train()
+
+
+def masked_terms(cfg: Config) -> tuple[str, ConfigDict]:
+    """The token file of a stage 2 config, and the teacher that it is of.
+
+    Raises:
+        SystemExit: If no term has one, or terms have different ones.
+    """
+    model = cfg.get('model') or {}
+    found = list(token_losses(cfg))
+    if not found:
+        raise SystemExit(
+            f'{cfg.filename} has no term with tokens, so it has no two '
+            'stages: expected a stage 2 config of MasKD, where a loss says '
+            f'tokens=FILE, got model.type={model.get("type")!r}. '
+            'tools/train.py trains any config.'
+        )
+    teachers = model.get('teacher') or {}
+    names = sorted({str(term.get('teacher')) for _, term in found})
+    files = sorted({str(term.loss.tokens) for _, term in found})
+    if len(files) > 1 or len(names) > 1:
+        raise SystemExit(
+            f'the terms {[name for name, _ in found]} of {cfg.filename} do '
+            f'not share their tokens: files {files}, teachers {names}. One '
+            'stage 1 makes one file: train each token config with '
+            'tools/train.py, then this one, too.'
+        )
+    if 'cfg' not in teachers and len(teachers) == 1:
+        return files[0], next(iter(teachers.values()))
+    return files[0], teachers.get(names[0], teachers)
+
+
+def token_losses(cfg: Config) -> Iterator[tuple[str, ConfigDict]]:
+    """Names and settings of the terms whose loss reads a token file."""
+    terms = (cfg.get('model') or {}).get('terms') or {}
+    for name, term in terms.items():
+        if 'tokens' in (term.get('loss') or {}):
+            yield name, term
+
+
+def token_config(
+    file: Path, teacher: ConfigDict, cfg: Config, args: argparse.Namespace
+) -> Config:
+    """The config of stage 1, with the teacher of stage 2.
+
+    Raises:
+        SystemExit: If it is not named, or would leave its tokens elsewhere.
+    """
+    name = cfg.get('token_cfg')
+    if not name:
+        raise SystemExit(
+            f'{file} does not exist, and {cfg.filename} does not say how to '
+            "make it: expected token_cfg='package::path' or a file, the "
+            'config of stage 1, at its top level.'
+        )
+    if file.name != TOKEN_FILE:
+        raise SystemExit(
+            f'{file} does not exist, and stage 1 would not make it: it '
+            f'leaves {TOKEN_FILE} in its work dir. Set tokens='
+            f'{file.parent / TOKEN_FILE} in the loss, or give a file that is '
+            'there.'
+        )
+    if file.parent.resolve() == Path(cfg.work_dir).resolve():
+        raise SystemExit(
+            f'both stages would work in {cfg.work_dir}, and one go on from '
+            "the other's checkpoint. Give --work-dir another folder than "
+            f'that of {file}.'
+        )
+    one_teacher = dict(_delete_=True, **copy.deepcopy(teacher))
+    options = {'model.teacher': one_teacher, **(args.token_options or {})}
+    stage = argparse.Namespace(
+        **{
+            **vars(args),
+            'config': name,
+            'cfg_options': options,
+            'work_dir': str(file.parent),
+            'resume': 'auto',  # an interrupted stage 1 goes on
+        }
+    )
+    return launch.training_config(stage)
+
+
+def _provide_tokens(
+    file: Path, teacher: ConfigDict, cfg: Config, args: argparse.Namespace
+) -> None:
+    """Run stage 1 where the first process has no token file."""
+    if all_gather_object(file.exists())[0]:
+        if is_main_process():
+            print(
+                f'Stage 1 is skipped: {file} is there. Remove it to learn '
+                'the tokens anew.'
+            )
+    else:
+        stage = token_config(file, teacher, cfg, args)
+        if is_main_process():
+            print(f'Stage 1, {stage.filename}, will leave {file}.')
+            drop_unreadable(file.parent)
+        all_gather_object(None)  # waits for it
+        _train(stage)
+    if not all(all_gather_object(file.exists())):
+        raise SystemExit(
+            f'{file} is not there for every process after stage 1. Several '
+            'machines need a file system that they share, or a copy of it on '
+            "each; one machine needs custom_hooks=[dict(type='mmdistill_dense"
+            ".TokenFileHook')] in the config of stage 1."
+        )
+
+
+def _train(cfg: Config) -> None:
+    """Train, and leave nothing behind in this process."""
+    runner = launch.build_runner(cfg)
+    runner.train()
+    _forget(runner.visualizer)
+    del runner
+    gc.collect()  # Runner, loops and hooks hold each other
+    torch.cuda.empty_cache()
+
+
+def _forget(visualizer: Visualizer) -> None:
+    """Let the next Runner make its own visualizer.
+
+    Stock configs call it 'visualizer', and MMEngine makes one of a name: the
+    logs of the next run would go where those of the first one are.
+    """
+    for kind in type(visualizer).__mro__:
+        made = vars(kind).get('_instance_dict', {})
+        made.pop(visualizer.instance_name, None)
+
+
+def _start_processes(cfg: Config) -> None:
+    """Join the other processes now, as the Runner would later."""
+    if cfg.launcher == 'none' or is_distributed():
+        return
+    env = cfg.get('env_cfg') or {}
+    set_multi_processing(**env.get('mp_cfg', {}), distributed=True)
+    init_dist(cfg.launcher, **env.get('dist_cfg', {}))

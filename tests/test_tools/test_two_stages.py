@@ -1,0 +1,273 @@
+"""tools/train_maskd.py: stage 1 where it is needed, then stage 2."""
+
+import argparse
+import gc
+import json
+import runpy
+import sys
+import weakref
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from mmengine.visualization import Visualizer
+
+from mmdistill_dense.engine import two_stages
+from mmdistill_dense.models.distillers import MaskTokenLearner
+
+from ..helpers.datasets import write_dataset
+from ..helpers.runs import differing
+from ..helpers.tool_runs import (
+    ROOT,
+    run_script,
+    write_distiller,
+    write_student,
+    write_teacher,
+)
+
+pytestmark = pytest.mark.filterwarnings('ignore:SyncBN works on GPUs only')
+TOOL = ROOT / 'tools' / 'train_maskd.py'
+WIDER = {
+    'model.backbone.base_channels': 16,
+    'model.backbone.stem_channels': 16,
+    'model.decode_head.in_channels': 128,
+    'model.auxiliary_head.in_channels': 64,
+}
+#: Its teacher is that of stage 2, where it has all that is missing here.
+STAGE_1 = """_base_ = './{student}'
+model = dict(
+    _delete_=True,
+    type='mmdistill_dense.MaskTokenLearner',
+    teacher=dict(cfg='nowhere.py', checkpoint='nowhere.pth'),
+    at='logits',
+    num_tokens=3,
+    weighting=False)
+train_cfg = dict(max_iters=4)
+default_hooks = dict(checkpoint=dict(interval=2))
+custom_hooks = [dict(type='mmdistill_dense.TokenFileHook')]
+"""
+TERMS = """dict(maskd=dict(at='logits', loss=dict(
+        type='mmdistill_dense.MaskedSegmentationLoss',
+        tokens='{tokens}')))"""
+
+
+@pytest.fixture(autouse=True)
+def _no_visualizer_of_another_run():
+    """A process has none when it starts; stock ones all have one name."""
+    for kind in (Visualizer, *Visualizer.__subclasses__()):
+        kind._instance_dict.clear()
+
+
+@pytest.fixture(scope='module')
+def pair(tmp_path_factory):
+    """A student's config, and its teacher."""
+    folder = tmp_path_factory.mktemp('configs')
+    data = write_dataset(folder / 'data')
+    student = write_student(folder, data, 'mmseg', 2)
+    weights = write_teacher(folder, student, WIDER, 'mmseg')
+    cfg = dict(cfg=str(student), cfg_options=WIDER, checkpoint=str(weights))
+    return student, cfg
+
+
+@pytest.fixture
+def config(pair, tmp_path):
+    """A stage 2 config, whose tokens are to be ``tmp_path/tokens/...``."""
+    student, teacher = pair
+    first = student.parent / 'tokens.py'
+    first.write_text(STAGE_1.format(student=student.name))
+    return write_distiller(
+        student.parent,
+        student,
+        teacher,
+        TERMS.format(tokens=tmp_path / 'tokens' / 'tokens.pth'),
+        extra=f'token_cfg = {str(first)!r}',
+    )
+
+
+@pytest.fixture
+def train(monkeypatch, tmp_path):
+    """Run the tool in this process, with a work dir below ``tmp_path``."""
+    monkeypatch.setenv('LOCAL_RANK', '0')
+
+    def run(config, work_dir, *args):
+        argv = [TOOL, config, '--work-dir', tmp_path / work_dir, *args]
+        monkeypatch.setattr(sys, 'argv', [*map(str, argv)])
+        runpy.run_path(str(TOOL), run_name='__main__')
+        (saved,) = (tmp_path / work_dir).glob('iter_*.pth')
+        return torch.load(saved, weights_only=False)['state_dict']
+
+    return run
+
+
+def logged(folder):
+    """Records of every start of a run; one file for each start."""
+    return [
+        [json.loads(line) for line in path.read_text().splitlines()]
+        for path in sorted(folder.glob('*/vis_data/scalars.json'))
+    ]
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """References to the models that were trained; others are gone then."""
+    found = []
+    stock = Runner.train
+
+    def watch(runner):
+        assert [ref() for ref in found] == [None] * len(found)
+        found.append(weakref.ref(runner.model))
+        return stock(runner)
+
+    monkeypatch.setattr(Runner, 'train', watch)
+    return found
+
+
+def test_nothing_of_stage_1_is_left_in_stage_2(
+    config, train, trained, tmp_path, capsys
+):
+    both = train(config, 'both')
+    assert 'tokens.py, will leave' in capsys.readouterr().out
+    assert len(trained) == 2
+    (first,) = logged(tmp_path / 'tokens')
+    (second,) = logged(tmp_path / 'both')
+    assert [r['step'] for r in first] == [1, 2, 3, 4]
+    assert all('loss_diversity' in r for r in first)
+    assert [r['step'] for r in second] == [1, 2]
+    assert all('loss_maskd' in r for r in second)
+    gc.collect()
+    alone = train(config, 'alone')
+    assert 'Stage 1 is skipped: ' in capsys.readouterr().out
+    assert len(logged(tmp_path / 'tokens')) == 1
+    assert not differing(both, alone)
+
+
+@pytest.mark.parametrize(
+    ('cut', 'begin'), [(0, 4), (100, 2)], ids=['whole', 'cut']
+)
+def test_an_interrupted_stage_1_goes_on(
+    config, train, tmp_path, monkeypatch, capsys, cut, begin
+):
+    def interrupted(*_):
+        raise KeyboardInterrupt('by the user')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MaskTokenLearner, 'write_tokens', interrupted)
+        with pytest.raises(KeyboardInterrupt, match='by the user'):
+            train(config, 'work')
+    assert not (tmp_path / 'work').exists()
+    # All its iterations were done, but its last checkpoint may be cut off.
+    last = tmp_path / 'tokens' / 'iter_4.pth'
+    content = last.read_bytes()
+    last.write_bytes(content[: len(content) - cut])
+    train(config, 'work')
+    assert f'resumed epoch: 0, iter: {begin}\n' in capsys.readouterr().out
+    assert (tmp_path / 'tokens' / 'tokens.pth').exists()
+
+
+@pytest.mark.slow
+def test_two_processes_do_both_stages_together(config, tmp_path):
+    args = (config, '--work-dir', tmp_path / 'work')
+    for said in ('will leave', 'Stage 1 is skipped'):
+        code, text = run_script(TOOL, *args, processes=2)
+        assert code == 0, text[-3000:]
+        assert text.count(said) == 1
+    assert len(logged(tmp_path / 'tokens')) == 1
+    assert len(logged(tmp_path / 'work')) == 2
+
+
+def stage_2(terms=None, **settings):
+    """A config that is only read."""
+    if terms is None:
+        terms = dict(maskd='work_dirs/tokens/tokens.pth')
+    terms = {
+        name: dict(loss=dict(tokens=file)) if file else dict(loss={})
+        for name, file in terms.items()
+    }
+    model = dict(type='D', teacher=dict(cfg='t.py'), terms=terms)
+    return Config(dict(model=model, work_dir='work_dirs/x', **settings))
+
+
+def token_config(cfg, file='work_dirs/tokens/tokens.pth'):
+    args = argparse.Namespace(token_options=None)
+    return two_stages.token_config(Path(file), {}, cfg, args)
+
+
+@pytest.mark.parametrize(
+    'cfg', [stage_2(dict(cwd=None)), Config(dict(model=dict(type='PSPNet')))]
+)
+def test_a_config_of_one_stage_is_refused(cfg):
+    with pytest.raises(SystemExit, match=r'no two stages.*tools/train\.py'):
+        two_stages.masked_terms(cfg)
+
+
+def test_a_config_without_tokens_is_refused_by_the_tool(pair, train):
+    student, _ = pair
+    with pytest.raises(SystemExit, match=r"model\.type='EncoderDecoder'"):
+        train(student, 'work')
+
+
+def test_terms_of_several_token_files_are_refused():
+    cfg = stage_2(dict(a='1/tokens.pth', b='2/tokens.pth', c=None))
+    said = (
+        r"terms \['a', 'b'\] of .* do not share their tokens: files "
+        r"\['1/tokens\.pth', '2/tokens\.pth'\]"
+    )
+    with pytest.raises(SystemExit, match=said):
+        two_stages.masked_terms(cfg)
+
+
+def test_the_teacher_is_that_of_the_masked_terms():
+    cfg = stage_2(dict(a='f', b='f', c=None))
+    assert two_stages.masked_terms(cfg) == ('f', dict(cfg='t.py'))
+    cfg.model.teacher = dict(only=dict(cfg='o.py'))
+    assert two_stages.masked_terms(cfg)[1] == dict(cfg='o.py')
+    cfg.model.teacher = dict(x=dict(cfg='x.py'), y=dict(cfg='y.py'))
+    cfg.model.terms.a.teacher = cfg.model.terms.b.teacher = 'y'
+    assert two_stages.masked_terms(cfg)[1] == dict(cfg='y.py')
+    cfg.model.terms.b.teacher = 'x'
+    with pytest.raises(SystemExit, match=r"teachers \['x', 'y'\]"):
+        two_stages.masked_terms(cfg)
+
+
+def test_a_missing_token_cfg_is_named():
+    said = (
+        r'work_dirs/tokens/tokens\.pth does not exist.*expected '
+        r"token_cfg='package::path' or a file"
+    )
+    with pytest.raises(SystemExit, match=said):
+        token_config(stage_2())
+
+
+def test_a_token_file_that_stage_1_would_not_leave_is_named():
+    said = r'there/mine\.pth does .* Set tokens=there/tokens\.pth in the loss'
+    with pytest.raises(SystemExit, match=said):
+        token_config(stage_2(token_cfg='t.py'), 'there/mine.pth')
+
+
+def test_one_work_dir_for_both_stages_is_refused():
+    said = 'both stages would work in work_dirs/x'
+    with pytest.raises(SystemExit, match=said):
+        token_config(stage_2(token_cfg='t.py'), 'work_dirs/x/tokens.pth')
+
+
+def test_a_stage_1_that_leaves_no_file_is_refused(config, train, tmp_path):
+    options = (
+        'custom_hooks=[]',
+        'model.num_tokens=2',
+        'train_cfg.max_iters=2',
+    )
+    with pytest.raises(SystemExit, match='not there for every process'):
+        train(config, 'work', '--token-options', *options)
+    saved = torch.load(tmp_path / 'tokens' / 'iter_2.pth', weights_only=False)
+    assert saved['state_dict']['mask_modules.0.mask_token'].shape[0] == 2
+
+
+def test_help_says_what_both_stages_are(train, capsys):
+    with pytest.raises(SystemExit, match='0'):
+        train('-h', 'work')
+    text = capsys.readouterr().out
+    for word in ('--token-options', '--resume', 'token_cfg', 'skipped'):
+        assert word in text
+    assert '--gpus' not in text
