@@ -1,7 +1,10 @@
-"""The shipped configs, found without reading them."""
+"""The shipped configs: which there are, and what they say."""
 
 import re
+from functools import cache
 from pathlib import Path
+
+from mmengine.config import Config
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / 'configs'
@@ -10,9 +13,20 @@ CONFIGS = ROOT / 'configs'
 def is_distilled(path):
     """Whether a config names a distiller, or inherits one beside it."""
     text = path.read_text(encoding='utf-8')
-    inherits = re.search(r"_base_ = '\./cwd_", text)
+    inherits = re.search(r"_base_ = '\./(cwd|maskd)_", text)
     return path.parents[1] == CONFIGS and bool('Distiller' in text or inherits)
 
 
 FILES = sorted(CONFIGS.rglob('*.py'))
 DISTILLED = [path for path in FILES if is_distilled(path)]
+#: What learns receptive tokens, the first stage of MasKD.
+TOKENS = sorted(p for f in CONFIGS.iterdir() for p in f.glob('tokens_*.py'))
+
+
+def relative(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+@cache
+def read(path):
+    return Config.fromfile(str(path))

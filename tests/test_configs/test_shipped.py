@@ -1,4 +1,4 @@
-"""Every shipped distillation config builds and takes a golden first step.
+"""Every shipped config that trains takes a golden first step.
 
 The models are the config's own, made narrow: depth, levels, head types,
 hooks and terms stay. After a wanted change of a value, write the file anew
@@ -12,49 +12,100 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
+from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
+from torch import nn
 
 from mmdistill_dense.models.teachers.config import resolve_config
+from mmdistill_dense.models.tokens import ReceptiveTokens, write_tokens
 from tests.helpers.batches import detection_batch, segmentation_batch
-from tests.helpers.configs import CONFIGS, DISTILLED
+from tests.helpers.configs import CONFIGS, DISTILLED, TOKENS
 from tests.helpers.models import distiller, save_weights, shrink
 
 GOLDEN = Path(__file__).with_name('golden_first_step.json')
-SHIPPED = [path.relative_to(CONFIGS).as_posix() for path in DISTILLED]
+SHIPPED, STAGE_1 = (
+    [path.relative_to(CONFIGS).as_posix() for path in paths]
+    for paths in (DISTILLED, TOKENS)
+)
+
+
+def small(model, name):
+    """A model made narrow, on small images."""
+    # The demo's models are narrow as they are.
+    model = shrink(model.to_dict(), 2 if name.startswith('demo/') else 8)
+    if 'decode_head' in model:
+        model['data_preprocessor']['size'] = (64, 64)
+    return model
+
+
+def small_teacher(name, cfg, folder):
+    """A narrow teacher; its checkpoint is shared by configs."""
+    teacher = resolve_config(cfg.model.teacher.cfg, None)
+    model = small(teacher.model, name)
+    file = Path(folder) / f'{Path(cfg.model.teacher.cfg).stem}.pth'
+    if not file.exists():
+        save_weights(model, file, scope=teacher.default_scope)
+    return dict(cfg=model, checkpoint=str(file))
+
+
+def build_distiller(name, cfg, folder):
+    """The distilled student, with tokens where a loss wants some."""
+    student = small(cfg.model.student, name)
+    teacher = small_teacher(name, cfg, folder)
+    terms = cfg.model.terms.to_dict()
+    for loss in (term['loss'] for term in terms.values()):
+        if 'tokens' in loss:
+            loss['tokens'] = str(Path(folder) / Path(loss['tokens']).parent)
+    more = {k: v for k, v in cfg.model.items() if k == 'inherit'}
+    torch.manual_seed(0)
+    model = distiller(student, teacher, terms, **more)
+    for term in model.distill.terms.values():
+        if hasattr(term.loss, 'tokens'):
+            write_tokens_for(term)
+    model.distill.clock.set(iteration=0, epoch=0)
+    return model
+
+
+def write_tokens_for(term):
+    """Write tokens with the channels of a term's teacher."""
+    channels = [spec.channels for spec in term.teacher_specs]
+    weighting = getattr(term.loss, 'weighting', False)
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        modules = [
+            ReceptiveTokens(c, weighting=weighting, init_std=0.5)
+            for c in channels
+        ]
+    write_tokens(term.loss.tokens, nn.ModuleList(modules), {})
+
+
+def build_learner(name, cfg, folder):
+    """What learns tokens on a narrow teacher."""
+    teacher = small_teacher(name, cfg, folder)
+    torch.manual_seed(0)
+    return MODELS.build(dict(cfg.model, teacher=teacher))
 
 
 def first_step(name, folder):
     """Take one optimizer step; return the model and what was logged."""
     cfg = Config.fromfile(CONFIGS / name)
     init_default_scope(cfg.default_scope)
-    # The demo's models are narrow as they are.
-    factor = 2 if name.startswith('demo/') else 8
-    student = shrink(cfg.model.student.to_dict(), factor)
-    teacher = resolve_config(cfg.model.teacher.cfg, None)
-    teacher_model = shrink(teacher.model.to_dict(), factor)
-    segmentor = 'decode_head' in student
-    for model in (student, teacher_model):
-        if segmentor:
-            model['data_preprocessor']['size'] = (64, 64)
-    checkpoint = save_weights(
-        teacher_model, Path(folder) / 'teacher.pth', scope=cfg.default_scope
-    )
-    torch.manual_seed(0)
-    model = distiller(
-        student,
-        dict(cfg=teacher_model, checkpoint=checkpoint),
-        cfg.model.terms.to_dict(),
-        input_size=(128, 128),
-    )
+    build = build_learner if name in STAGE_1 else build_distiller
+    model = build(name, cfg, folder)
     model.init_weights()
     before = {k: v.clone() for k, v in model.named_parameters()}
     optimizer = Runner.build_optim_wrapper(
         _OnlyModel(model), cfg.optim_wrapper
     )
-    batch = segmentation_batch() if segmentor else detection_batch()
+    segments = cfg.default_scope == 'mmseg'
+    batch = segmentation_batch() if segments else detection_batch()
     logged = model.train().train_step(batch, optimizer)
-    return model, before, {k: v.item() for k, v in logged.items()}
+    still = [
+        key
+        for key, value in model.named_parameters()
+        if value.requires_grad and torch.equal(value, before[key])
+    ]
+    return model, still, {k: v.item() for k, v in logged.items()}
 
 
 class _OnlyModel:
@@ -64,31 +115,46 @@ class _OnlyModel:
         self.model = model
 
 
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    """Where teachers and tokens lie, for all tests."""
+    return tmp_path_factory.mktemp('shipped')
+
+
+def check_golden(name, logged):
+    golden = json.loads(GOLDEN.read_text())[name]
+    assert logged == pytest.approx(golden, rel=2e-2, abs=1e-6)
+
+
 @pytest.mark.parametrize('name', SHIPPED)
-def test_first_step(name, tmp_path):
-    model, before, logged = first_step(name, tmp_path)
+def test_first_step(name, folder):
+    model, still, logged = first_step(name, folder)
     terms = [f'loss_{term}' for term in model.distill.terms]
     assert terms
     assert all(logged[key] > 0 for key in terms)
-    golden = json.loads(GOLDEN.read_text())[name]
-    assert logged == pytest.approx(golden, rel=2e-2, abs=1e-6)
-    still = [
-        key
-        for key, value in model.named_parameters()
-        if value.requires_grad and torch.equal(value, before[key])
-    ]
+    check_golden(name, logged)
     # Zero-initialised branches and heads without a target may rest once.
-    assert len(still) < 0.5 * len(before)
+    assert len(still) < 0.5 * len(list(model.parameters()))
+
+
+@pytest.mark.parametrize('name', STAGE_1)
+def test_first_step_of_tokens(name, folder):
+    model, still, logged = first_step(name, folder)
+    # A level that no head samples has no gradient beside the diversity's.
+    assert all(key.endswith('.bias') for key in still)
+    assert all(k.startswith('mask_modules.') for k in model.state_dict())
+    assert 0 < logged['loss_diversity'] <= len(model.mask_modules)
+    check_golden(name, logged)
 
 
 def test_golden_file_has_no_other_config():
-    assert sorted(json.loads(GOLDEN.read_text())) == SHIPPED
+    assert sorted(json.loads(GOLDEN.read_text())) == sorted(SHIPPED + STAGE_1)
 
 
 if __name__ == '__main__':
     torch.set_num_threads(1)
     values = {}
-    for config in SHIPPED:
-        with tempfile.TemporaryDirectory() as folder:
-            values[config] = first_step(config, folder)[2]
+    with tempfile.TemporaryDirectory() as shared:
+        for config in sorted(SHIPPED + STAGE_1):
+            values[config] = first_step(config, shared)[2]
     GOLDEN.write_text(json.dumps(values, indent=1) + '\n')

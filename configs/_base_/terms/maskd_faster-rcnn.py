@@ -1,0 +1,8 @@
+# MasKD on the neck; beside it the student's box regression imitates the
+# teacher's, on the student's own regions.
+_base_ = './maskd_det.py'
+terms = dict(
+    imitation=dict(
+        at='roi_head.bbox_head.fc_reg',
+        loss=dict(
+            type='mmdistill_dense.ImitationLoss', beta=1.0, loss_weight=1.0)))

@@ -1,0 +1,16 @@
+_base_ = [
+    './pspnet_r18-w16-d8_camvid-128x160.py',
+    '../_base_/terms/maskd_seg.py'
+]
+token_cfg = (
+    'mmdistill_dense::camvid/tokens_logits_pspnet_r18-d8_camvid-128x160.py')
+_base_.terms.maskd.loss.tokens = _base_.terms.maskd_aux.loss.tokens = (
+    'work_dirs/tokens_logits_pspnet_r18-d8_camvid-128x160/tokens.pth')
+model = dict(
+    _delete_=True,
+    type='mmdistill_dense.DenseDistiller',
+    student=_base_.model,
+    teacher=dict(
+        cfg='mmdistill_dense::camvid/pspnet_r18-d8_camvid-128x160.py',
+        checkpoint='work_dirs/pspnet_r18-d8_camvid-128x160/iter_2000.pth'),
+    terms=_base_.terms)

@@ -1,0 +1,17 @@
+_base_ = [
+    './mask-rcnn_r18-w16_fpn_camvid-240x320.py',
+    '../_base_/terms/maskd_det.py'
+]
+token_cfg = (
+    'mmdistill_dense::camvid/tokens_neck_mask-rcnn_r18_fpn_camvid-240x320.py')
+_base_.terms.maskd.loss.update(
+    tokens='work_dirs/tokens_neck_mask-rcnn_r18_fpn_camvid-240x320/tokens.pth',
+    custom_mask_warmup=100)
+model = dict(
+    _delete_=True,
+    type='mmdistill_dense.DenseDistiller',
+    student=_base_.model,
+    teacher=dict(
+        cfg='mmdistill_dense::camvid/mask-rcnn_r18_fpn_camvid-240x320.py',
+        checkpoint='work_dirs/mask-rcnn_r18_fpn_camvid-240x320/iter_600.pth'),
+    terms=_base_.terms)

@@ -1,0 +1,16 @@
+_base_ = [
+    './mask-rcnn_student_shapes.py',
+    '../_base_/terms/maskd_det.py'
+]
+token_cfg = 'mmdistill_dense::demo/tokens_mask-rcnn_shapes.py'
+_base_.terms.maskd.loss.update(
+    tokens='work_dirs/tokens_mask-rcnn_shapes/tokens.pth',
+    custom_mask_warmup=100)
+model = dict(
+    _delete_=True,
+    type='mmdistill_dense.DenseDistiller',
+    student=_base_.model,
+    teacher=dict(
+        cfg='mmdistill_dense::demo/mask-rcnn_teacher_shapes.py',
+        checkpoint='work_dirs/mask-rcnn_teacher_shapes/iter_300.pth'),
+    terms=_base_.terms)

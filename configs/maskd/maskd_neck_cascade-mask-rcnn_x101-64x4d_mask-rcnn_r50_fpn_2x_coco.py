@@ -1,0 +1,23 @@
+# The authors have no Mask R-CNN; the settings are those of Faster R-CNN.
+# The student's box head is class-agnostic like the teacher's first stage.
+_base_ = [
+    'mmdet::mask_rcnn/mask-rcnn_r50_fpn_2x_coco.py',
+    '../_base_/terms/maskd_faster-rcnn.py'
+]
+token_cfg = (
+    'mmdistill_dense::maskd/tokens_neck_cascade-mask-rcnn_x101-64x4d_fpn_coco.py')
+_base_.terms.maskd.loss.update(
+    tokens='work_dirs/tokens_neck_cascade-mask-rcnn_x101-64x4d_fpn_coco/tokens.pth',
+    custom_mask_warmup=5000)
+_base_.terms.imitation.at = dict(
+    student='roi_head.bbox_head.fc_reg',
+    teacher='roi_head.bbox_head.0.fc_reg')
+_base_.model.roi_head.bbox_head.reg_class_agnostic = True
+model = dict(
+    _delete_=True,
+    type='mmdistill_dense.DenseDistiller',
+    student=_base_.model,
+    teacher=dict(
+        cfg='mmdet::cascade_rcnn/cascade-mask-rcnn_x101-64x4d_fpn_20e_coco.py',
+        checkpoint='https://download.openmmlab.com/mmdetection/v2.0/cascade_rcnn/cascade_mask_rcnn_x101_64x4d_fpn_20e_coco/cascade_mask_rcnn_x101_64x4d_fpn_20e_coco_20200512_161033-bdb5126a.pth'),
+    terms=_base_.terms)
