@@ -34,10 +34,13 @@ OWN_TYPES = {
 }
 REPPOINTS = 'bbox_head.reppoints_pts'
 FEATURES = dict(path='decode_head.conv_seg', take='input')
+BOTH = dict(student=FEATURES, teacher=FEATURES)
+#: The student's before its dropout.
+BEFORE = dict(student='decode_head.bottleneck', teacher=FEATURES)
 #: Of a preset: term, place, tau, weight.
 PRESETS = {
     'cwd_paper-logits': [('cwd', 'logits', 4.0, 3.0)],
-    'cwd_paper-features': [('cwd_features', FEATURES, 4.0, 50.0)],
+    'cwd_paper-features': [('cwd_features', BOTH, 4.0, 50.0)],
     'cwd_openmmlab-seg': [('cwd', 'logits', 1.0, 5.0)],
     'cwd_openmmlab-det': [('cwd', 'neck', 1.0, 10.0)],
     'maskd_det': [('maskd', 'neck', None, 1.0)],
@@ -58,7 +61,7 @@ PRESETS = {
         ('maskd', 'logits', None, 1.0),
         ('maskd_aux', 'auxiliary_head.conv_seg', None, 0.4),
     ],
-    'maskd_seg-features': [('maskd_features', FEATURES, None, 1.0)],
+    'maskd_seg-features': [('maskd_features', BEFORE, None, 1.0)],
     'pixel-wise_logits': [('pixel_wise', 'logits', 1.0, 1.0)],
 }
 SMALL = sorted(
@@ -174,10 +177,7 @@ def test_teacher_checkpoint_belongs_to_its_config(path):
 def test_preset(name):
     preset = read(CONFIGS / '_base_' / 'terms' / f'{name}.py')
     assert list(preset) == ['terms']
-    expected = {
-        key: (dict(student=at, teacher=at) if at is FEATURES else at, *values)
-        for key, at, *values in PRESETS[name]
-    }
+    expected = {key: tuple(values) for key, *values in PRESETS[name]}
     assert expected == {
         key: (term['at'], term['loss'].get('tau'), term['loss']['loss_weight'])
         for key, term in preset.terms.to_dict().items()

@@ -7,7 +7,7 @@ import pytest
 from mmdistill_dense.compat import config_path
 from tests.helpers.configs import CONFIGS, DISTILLED, TOKENS, read, relative
 
-MASKED = [path for path in DISTILLED if 'token_cfg' in read(path)]
+MASKED = [path for path in DISTILLED if 'maskd_' in path.name]
 CITYSCAPES = [path for path in MASKED if 'cityscapes' in path.name]
 CASCADE = 'cascade-mask-rcnn_x101-64x4d'
 #: Stage 2 of a detector: weight, warm-up of the student's masks, learning
@@ -90,25 +90,31 @@ def test_every_learner_has_a_second_stage():
 @every_learner
 def test_stage_1(path):
     cfg = read(path)
-    detector = cfg.default_scope == 'mmdet'
-    usual = ADAM if detector else SGD
-    assert cfg.optim_wrapper.optimizer == OTHER.get(path.stem, usual)
     (scheduler,) = cfg.param_scheduler
-    expected = ('CosineAnnealingLR', 1e-6) if detector else ('PolyLR', 0)
-    assert (scheduler.type, scheduler.eta_min) == expected
     assert scheduler.end == cfg.train_cfg.max_iters
     assert 'save_best' not in cfg.default_hooks.checkpoint
-    assert cfg.model.num_tokens == (6 if detector else 8)
-    assert cfg.model.get('weighting', True) is detector
+    assert cfg.model.get('weighting', True) is detects(cfg)
+
+
+def detects(cfg):
+    return cfg.default_scope == 'mmdet'
 
 
 @pytest.mark.parametrize(
     'path', [p for p in TOKENS if p.parent.name == 'maskd'], ids=relative
 )
-def test_stage_1_is_as_long_as_the_authors(path):
+def test_stage_1_is_the_authors(path):
     cfg = read(path)
-    detector = cfg.default_scope == 'mmdet'
-    assert cfg.train_cfg.max_iters == (2000 if detector else 10000)
+    optimizer, kind, floor, iterations, tokens = (
+        (ADAM, 'CosineAnnealingLR', 1e-6, 2000, 6)
+        if detects(cfg)
+        else (SGD, 'PolyLR', 0, 10000, 8)
+    )
+    assert cfg.optim_wrapper.optimizer == OTHER.get(path.stem, optimizer)
+    (scheduler,) = cfg.param_scheduler
+    assert (scheduler.type, scheduler.eta_min) == (kind, floor)
+    assert cfg.train_cfg.max_iters == iterations
+    assert cfg.model.num_tokens == tokens
     assert 8 * cfg.train_dataloader.batch_size == 16
 
 

@@ -63,6 +63,20 @@ def test_the_grid_is_kept(kernel_size):
     assert connector(torch.zeros(1, 4, 5, 2)).shape == (1, 6, 5, 2)
 
 
+def test_it_starts_as_mmcv_or_as_torch_does():
+    torch.manual_seed(0)
+    kaiming, plain = (
+        ConvConnector(64, 64, init=init).block.conv
+        for init in ('kaiming', 'torch')
+    )
+    assert kaiming.weight.std().item() == pytest.approx(2**0.5 / 8, rel=0.05)
+    assert plain.weight.abs().max() <= 1 / 8
+    assert not kaiming.bias.any()
+    assert plain.bias.any()
+    with pytest.raises(ValueError, match="'kaiming' or 'torch', got 'zero'"):
+        ConvConnector(4, 4, init='zero')
+
+
 def test_an_even_kernel_is_refused():
     with pytest.raises(ValueError, match=r'kernel_size must be odd, .* got 2'):
         ConvConnector(4, 6, kernel_size=2)

@@ -21,6 +21,11 @@ class ConvConnector(nn.Module):
             normalisation follows.
         norm_cfg: Normalisation after it, as in ``mmcv.cnn.ConvModule``.
         act_cfg: Activation after that, likewise.
+        init: How the convolution starts: ``'kaiming'``, as mmcv's
+            ``ConvModule``, or ``'torch'``, as ``torch.nn.Conv2d``.
+
+    Raises:
+        ValueError: If ``kernel_size`` is even, or ``init`` not known.
     """
 
     def __init__(
@@ -31,12 +36,18 @@ class ConvConnector(nn.Module):
         bias: bool | str = 'auto',
         norm_cfg: dict | None = None,
         act_cfg: dict | None = None,
+        init: str = 'kaiming',
     ) -> None:
         super().__init__()
         if kernel_size % 2 == 0:
             raise ValueError(
                 'ConvConnector: kernel_size must be odd, so that the grid is '
                 f'kept, got {kernel_size}.'
+            )
+        if init not in ('kaiming', 'torch'):
+            raise ValueError(
+                "ConvConnector: init must be 'kaiming' or 'torch', got "
+                f'{init!r}.'
             )
         self.block = ConvModule(
             in_channels,
@@ -48,6 +59,8 @@ class ConvConnector(nn.Module):
             act_cfg=act_cfg,
             inplace=False,
         )
+        if init == 'torch':
+            self.block.conv.reset_parameters()
 
     def forward(self, feature: Tensor) -> Tensor:
         """(N, in_channels, H, W) -> (N, out_channels, H, W)."""

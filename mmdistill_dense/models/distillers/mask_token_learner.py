@@ -136,7 +136,7 @@ class MaskTokenLearner(BaseModel):
         self.load_teacher()
         masks: list[Tensor] = []
         with self.masking(True), self._masked(masks):
-            losses = self.teacher.model.loss(inputs, data_samples)
+            losses = self.teacher.loss(inputs, data_samples)
         if len(masks) != len(self.mask_modules):
             raise RuntimeError(
                 f'tokens at {self.at!r}: the dry run saw '

@@ -101,6 +101,27 @@ class HostedTeacher(StockTeacher):
         """
         return replacing(self._hooks, change)
 
+    def loss(self, inputs: Tensor, samples: list) -> dict:
+        """The teacher's own task loss.
+
+        Some heads build another output than their loss needs while they are
+        not in training (RepPoints, FCOS with ``norm_on_bbox``, DETR-likes).
+        So all that has a ``loss`` is told to be; layers such as batch norm
+        and dropout, modules of their own, stay in eval mode.
+
+        Args:
+            inputs: Images (N, 3, H, W), preprocessed.
+            samples: Their data samples, with ground truth.
+        """
+        told = [m for m in self.model.modules() if hasattr(m, 'loss')]
+        for module in told:
+            module.training = True
+        try:
+            return self.model.loss(inputs, samples)
+        finally:
+            for module in told:
+                module.training = False
+
     def look(self, inputs: Tensor, samples: list) -> None:
         """Run as briefly as gives every level; inside ``changing``.
 

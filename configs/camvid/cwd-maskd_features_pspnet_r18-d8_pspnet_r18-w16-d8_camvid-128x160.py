@@ -1,5 +1,5 @@
-# MasKD is inherited, CWD added.
-_base_ = './maskd_logits_pspnet_r18-d8_pspnet_r18-w16-d8_camvid-128x160.py'
+# MasKD on features is inherited, CWD on logits added.
+_base_ = './maskd_features_pspnet_r18-d8_pspnet_r18-w16-d8_camvid-128x160.py'
 model = dict(
     terms=dict(
         cwd=dict(
