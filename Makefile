@@ -1,5 +1,5 @@
 # Set-up, demo, tests and checks. Settings: VENV=, STACK=stock|onedl, PYTHON=,
-# DATA= for the demo, and ARGS= for it or pytest (make test ARGS='-k recorder').
+# METHOD= and DATA= for the demo, and ARGS= for it or pytest (make test ARGS='-k recorder').
 SHELL := /bin/bash
 STACK ?= stock
 VENV ?= $(if $(filter stock,$(STACK)),.venv,.venv-$(STACK))
@@ -15,8 +15,9 @@ help:  ## list the targets
 setup:  ## install the pinned stack and the package into VENV
 	@VENV='$(VENV)' STACK='$(STACK)' PYTHON='$(PYTHON)' bash tools/dev/setup.sh
 
-demo: setup  ## train teachers, students and distilled students; DATA=<CamVid>
-	'$(BIN)/python' tools/demo.py $(if $(DATA),--data '$(DATA)') $(ARGS)
+demo: setup  ## train and distil; METHOD=cwd|maskd, DATA=<CamVid>
+	'$(BIN)/python' tools/demo.py $(if $(METHOD),--method '$(METHOD)') \
+		$(if $(DATA),--data '$(DATA)') $(ARGS)
 
 test: setup  ## the tests that CI runs
 	'$(BIN)/python' -m pytest -m 'not slow' $(ARGS)

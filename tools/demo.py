@@ -12,6 +12,7 @@ from rich.console import Console
 
 from mmdistill_dense.demo.main import run_demo
 from mmdistill_dense.demo.plan import Settings
+from mmdistill_dense.demo.studies import METHODS
 from mmdistill_dense.engine.trainings.tool import tool
 
 
@@ -19,6 +20,13 @@ def parse_args():
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        '--method',
+        choices=METHODS,
+        default='cwd',
+        help='how it is distilled; teacher and student of a work dir are '
+        'shared by all of them (default: cwd)',
     )
     parser.add_argument(
         '--data',

@@ -2,8 +2,9 @@
 
 CONFIG is the config of stage 2, as configs/maskd/maskd_*.py. Its token_cfg
 names the one of stage 1, which runs first, in the folder of the token file,
-with the teacher of stage 2; it is skipped if that file is there. A stage 1
-that was interrupted goes on; for stage 2 there is --resume.
+with the teacher of stage 2; it is skipped if that file is there, or if all
+terms that would read it have loss_weight=0. A stage 1 that was interrupted
+goes on; for stage 2 there is --resume.
 """
 
 import argparse

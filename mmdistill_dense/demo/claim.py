@@ -3,8 +3,11 @@
 import json
 import math
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from mmdistill_dense.engine.trainings.lock import hold
 from mmdistill_dense.engine.trainings.tool import write_whole
 
 from . import DemoError
@@ -14,6 +17,8 @@ from .studies import check_camvid
 
 def claim(settings: Settings) -> None:
     """Check the settings; keep runs of other ones out of this work dir.
+
+    All methods may share one: teacher and student are the same.
 
     Raises:
         DemoError: If a setting cannot be met, or the work dir cannot be
@@ -39,6 +44,22 @@ def claim(settings: Settings) -> None:
             f'--work-dir {settings.work_dir} cannot be used: {error}. '
             'Expected a folder that can be written, or made.'
         ) from error
+
+
+@contextmanager
+def claimed(work_dir: Path) -> Iterator[None]:
+    """Keep a second demo out of a work dir, one of another method too.
+
+    Raises:
+        DemoError: If there is one.
+    """
+    with (work_dir / '.lock').open('w') as lock:
+        if not hold(lock):
+            raise DemoError(
+                'another demo, or a training that a killed one left, is at '
+                f'work in {work_dir}. Wait for its end, or end it first.'
+            )
+        yield
 
 
 def _check_length(length: float) -> None:

@@ -26,11 +26,12 @@ from mmdistill_dense.engine.trainings.runs import Run, cpu_slots, train_all
 from mmdistill_dense.engine.trainings.scores import Outcome, evaluate
 
 from . import DemoError, report
-from .claim import claim
+from .claim import claim, claimed
 from .handover import hand_over
 from .pictures import draw_figures
 from .plan import Settings, model_config, plan_all
-from .studies import Study
+from .studies import ROLES, Study
+from .tokens import Learned, learned, told
 
 #: Rows of the example figures.
 EXAMPLES = 5
@@ -46,6 +47,11 @@ def run_demo(settings: Settings, console: Console) -> None:
             had nothing to teach.
     """
     claim(settings)
+    with claimed(settings.work_dir):
+        _run(settings, console)
+
+
+def _run(settings: Settings, console: Console) -> None:
     # The hosts' own words are in the logs of the trainings.
     MMLogger.get_current_instance().setLevel(logging.ERROR)
     os.environ.update(settings.environment())
@@ -55,18 +61,35 @@ def run_demo(settings: Settings, console: Console) -> None:
     runs = [run for plan in plans.values() for run in plan.values()]
     console.print(
         f'{len(runs)} trainings on {settings.pictures}; each one writes '
-        f'{settings.work_dir}/<model>/<role>/train.log.',
+        f'{settings.work_dir}/<model>/<run>/train.log.',
         soft_wrap=True,
     )
     _train(runs, console)
-    results = {}
+    results, tokens = {}, {}
     for study, plan in plans.items():
         results[study] = _measure(study, plan, console)
+        if 'tokens' in plan:
+            tokens[study] = learned(study, plan['tokens'].folder)
         _finish(study, plan, results[study], settings, console)
-    said = dict(seed=settings.seed, length=settings.length)
-    report.write_results(settings.work_dir / 'results.json', results, said)
+    _tell(results, tokens, settings, console)
+
+
+def _tell(
+    results: dict[Study, dict[str, Outcome]],
+    tokens: dict[Study, Learned],
+    settings: Settings,
+    console: Console,
+) -> None:
+    """Table, results file and verdict."""
+    said = dict(
+        seed=settings.seed, length=settings.length, method=settings.method
+    )
+    path = settings.work_dir / f'results_{settings.method}.json'
+    report.write_results(path, results, said, tokens)
     console.print(report.results_table(results))
     for study, outcomes in results.items():
+        if study in tokens:
+            console.print(told(study, tokens[study]), soft_wrap=True)
         console.print(report.gained(study, outcomes), soft_wrap=True)
     console.print(f'Figures: {settings.work_dir}/figures', soft_wrap=True)
     complaints = [report.complaint(*item) for item in results.items()]
@@ -92,7 +115,7 @@ def _train(runs: Sequence[Run], console: Console) -> None:
     slots: list[dict[str, str]] = [{}]
     if get_device() == 'cpu':
         slots = cpu_slots(min(2, cores()))
-    # The distilled runs last: they wait for their teachers.
+    # The distilled runs last: they wait for all others.
     order = sorted(runs, key=lambda run: run.title.endswith('distilled'))
     columns = (
         TextColumn('{task.description}'),
@@ -110,7 +133,8 @@ def _measure(
 ) -> dict[str, Outcome]:
     """Evaluate the models of a study."""
     outcomes = {}
-    for role, run in runs.items():
+    for role in ROLES:
+        run = runs[role]
         with console.status(f'measuring {run.title}'):
             cfg = model_config(study, role)
             if role == 'distilled':
@@ -135,14 +159,14 @@ def _finish(
         settings.work_dir / 'figures',
         study,
         outcomes,
-        {role: run.folder for role, run in runs.items()},
-        cfg.metainfo,
+        runs,
+        cfg,
     )
     with console.status(f'handing over the {study.title} student'):
         script, said = hand_over(
             cfg,
             distilled.checkpoint,
-            settings.work_dir / 'students' / study.name,
+            settings.work_dir / 'students' / study.stem,
             outcomes['distilled'].examples[0].img_path,
         )
     console.print(

@@ -1,7 +1,7 @@
 """From what the user asked for to the runs that make it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mmengine.config import Config
@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmdistill_dense.compat import own_config
 from mmdistill_dense.engine.trainings.runs import Run
 from mmdistill_dense.engine.trainings.schedule import length_options
+from mmdistill_dense.engine.two_stages import token_losses
 
 from .studies import CAMVID, SHAPES, Study
 
@@ -22,17 +23,20 @@ class Settings:
         data: CamVid, or None for the embedded data set.
         seed: Of the trainings.
         length: Factor on all iterations.
+        method: One of ``METHODS``.
     """
 
     work_dir: Path
     data: Path | None = None
     seed: int = 0
     length: float = 1.0
+    method: str = 'cwd'
 
     @property
     def studies(self) -> tuple[Study, ...]:
         """What is trained."""
-        return CAMVID if self.data else SHAPES
+        found = CAMVID if self.data else SHAPES
+        return tuple(replace(study, method=self.method) for study in found)
 
     @property
     def pictures(self) -> Path:
@@ -66,33 +70,59 @@ def plan(
     runs: dict[str, Run] = {}
     for role, name in study.roles():
         path = own_config(name)
+        cfg = Config.fromfile(path)
+        factor = study.length * settings.length
         options: dict[str, object] = {
-            **length_options(
-                Config.fromfile(path), study.length * settings.length
-            ),
+            **length_options(cfg, factor),
             **_model_options(study, role),
             'randomness.seed': settings.seed,
             # A detector that finds nothing has no score to be the best of.
             'default_hooks.checkpoint.save_best': None,
         }
-        after = []
-        if role == 'distilled':
-            after.append(runs['teacher'].checkpoint)
-            options['model.teacher.checkpoint'] = after[0]
-        if earlier:
+        after = _hand_on(role, cfg, runs, options)
+        _shorten_warmup(cfg, factor, options)
+        if earlier and role != 'tokens':  # the teacher is all these have
             source = earlier['teacher' if role == 'teacher' else 'student']
             after.append(source.checkpoint)
             options |= _backbone_options(role, source.checkpoint)
         runs[role] = Run(
             title=f'{study.title} {role}',
             config=path,
-            folder=settings.work_dir / study.name / role,
+            folder=settings.work_dir / study.name / study.of(role),
             length=options['train_cfg.max_iters'],
             options=options,
-            metric=study.metric,
+            metric=study.metric_of(role),
             after=tuple(after),
         )
     return runs
+
+
+def _hand_on(
+    role: str, cfg: Config, runs: Mapping[str, Run], options: dict
+) -> list[Path]:
+    """Let a run learn from earlier ones; returns what it awaits of them."""
+    if role not in ('tokens', 'distilled'):
+        return []
+    teacher = runs['teacher'].checkpoint
+    options['model.teacher.checkpoint'] = teacher
+    if role == 'tokens':  # it is short, and its first steps tell most
+        options['default_hooks.logger.interval'] = 1
+    if role == 'tokens' or 'tokens' not in runs:
+        return [teacher]
+    # The checkpoint of stage 1: it is there when the run has ended.
+    tokens = runs['tokens'].checkpoint
+    for name, _ in token_losses(cfg):
+        options[f'model.terms.{name}.loss.tokens'] = tokens
+    return [teacher, tokens]
+
+
+def _shorten_warmup(cfg: Config, factor: float, options: dict) -> None:
+    """Count the iterations that a loss knows of as the schedule's."""
+    for name, term in token_losses(cfg):
+        warmup = term.loss.get('custom_mask_warmup')
+        if warmup:
+            place = f'model.terms.{name}.loss.custom_mask_warmup'
+            options[place] = max(1, round(warmup * factor))
 
 
 def model_config(study: Study, role: str) -> Config:
@@ -107,6 +137,7 @@ def _model_options(study: Study, role: str) -> dict[str, object]:
     places = dict(
         teacher={'model': study.teacher},
         student={'model': study.student},
+        tokens={'model.teacher.cfg_options.model': study.teacher},
         distilled={
             'model.student': study.student,
             'model.teacher.cfg_options.model': study.teacher,

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.table import Table
@@ -10,6 +11,7 @@ from rich.table import Table
 from mmdistill_dense.engine.trainings.scores import Outcome
 
 from .studies import ROLES, Study
+from .tokens import Learned
 
 #: What is known of one study: an outcome for each role.
 Outcomes = Mapping[str, Outcome]
@@ -48,7 +50,10 @@ def score(study: Study, outcome: Outcome) -> float:
 
 
 def write_results(
-    path: Path, results: Mapping[Study, Outcomes], settings: dict
+    path: Path,
+    results: Mapping[Study, Outcomes],
+    settings: dict,
+    tokens: Mapping[Study, Learned],
 ) -> None:
     """Every figure of the table, and those of each class, as JSON.
 
@@ -58,7 +63,7 @@ def write_results(
     for study, outcomes in results.items():
         content['studies'][study.name] = {
             role: dict(
-                config=config,
+                config=study.configs[study.of(role)],
                 score=score(study, outcomes[role]),
                 metric=study.metric,
                 scores=_strict(outcomes[role].scores),
@@ -67,8 +72,12 @@ def write_results(
                 flops=outcomes[role].flops,
                 images_per_second=outcomes[role].images_per_second,
             )
-            for role, config in study.roles()
+            for role in ROLES
         }
+        if study in tokens:
+            content['studies'][study.name]['tokens'] = dict(
+                config=study.configs['tokens'], **asdict(tokens[study])
+            )
     text = json.dumps(content, indent=1, allow_nan=False)
     path.write_text(f'{text}\n', encoding='utf-8')
 

@@ -1,12 +1,15 @@
-"""What the demo trains: two studies of three runs each."""
+"""What the demo trains: two studies, each by one method."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import DemoError
 
+#: Models that are measured and compared.
 ROLES = ('teacher', 'student', 'distilled')
+#: How the demo can distil.
+METHODS = ('cwd', 'maskd')
 #: Pairs of a key below ``model`` and its value.
 Options = tuple[tuple[str, object], ...]
 
@@ -18,7 +21,8 @@ class Study:
     Attributes:
         name: For files and folders.
         title: For tables.
-        configs: Config of each role, below ``configs/``.
+        configs: Below ``configs/``: of the teacher, the student, the tokens
+            (stage 1 of MasKD), and of the distilled student by each method.
         metric: Key of the score in the host's evaluation.
         label: Name of the score, which is in points (0-100) everywhere.
         least: Score below which a teacher has nothing to teach.
@@ -30,11 +34,12 @@ class Study:
             undistilled student's.
         teacher: Settings of the teacher that differ from its config.
         student: Settings of the student, likewise.
+        method: One of ``METHODS``.
     """
 
     name: str
     title: str
-    configs: tuple[str, str, str]
+    configs: dict[str, str] = field(repr=False)
     metric: str
     label: str
     least: float
@@ -43,20 +48,38 @@ class Study:
     start: str = ''
     teacher: Options = ()
     student: Options = ()
+    method: str = 'cwd'
 
     def roles(self) -> Iterator[tuple[str, str]]:
-        """Pairs of a role and its config."""
-        yield from zip(ROLES, self.configs, strict=True)
+        """Pairs of a role and its config, in the order of their training."""
+        stages = ('tokens',) if self.method == 'maskd' else ()
+        for role in ('teacher', *stages, 'student', 'distilled'):
+            yield role, self.configs[self.of(role)]
+
+    def of(self, role: str) -> str:
+        """What is the method's own is named by it, the rest is shared."""
+        return self.method if role == 'distilled' else role
+
+    def metric_of(self, role: str) -> str:
+        """Stage 1 validates the teacher that sees through the masks."""
+        return f'masked/{self.metric}' if role == 'tokens' else self.metric
+
+    @property
+    def stem(self) -> str:
+        """Begins the names of what shows this method on this study."""
+        return f'{self.name}_{self.method}'
 
 
 SHAPES = (
     Study(
         'pspnet',
         'PSPNet',
-        (
-            'demo/pspnet_teacher_shapes.py',
-            'demo/pspnet_student_shapes.py',
-            'demo/cwd_pspnet_shapes.py',
+        dict(
+            teacher='demo/pspnet_teacher_shapes.py',
+            student='demo/pspnet_student_shapes.py',
+            cwd='demo/cwd_pspnet_shapes.py',
+            tokens='demo/tokens_pspnet_shapes.py',
+            maskd='demo/maskd_pspnet_shapes.py',
         ),
         metric='mIoU',
         label='mIoU',
@@ -66,10 +89,12 @@ SHAPES = (
     Study(
         'mask-rcnn',
         'Mask R-CNN',
-        (
-            'demo/mask-rcnn_teacher_shapes.py',
-            'demo/mask-rcnn_student_shapes.py',
-            'demo/cwd_mask-rcnn_shapes.py',
+        dict(
+            teacher='demo/mask-rcnn_teacher_shapes.py',
+            student='demo/mask-rcnn_student_shapes.py',
+            cwd='demo/cwd_mask-rcnn_shapes.py',
+            tokens='demo/tokens_mask-rcnn_shapes.py',
+            maskd='demo/maskd_mask-rcnn_shapes.py',
         ),
         metric='coco/segm_mAP',
         label='mask AP',
@@ -108,10 +133,13 @@ CAMVID = (
     Study(
         'pspnet',
         'PSPNet',
-        (
-            'camvid/pspnet_r18-d8_camvid-128x160.py',
-            'camvid/pspnet_r18-w16-d8_camvid-128x160.py',
-            'camvid/cwd_logits_pspnet_r18-d8_pspnet_r18-w16-d8_'
+        dict(
+            teacher='camvid/pspnet_r18-d8_camvid-128x160.py',
+            student='camvid/pspnet_r18-w16-d8_camvid-128x160.py',
+            cwd='camvid/cwd_logits_pspnet_r18-d8_pspnet_r18-w16-d8_'
+            'camvid-128x160.py',
+            tokens='camvid/tokens_logits_pspnet_r18-d8_camvid-128x160.py',
+            maskd='camvid/maskd_logits_pspnet_r18-d8_pspnet_r18-w16-d8_'
             'camvid-128x160.py',
         ),
         metric='mIoU',
@@ -125,10 +153,13 @@ CAMVID = (
     Study(
         'mask-rcnn',
         'Mask R-CNN',
-        (
-            'camvid/mask-rcnn_r18_fpn_camvid-240x320.py',
-            'camvid/mask-rcnn_r18-w16_fpn_camvid-240x320.py',
-            'camvid/cwd_neck_mask-rcnn_r18_mask-rcnn_r18-w16_fpn_'
+        dict(
+            teacher='camvid/mask-rcnn_r18_fpn_camvid-240x320.py',
+            student='camvid/mask-rcnn_r18-w16_fpn_camvid-240x320.py',
+            cwd='camvid/cwd_neck_mask-rcnn_r18_mask-rcnn_r18-w16_fpn_'
+            'camvid-240x320.py',
+            tokens='camvid/tokens_neck_mask-rcnn_r18_fpn_camvid-240x320.py',
+            maskd='camvid/maskd_neck_mask-rcnn_r18_mask-rcnn_r18-w16_fpn_'
             'camvid-240x320.py',
         ),
         metric='coco/segm_mAP',

@@ -38,6 +38,7 @@ def student_config(cfg: Config) -> Config:
     stock.model = stock.model.student
     # Presets leave a copy of the terms at the top level.
     stock.pop('terms', None)
+    stock.pop('token_cfg', None)
     if stock.get('custom_hooks'):
         stock.custom_hooks = [h for h in stock.custom_hooks if not _is_ours(h)]
     stock.load_from, stock.resume = None, False

@@ -4,6 +4,7 @@ import argparse
 import copy
 import gc
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ from mmengine.utils.dl_utils import set_multi_processing
 from mmengine.visualization import Visualizer
 
 from . import launch
+from .trainings.lock import hold
 from .trainings.mend import drop_unreadable
 
 #: What stage 1 leaves in its work dir.
@@ -26,6 +28,8 @@ TOKEN_FILE = 'tokens.pth'
 
 def train_both(args: argparse.Namespace) -> None:
     """Run stage 1, if its token file is not there yet, then stage 2.
+
+    Where all terms with tokens rest, stage 2 reads none and runs alone.
 
     Args:
         args: Those of ``tools/train.py``, for stage 2, and
@@ -36,21 +40,29 @@ def train_both(args: argparse.Namespace) -> None:
             file cannot be made.
     """
     cfg = launch.training_config(args)
-    file, teacher = masked_terms(cfg)
-    if '://' not in file:
+    found = [term for _, term in token_losses(cfg)]
+    if found and all(map(_rests, found)):
         _start_processes(cfg)
-        _provide_tokens(Path(file), teacher, cfg, args)
+        _say(f'No stage 1: the terms with tokens in {cfg.filename} rest.')
+    else:
+        file, teacher = masked_terms(cfg)
+        if '://' not in file:
+            _start_processes(cfg)
+            _provide_tokens(Path(file), teacher, cfg, args)
     launch.build_runner(cfg).train()
 
 
 def masked_terms(cfg: Config) -> tuple[str, ConfigDict]:
     """The token file of a stage 2 config, and the teacher that it is of.
 
+    Terms that rest count only where all of them do.
+
     Raises:
         SystemExit: If no term has one, or terms have different ones.
     """
     model = cfg.get('model') or {}
     found = list(token_losses(cfg))
+    found = [named for named in found if not _rests(named[1])] or found
     if not found:
         raise SystemExit(
             f'{cfg.filename} has no term with tokens, so it has no two '
@@ -79,6 +91,12 @@ def token_losses(cfg: Config) -> Iterator[tuple[str, ConfigDict]]:
     for name, term in terms.items():
         if 'tokens' in (term.get('loss') or {}):
             yield name, term
+
+
+def _rests(term: ConfigDict) -> bool:
+    """Whether the built term would be ``resting``: it loads no tokens."""
+    levels = term.get('level_weights') or [1]
+    return term.loss.get('loss_weight', 1) == 0 or not any(levels)
 
 
 def token_config(
@@ -127,19 +145,21 @@ def _provide_tokens(
     file: Path, teacher: ConfigDict, cfg: Config, args: argparse.Namespace
 ) -> None:
     """Run stage 1 where the first process has no token file."""
-    if all_gather_object(file.exists())[0]:
-        if is_main_process():
-            print(
-                f'Stage 1 is skipped: {file} is there. Remove it to learn '
-                'the tokens anew.'
-            )
+    if _first_has(file):
+        again = (
+            f' Remove the folder {file.parent} to learn the tokens anew.'
+            if file.name == TOKEN_FILE
+            else ''
+        )
+        _say(f'Stage 1 is skipped: {file} is there.{again}')
     else:
         stage = token_config(file, teacher, cfg, args)
-        if is_main_process():
-            print(f'Stage 1, {stage.filename}, will leave {file}.')
-            drop_unreadable(file.parent)
-        all_gather_object(None)  # waits for it
-        _train(stage)
+        with _claimed(file.parent):
+            # Another process may have made it, and then given the lock back.
+            if not _first_has(file):
+                _say(f'Stage 1, {stage.filename}, will leave {file}.')
+                _train(stage)
+                all_gather_object(None)  # the first one writes it last
     if not all(all_gather_object(file.exists())):
         raise SystemExit(
             f'{file} is not there for every process after stage 1. Several '
@@ -147,6 +167,50 @@ def _provide_tokens(
             "each; one machine needs custom_hooks=[dict(type='mmdistill_dense"
             ".TokenFileHook')] in the config of stage 1."
         )
+
+
+def _first_has(file: Path) -> bool:
+    """What the first process sees, so that all of them do the same."""
+    return all_gather_object(file.exists())[0]
+
+
+def _say(line: str) -> None:
+    if is_main_process():
+        print(line)
+
+
+@contextmanager
+def _claimed(folder: Path) -> Iterator[None]:
+    """Keep a second stage 1 out of a folder, where this one may go on.
+
+    Raises:
+        SystemExit: In every process, if the first one cannot.
+    """
+    with ExitStack() as stack:
+        trouble = _claim(folder, stack) if is_main_process() else None
+        trouble = all_gather_object(trouble)[0]
+        if trouble:
+            raise SystemExit(trouble)
+        yield
+
+
+def _claim(folder: Path, stack: ExitStack) -> str | None:
+    """Lock until the stack ends; returns what is in the way, if anything."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = stack.enter_context((folder / '.lock').open('w'))
+        if not hold(lock):
+            return (
+                f'stage 1 is being trained in {folder} by another process; '
+                'wait for its tokens, then give this command again.'
+            )
+        drop_unreadable(folder)
+    except OSError as error:
+        return (
+            f'stage 1 cannot work in {folder}: {error}. Expected a folder '
+            'that can be written, or made.'
+        )
+    return None
 
 
 def _train(cfg: Config) -> None:

@@ -50,7 +50,8 @@ def receptive_masks(features: Tensor, tokens: Tensor) -> Tensor:
             'they were learned on.'
         )
     with full_precision(features, tokens) as (f, e):
-        return torch.einsum('tc,nchw->nthw', e, f).sigmoid()
+        products = e @ f.flatten(2)  # T,C @ N,C,HW -> N,T,HW
+        return products.view(len(f), -1, *f.shape[2:]).sigmoid()
 
 
 def mask_diversity(masks: Tensor) -> Tensor:
@@ -92,8 +93,9 @@ def mask_diversity(masks: Tensor) -> Tensor:
         products = flat @ flat.transpose(1, 2)  # -> N,T,T
         norms = products.diagonal(dim1=1, dim2=2) + _EPS  # -> N,T
         dice = 2 * products / (norms[:, :, None] + norms[:, None])
-        pairs = ~torch.eye(count, dtype=torch.bool, device=m.device)
-        return dice[:, pairs].mean()
+        itself = torch.eye(count, dtype=torch.bool, device=m.device)
+        total = dice.masked_fill(itself, 0).sum()
+        return total / (m.shape[0] * count * (count - 1))
 
 
 def masked_distance(

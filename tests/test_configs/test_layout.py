@@ -29,6 +29,7 @@ OWN_TYPES = {
     'MaskTokenLearner',
     'MaskedDetectionLoss',
     'MaskedSegmentationLoss',
+    'MaskedTeacherTestLoop',
     'MaskedTeacherValLoop',
     'TokenFileHook',
 }

@@ -14,11 +14,14 @@ from mmdistill_dense.datasets import shapes
 from mmdistill_dense.demo.studies import ROLES, SHAPES
 
 ROOT = Path(__file__).parents[2]
-FIGURES = [
-    f'{study.name}_{kind}.png'
-    for study in SHAPES
-    for kind in ('curves', 'examples', 'gain')
-]
+
+
+def figures(method, *kinds):
+    return sorted(
+        f'{study.name}_{method}_{kind}.png'
+        for study in SHAPES
+        for kind in ('curves', 'examples', 'gain', *kinds)
+    )
 
 
 def demo(work_dir, *options):
@@ -58,11 +61,11 @@ def test_everything_is_made_before_the_verdict(made):
     for study in SHAPES:
         for role in ROLES:
             assert f'{study.title} {role}' in out
-    figures = {path.name: path for path in (work_dir / 'figures').iterdir()}
-    assert sorted(figures) == sorted(FIGURES)
-    for path in figures.values():
+    found = {path.name: path for path in work_dir.glob('figures/*cwd*')}
+    assert sorted(found) == figures('cwd')
+    for path in found.values():
         assert cv2.imread(str(path)).std() > 10
-    results = json.loads((work_dir / 'results.json').read_text())
+    results = json.loads((work_dir / 'results_cwd.json').read_text())
     for study in SHAPES:
         found = results['studies'][study.name]
         student, distilled = found['student'], found['distilled']
@@ -77,7 +80,7 @@ def test_everything_is_made_before_the_verdict(made):
 @pytest.mark.parametrize('study', SHAPES)
 def test_the_student_is_its_hosts(made, study):
     work_dir, (_, out, _) = made
-    folder = work_dir / 'students' / study.name
+    folder = work_dir / 'students' / f'{study.name}_cwd'
     assert {path.name for path in folder.iterdir()} == {
         'student.pth',
         'student.py',
@@ -110,3 +113,27 @@ def test_a_second_call_trains_nothing_again(made):
         t for t, p in zip(before, weights, strict=True) if p != last
     ]
     assert last.exists()
+
+
+@pytest.mark.slow
+def test_another_method_shares_teachers_and_students(made):
+    work_dir, _ = made
+    shared = sorted(work_dir.rglob('iter_*.pth'))
+    before = [path.stat().st_mtime_ns for path in shared]
+    code, out, err = demo(work_dir, '--method', 'maskd')
+    assert code == 1, err
+    assert 'learnt too little to teach' in err.splitlines()[-1]
+    assert [path.stat().st_mtime_ns for path in shared] == before
+    found = {path.name: path for path in work_dir.glob('figures/*maskd*')}
+    assert sorted(found) == figures('maskd', 'masks', 'tokens')
+    for path in found.values():
+        assert cv2.imread(str(path)).std() > 10
+    results = json.loads((work_dir / 'results_maskd.json').read_text())
+    for study in SHAPES:
+        tokens = results['studies'][study.name]['tokens']
+        # Fresh tokens attend everywhere alike, on each of the levels.
+        levels = 5 if study.name == 'mask-rcnn' else 1
+        assert 0.9 * levels < tokens['first'] <= levels
+        assert f'{study.title} tokens: the Dice of their masks' in out
+        weights = work_dir / 'students' / f'{study.name}_maskd'
+        assert (weights / 'student.pth').exists()

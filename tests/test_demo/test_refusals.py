@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from mmdistill_dense.demo import DemoError, main, plan, studies
-from mmdistill_dense.demo.claim import claim
+from mmdistill_dense.demo.claim import claim, claimed
+from mmdistill_dense.engine.trainings import lock
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools' / 'demo.py'
@@ -58,6 +59,20 @@ def test_a_folder_of_another_demo_is_refused(tmp_path):
     claim(plan.Settings(tmp_path, seed=1))  # the same one goes on
     with pytest.raises(DemoError, match=r"with other settings .*'seed': 1"):
         claim(plan.Settings(tmp_path, seed=2))
+
+
+def test_another_method_may_share_a_folder_but_not_at_once(
+    tmp_path, monkeypatch
+):
+    claim(plan.Settings(tmp_path))
+    claim(plan.Settings(tmp_path, method='maskd'))
+    monkeypatch.setattr(lock, 'PATIENCE', 0)
+    with claimed(tmp_path):
+        said = f'another demo, .*, is at work in {tmp_path}'
+        with pytest.raises(DemoError, match=said), claimed(tmp_path):
+            pytest.fail('both at once')
+    with claimed(tmp_path):
+        pass
 
 
 @pytest.mark.parametrize('content', [b'', b'{"data": nu', b'\xff\xfe'])
@@ -156,6 +171,7 @@ def test_an_interrupt_ends_the_tool_in_a_sentence(monkeypatch, capsys):
     ('options', 'folder'),
     [
         ([], 'work_dirs/demo'),
+        (['--method', 'maskd'], 'work_dirs/demo'),
         (['--data', 'camvid'], 'work_dirs/demo_camvid'),
         (['--data', 'camvid', '--work-dir', 'here'], 'here'),
     ],

@@ -1,6 +1,10 @@
 """From what the demo is asked for to its trainings."""
 
 import logging
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from mmengine.config import Config
@@ -11,35 +15,62 @@ from mmdistill_dense.demo import main, plan, studies
 from mmdistill_dense.engine.trainings import provenance
 from mmdistill_dense.engine.trainings.schedule import length_options
 
+EVERY = [studies.SHAPES, studies.CAMVID]
 
+
+@cache
+def planned(every, **settings):
+    """Runs of the studies; nothing is written."""
+    data = Path('camvid') if every is studies.CAMVID else None
+    return plan.plan_all(plan.Settings(Path('work'), data, **settings))
+
+
+@cache
+def config(path):
+    return Config.fromfile(path)
+
+
+@pytest.fixture(autouse=True)
+def _configs_are_read_once(monkeypatch):
+    monkeypatch.setattr(plan, 'Config', SimpleNamespace(fromfile=config))
+
+
+def config_of(run):
+    cfg = config(run.config).copy()
+    cfg.merge_from_dict(run.options)
+    return cfg
+
+
+@pytest.mark.parametrize('method', studies.METHODS)
 @pytest.mark.parametrize('study', studies.SHAPES + studies.CAMVID)
-def test_studies_name_configs_that_fit_each_other(study):
-    teacher, student, distilled = (
-        Config.fromfile(own_config(name)) for _, name in study.roles()
-    )
+def test_studies_name_configs_that_fit_each_other(study, method):
+    roles = dict(replace(study, method=method).roles())
+    cfgs = {role: config(own_config(roles[role])) for role in roles}
+    distilled, student = cfgs['distilled'], cfgs['student']
     assert distilled.model.student.to_dict() == student.model.to_dict()
-    assert teacher.model.to_dict() != student.model.to_dict()
-    assert distilled.model.teacher.cfg.endswith(study.configs[0])
+    assert cfgs['teacher'].model.to_dict() != student.model.to_dict()
+    assert distilled.model.teacher.cfg.endswith(roles['teacher'])
+    assert ('tokens' in cfgs) == (method == 'maskd')
+    if 'tokens' in cfgs:
+        assert distilled.token_cfg.endswith(roles['tokens'])
+        assert cfgs['tokens'].model.teacher.cfg.endswith(roles['teacher'])
     assert study.margin > 0
     assert study.least > 0
 
 
-@pytest.mark.parametrize('every', [studies.SHAPES, studies.CAMVID])
-def test_a_validation_without_a_score_ends_no_training(every, tmp_path):
-    data = tmp_path if every is studies.CAMVID else None
-    for runs in plan.plan_all(plan.Settings(tmp_path, data)).values():
+@pytest.mark.parametrize('every', EVERY)
+def test_a_validation_without_a_score_ends_no_training(every):
+    for runs in planned(every, method='maskd').values():
         for run in runs.values():
-            cfg = Config.fromfile(run.config)
-            cfg.merge_from_dict(run.options)
-            assert cfg.default_hooks.checkpoint.save_best is None
+            checkpoint = config_of(run).default_hooks.checkpoint
+            assert checkpoint.save_best is None
 
 
-@pytest.mark.parametrize('every', [studies.SHAPES, studies.CAMVID])
-def test_student_and_distilled_differ_in_the_teacher_only(every, tmp_path):
-    data = tmp_path if every is studies.CAMVID else None
-    settings = plan.Settings(tmp_path, data, seed=7, length=0.5)
-    plans = plan.plan_all(settings)
-    assert tuple(plans) == every
+@pytest.mark.parametrize('method', studies.METHODS)
+@pytest.mark.parametrize('every', EVERY)
+def test_student_and_distilled_differ_in_the_teacher_only(every, method):
+    plans = planned(every, seed=7, length=0.5, method=method)
+    assert [study.name for study in plans] == [study.name for study in every]
     for runs in plans.values():
         student = dict(runs['student'].options)
         distilled = dict(runs['distilled'].options)
@@ -47,6 +78,11 @@ def test_student_and_distilled_differ_in_the_teacher_only(every, tmp_path):
         assert teacher == runs['teacher'].checkpoint
         assert teacher in runs['distilled'].after
         assert distilled['randomness.seed'] == 7
+        for key in [k for k in distilled if '.loss.' in k]:
+            value = distilled.pop(key)
+            if key.endswith('.tokens'):
+                assert value == runs['tokens'].checkpoint
+                assert value in runs['distilled'].after
         theirs = [k for k in distilled if k.startswith('model.teacher')]
         for key in theirs:
             own = key.removeprefix('model.teacher.cfg_options.')
@@ -55,31 +91,60 @@ def test_student_and_distilled_differ_in_the_teacher_only(every, tmp_path):
             key.replace('model.student.', 'model.'): value
             for key, value in distilled.items()
         }
-        assert len({run.folder for run in runs.values()}) == 3
+        assert len({run.folder for run in runs.values()}) == len(runs)
 
 
-@pytest.mark.parametrize('every', [studies.SHAPES, studies.CAMVID])
-def test_detectors_start_from_segmentors_of_their_width(every, tmp_path):
-    data = tmp_path if every is studies.CAMVID else None
-    segmentors, detectors = plan.plan_all(
-        plan.Settings(tmp_path, data)
-    ).values()
-    for role, run in detectors.items():
-        source = 'teacher' if role == 'teacher' else 'student'
-        assert segmentors[source].checkpoint in run.after
-        cfg, weights = (
-            Config.fromfile(r.config) for r in (run, segmentors[source])
+@pytest.mark.parametrize('every', EVERY)
+def test_tokens_are_learned_on_the_teacher_and_handed_on(every):
+    for runs in planned(every, method='maskd').values():
+        tokens, teacher = runs['tokens'], runs['teacher']
+        assert tokens.after == (teacher.checkpoint,)
+        assert tokens.metric == f'masked/{teacher.metric}'
+        learner, model = (
+            config_of(runs[role]).model for role in ('tokens', 'distilled')
         )
-        cfg.merge_from_dict(run.options)
-        weights.merge_from_dict(segmentors[source].options)
-        backbone = cfg.model.get('student', cfg.model).backbone
+        assert learner.teacher.checkpoint == teacher.checkpoint
+        assert learner.teacher.to_dict() == model.teacher.to_dict()
+        for term in model.terms.values():
+            assert term.loss.tokens == tokens.checkpoint
+
+
+@pytest.mark.parametrize('every', EVERY)
+def test_methods_share_teachers_and_students(every):
+    cwd, maskd = (
+        planned(every, method=method).values() for method in ('cwd', 'maskd')
+    )
+    for first, second in zip(cwd, maskd, strict=True):
+        for role in ('teacher', 'student'):
+            assert first[role] == second[role]
+        assert first['distilled'].folder != second['distilled'].folder
+
+
+def test_masks_of_the_student_come_in_as_late_in_a_shorter_run():
+    def share(length):
+        plans = planned(studies.SHAPES, method='maskd', length=length)
+        run = [*plans.values()][-1]['distilled']
+        key = 'model.terms.maskd.loss.custom_mask_warmup'
+        return run.options[key] / run.length
+
+    assert share(0.5) == pytest.approx(share(1), rel=0.1)
+
+
+@pytest.mark.parametrize('every', EVERY)
+def test_detectors_start_from_segmentors_of_their_width(every):
+    segmentors, detectors = planned(every, method='cwd').values()
+    for role, run in detectors.items():
+        source = segmentors['teacher' if role == 'teacher' else 'student']
+        assert source.checkpoint in run.after
+        model = config_of(run).model
+        backbone = model.get('student', model).backbone
         assert backbone.init_cfg.to_dict() == dict(
             type='Pretrained',
             prefix='backbone.',
-            checkpoint=segmentors[source].checkpoint,
+            checkpoint=source.checkpoint,
         )
         assert shapes_of(backbone, 'mmdet') == shapes_of(
-            weights.model.backbone, 'mmseg'
+            config_of(source).model.backbone, 'mmseg'
         )
 
 

@@ -75,6 +75,15 @@ CHANGED: dict[str, dict[str, tuple[str, str]]] = {
             'and both must end well',
         ),
     },
+    'docs/maskd.md': {
+        'train_maskd.py my_project/maskd.py': (
+            'train_maskd.py my_project/maskd.py --token-options '
+            'train_cfg.max_iters=4 train_cfg.val_interval=4 '
+            'default_hooks.checkpoint.interval=4 '
+            'train_dataloader.batch_size=2',
+            'stage 1 has 500 iterations',
+        ),
+    },
     'docs/studies.md': {
         'seeds: [0, 1, 2]': ('seeds: [0]', 'each run takes seconds'),
         'length: 2': ('length: 0.02', 'the teacher has 500 iterations'),
@@ -98,6 +107,7 @@ PREPARED = {
     'README.md': project.write_pair,
     'docs/cluster.md': project.write_project,
     'docs/from_mmrazor.md': project.write_mmrazor_checkpoint,
+    'docs/maskd.md': project.write_project,
     'docs/own_model.md': project.write_detector,
     'docs/studies.md': project.write_project,
 }

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from mmengine.registry import HOOKS, VISBACKENDS
 from mmengine.visualization import BaseVisBackend
+from tensorboard.backend.event_processing.event_accumulator import (
+    EventAccumulator,
+)
 
 from mmdistill_dense.engine.hooks import mask_visualization_hook
 
@@ -50,7 +53,9 @@ def teachers(tmp_path_factory):
 def run(teachers, data, tmp_path):
     """Build a run of stage 1 with these hooks."""
 
-    def make(scope='mmseg', hooks=(), iters=3, val=True, **settings):
+    def make(
+        scope='mmseg', hooks=(), iters=3, val=True, backends=(), **settings
+    ):
         model = dict(
             type='mmdistill_dense.MaskTokenLearner',
             teacher=teachers[scope],
@@ -64,8 +69,8 @@ def run(teachers, data, tmp_path):
             settings['train_cfg'] = dict(
                 type='IterBasedTrainLoop', max_iters=iters, val_interval=100
             )
-        backends = [dict(type='LocalVisBackend'), dict(type='SeenImages')]
-        visualizer = dict(type='Visualizer', vis_backends=backends)
+        kinds = [dict(type='LocalVisBackend'), dict(type='SeenImages')]
+        visualizer = dict(type='Visualizer', vis_backends=[*kinds, *backends])
         return runner(
             model,
             data,
@@ -102,6 +107,17 @@ def test_validation_images_are_drawn_every_interval_and_at_the_end(run, scope):
     )
 
 
+def test_tensorboard_gets_them(run):
+    made = run(hooks=[HOOK], backends=[dict(type='TensorboardVisBackend')])
+    made.train()
+    made.visualizer.close()
+    folder = Path(made.log_dir, 'vis_data')
+    events = EventAccumulator(str(folder), size_guidance=dict(images=0))
+    events.Reload()
+    assert events.Tags()['images'] == ['masks_000', 'masks_001']
+    assert [e.step for e in events.Images('masks_000')] == [2, 3]
+
+
 def test_images_can_be_named_and_need_no_validation(run, data):
     images = [str(data / 'images' / '004.jpg')]
     loader = validation('mmseg', data, 'test')['test_dataloader']
@@ -135,13 +151,13 @@ def test_only_the_first_process_draws(run, monkeypatch):
     assert SEEN == []
 
 
-@pytest.mark.parametrize('interval', [0, -1, 2.5, None])
+@pytest.mark.parametrize('interval', [0, -1, 2.5, None, True])
 def test_an_interval_that_is_none_is_refused(interval):
     with pytest.raises(ValueError, match='interval must be a whole number'):
         HOOKS.build(dict(HOOK, interval=interval))
 
 
-@pytest.mark.parametrize('images', [0, [], 'a.jpg', None])
+@pytest.mark.parametrize('images', [0, [], 'a.jpg', None, True])
 def test_images_that_are_none_are_refused(images):
     with pytest.raises(ValueError, match=r'a list of paths, got '):
         HOOKS.build(dict(HOOK, images=images))

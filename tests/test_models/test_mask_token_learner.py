@@ -148,9 +148,10 @@ def test_heads_build_what_their_loss_needs(det_teacher):
             lambda m, a, y, name=name: told.update({name: m.training})
         )
     step_losses(model, DET)
-    heads = {'rpn_head', 'roi_head.bbox_head', 'roi_head.mask_head'}
+    parts = {'backbone', 'neck', 'rpn_head'}
+    heads = {'roi_head.bbox_head', 'roi_head.mask_head'}
     training = {name for name, told_so in told.items() if told_so}
-    assert {'rpn_head', 'roi_head.bbox_head'} <= training <= heads
+    assert parts <= training <= parts | heads | {'data_preprocessor'}
     assert not any(m.training for m in teacher.modules())
 
 
@@ -189,6 +190,12 @@ def test_levels_of_several_modules(teacher_of):
     assert [tuple(m.shape[1:]) for m in masks] == [(3, 8, 8), (3, 2, 2)]
 
 
+def test_masks_come_in_the_order_of_levels_not_of_calls(teacher_of):
+    model = learner(teacher_of(mask_rcnn), 'backbone.{layer4,layer2}')
+    masks = model.token_masks(**model.data_preprocessor(DET))
+    assert [tuple(m.shape[1:]) for m in masks] == [(3, 2, 2), (3, 8, 8)]
+
+
 def test_sliding_windows_begin_at_the_first_level_again(seg_teacher):
     model = segmentor(seg_teacher).eval()
     model.init_weights()
@@ -214,8 +221,23 @@ def test_the_token_file(det_teacher, tmp_path):
     other.load_tokens(path)
     for key, value in model.state_dict().items():
         assert torch.equal(other.state_dict()[key], value)
+    # What a file says of its tokens is said of them again.
+    other.load_teacher()
+    other.write_tokens(path)
+    assert read_tokens(path).info == file.info
     with pytest.raises(ValueError, match='holds tokens for 2 levels'):
         other.load_tokens(save_tokens(tmp_path / 'two.pth', 48, 48))
+    six = save_tokens(tmp_path / 'six.pth', *[48] * 5, num_tokens=6)
+    with pytest.raises(ValueError, match=r'3 tokens a level.*\(6, 48\), exp'):
+        other.load_tokens(six)
+
+
+def test_tokens_of_unknown_origin_stay_so(det_teacher, tmp_path):
+    model = learner(det_teacher)
+    model.load_tokens(save_tokens(tmp_path / 't.pth', *[48] * 5))
+    model.load_teacher()
+    assert model.info == {}
+    assert 'teacher' not in learner(det_teacher).info
 
 
 def test_a_fingerprint_tells_teachers_apart(det_teacher, teacher_of):
@@ -259,6 +281,7 @@ def test_mixed_precision(seg_teacher):
         (dict(diversity_weight=-1), 'a weight must be a finite number >= 0'),
         (dict(teacher='r101.py'), r'expected dict\(cfg=...\) .*got str'),
         (dict(teacher=dict(config='r101.py')), 'got the keys .*config'),
+        (dict(train_cfg=dict(a=1)), 'model.train_cfg belongs to the teacher'),
     ],
 )
 def test_settings_that_are_refused(det_teacher, settings, message):

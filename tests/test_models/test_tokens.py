@@ -171,6 +171,15 @@ def without(state, key):
             'level 0 needs a mask_token .* got none',
         ),
         (dict(mask_token=torch.ones(2)), r'got shape \(2,\)'),
+        (dict(mask_token=torch.ones(1, 3)), 'level 0 has 1 token, expected'),
+        (
+            dict(mask_token=torch.ones(2, 3, dtype=torch.long)),
+            'holds no receptive tokens',
+        ),
+        (
+            net() | net(prefix='ema.mask_modules.0.'),
+            r'several sets of tokens: ema\.',
+        ),
         (dict(mask_token=torch.full((2, 3), float('nan'))), 'inf or NaN'),
         (
             without(net(), 'mask_modules.0.prob.2.bias'),
@@ -197,6 +206,19 @@ def test_what_is_no_file_of_weights(tmp_path):
         path = save(tmp_path / 'odd.pth', content)
         with pytest.raises(ValueError, match=r'the token file.*no weights'):
             read_tokens(path)
+
+
+@pytest.mark.parametrize('content', [b'', b'no zip', b'PK\x03\x04 cut'])
+def test_a_broken_file_is_no_traceback(tmp_path, content):
+    path = tmp_path / 'cut.pth'
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r'the token file, .*cut\.pth'):
+        read_tokens(str(path))
+
+
+def test_what_is_said_of_tokens_must_be_a_mapping(tmp_path):
+    content = dict(state_dict=net(), info='mine')
+    assert read_tokens(save(tmp_path / 't.pth', content)).info == {}
 
 
 @pytest.mark.parametrize('channels', [[4], [4, 4, 4], [4, 6]])

@@ -7,14 +7,15 @@ import runpy
 import sys
 import weakref
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 
-from mmdistill_dense.engine import two_stages
+from mmdistill_dense.engine import launch, two_stages
+from mmdistill_dense.engine.trainings import lock
 from mmdistill_dense.models.distillers import MaskTokenLearner
 
 from ..helpers.datasets import write_dataset
@@ -110,26 +111,27 @@ def logged(folder):
 
 
 @pytest.fixture
-def trained(monkeypatch):
-    """References to the models that were trained; others are gone then."""
+def models(monkeypatch):
+    """References to the models of Runners, each gone before the next."""
     found = []
-    stock = Runner.train
+    stock = launch.build_runner
 
-    def watch(runner):
+    def watch(cfg):
         assert [ref() for ref in found] == [None] * len(found)
+        runner = stock(cfg)
         found.append(weakref.ref(runner.model))
-        return stock(runner)
+        return runner
 
-    monkeypatch.setattr(Runner, 'train', watch)
+    monkeypatch.setattr(launch, 'build_runner', watch)
     return found
 
 
 def test_nothing_of_stage_1_is_left_in_stage_2(
-    config, train, trained, tmp_path, capsys
+    config, train, models, tmp_path, capsys
 ):
     both = train(config, 'both')
     assert 'tokens.py, will leave' in capsys.readouterr().out
-    assert len(trained) == 2
+    assert len(models) == 2
     (first,) = logged(tmp_path / 'tokens')
     (second,) = logged(tmp_path / 'both')
     assert [r['step'] for r in first] == [1, 2, 3, 4]
@@ -138,7 +140,8 @@ def test_nothing_of_stage_1_is_left_in_stage_2(
     assert all('loss_maskd' in r for r in second)
     gc.collect()
     alone = train(config, 'alone')
-    assert 'Stage 1 is skipped: ' in capsys.readouterr().out
+    said = f'is there. Remove the folder {tmp_path / "tokens"} to learn'
+    assert said in capsys.readouterr().out
     assert len(logged(tmp_path / 'tokens')) == 1
     assert not differing(both, alone)
 
@@ -152,6 +155,7 @@ def test_an_interrupted_stage_1_goes_on(
     def interrupted(*_):
         raise KeyboardInterrupt('by the user')
 
+    monkeypatch.setattr(lock, 'PATIENCE', 0)  # the lock is given back
     with monkeypatch.context() as patch:
         patch.setattr(MaskTokenLearner, 'write_tokens', interrupted)
         with pytest.raises(KeyboardInterrupt, match='by the user'):
@@ -175,6 +179,147 @@ def test_two_processes_do_both_stages_together(config, tmp_path):
         assert text.count(said) == 1
     assert len(logged(tmp_path / 'tokens')) == 1
     assert len(logged(tmp_path / 'work')) == 2
+
+
+@pytest.fixture
+def other(tmp_path, monkeypatch):
+    """Another process works in the folder of stage 1."""
+    monkeypatch.setattr(lock, 'PATIENCE', 0)
+    path = tmp_path / 'tokens' / '.lock'
+    path.parent.mkdir()
+    with path.open('w') as held:
+        assert lock.hold(held)
+        yield held
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures('other')
+def test_two_processes_end_where_another_one_learns(config, tmp_path):
+    args = (config, '--work-dir', tmp_path / 'work')
+    code, text = run_script(TOOL, *args, processes=2)
+    assert code == 1
+    assert text.count('stage 1 is being trained in') == 2
+
+
+@pytest.fixture
+def learn(monkeypatch, tmp_path):
+    """Stage 1 with another training; returns how often there was one."""
+    file = tmp_path / 'tokens' / 'tokens.pth'
+    stage = SimpleNamespace(filename='t.py')
+    monkeypatch.setattr(two_stages, 'token_config', lambda *_: stage)
+
+    def run(train):
+        trained = []
+
+        def count(cfg):
+            trained.append(cfg)
+            train(file)
+
+        monkeypatch.setattr(two_stages, '_train', count)
+        two_stages._provide_tokens(file, {}, Config(), None)
+        return len(trained)
+
+    return run
+
+
+def test_the_tokens_that_the_first_process_writes_are_waited_for(
+    learn, monkeypatch
+):
+    ended = []
+
+    def gather(value):  # returns when the first process is there, too
+        if ended and value is None:
+            ended.pop().touch()
+        return [value]
+
+    monkeypatch.setattr(two_stages, 'all_gather_object', gather)
+    assert learn(ended.append) == 1
+
+
+def test_only_one_learns_in_a_folder(learn, other, tmp_path):
+    cut = tmp_path / 'tokens' / 'iter_2.pth'
+    cut.touch()  # the other one is writing it
+    said = f'being trained in {cut.parent} by another process; wait for its'
+    with pytest.raises(SystemExit, match=said):
+        learn(Path.touch)
+    assert cut.exists()
+    other.close()
+    assert learn(Path.touch) == 1
+    assert not cut.exists()
+
+
+def test_every_process_ends_if_the_first_one_has_no_lock(learn, monkeypatch):
+    def gather(value):
+        return [value if value is not None else 'taken']
+
+    monkeypatch.setattr(two_stages, 'all_gather_object', gather)
+    monkeypatch.setattr(two_stages, 'is_main_process', lambda: False)
+    with pytest.raises(SystemExit, match=r'^taken$'):
+        learn(Path.touch)
+
+
+def test_tokens_that_came_during_the_wait_are_taken(
+    learn, monkeypatch, tmp_path
+):
+    def wait(_):
+        (tmp_path / 'tokens' / 'tokens.pth').touch()
+        return True
+
+    monkeypatch.setattr(two_stages, 'hold', wait)
+    assert learn(Path.touch) == 0
+
+
+def test_a_failed_stage_1_gives_its_folder_back(learn, monkeypatch):
+    def fail(_):
+        raise RuntimeError('out of memory')
+
+    monkeypatch.setattr(lock, 'PATIENCE', 0)
+    with pytest.raises(RuntimeError, match='out of memory'):
+        learn(fail)
+    assert learn(Path.touch) == 1
+
+
+def test_a_folder_that_cannot_be_made_is_named(learn, tmp_path):
+    (tmp_path / 'tokens').touch()
+    said = f'stage 1 cannot work in {tmp_path / "tokens"}: .*Errno'
+    with pytest.raises(SystemExit, match=said):
+        learn(Path.touch)
+
+
+def test_a_folder_of_other_files_is_not_to_be_removed(tmp_path, capsys):
+    file = tmp_path / 'official.pth'
+    file.touch()
+    two_stages._provide_tokens(file, {}, Config(), None)
+    assert capsys.readouterr().out == f'Stage 1 is skipped: {file} is there.\n'
+
+
+def test_terms_that_rest_need_no_stage_1(config, train, tmp_path, capsys):
+    rest = 'model.terms.maskd.loss.loss_weight=0'
+    train(config, 'work', '--cfg-options', rest)
+    assert 'No stage 1: the terms with tokens' in capsys.readouterr().out
+    assert not (tmp_path / 'tokens').exists()
+
+
+@pytest.mark.parametrize('on', [False, True])
+def test_processes_are_joined_as_the_runner_would(monkeypatch, on):
+    called = []
+    monkeypatch.setattr(
+        two_stages, 'init_dist', lambda *a, **k: called.append((a, k))
+    )
+    monkeypatch.setattr(
+        two_stages, 'set_multi_processing', lambda **k: called.append(k)
+    )
+    monkeypatch.setattr(two_stages, 'is_distributed', lambda: on)
+    env = dict(
+        mp_cfg=dict(mp_start_method='fork'), dist_cfg=dict(backend='nccl')
+    )
+    cfg = Config(dict(launcher='slurm', env_cfg=env))
+    two_stages._start_processes(cfg)
+    expected = [
+        dict(mp_start_method='fork', distributed=True),
+        (('slurm',), dict(backend='nccl')),
+    ]
+    assert called == ([] if on else expected)
 
 
 def stage_2(terms=None, **settings):
@@ -229,6 +374,17 @@ def test_the_teacher_is_that_of_the_masked_terms():
     cfg.model.terms.b.teacher = 'x'
     with pytest.raises(SystemExit, match=r"teachers \['x', 'y'\]"):
         two_stages.masked_terms(cfg)
+
+
+@pytest.mark.parametrize(
+    'rest', [dict(loss=dict(loss_weight=0)), dict(level_weights=[0, 0.0])]
+)
+def test_terms_that_rest_count_only_if_all_do(rest):
+    cfg = stage_2(dict(a='1/tokens.pth', b='2/tokens.pth'))
+    cfg.merge_from_dict(dict(model=dict(terms=dict(a=rest))))
+    assert two_stages.masked_terms(cfg)[0] == '2/tokens.pth'
+    cfg.model.terms.pop('b')
+    assert two_stages.masked_terms(cfg) == ('1/tokens.pth', dict(cfg='t.py'))
 
 
 def test_a_missing_token_cfg_is_named():

@@ -13,7 +13,7 @@ param_scheduler = [
 ]
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=2000, val_interval=2000)
 val_cfg = dict(type='mmdistill_dense.MaskedTeacherValLoop')
-test_cfg = dict(type='TestLoop')
+test_cfg = dict(type='mmdistill_dense.MaskedTeacherTestLoop')
 default_hooks = dict(
     logger=dict(log_metric_by_epoch=False),
     checkpoint=dict(by_epoch=False, interval=2000))

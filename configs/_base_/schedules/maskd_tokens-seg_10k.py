@@ -15,7 +15,7 @@ param_scheduler = [
 train_cfg = dict(
     type='IterBasedTrainLoop', max_iters=10000, val_interval=10000)
 val_cfg = dict(type='mmdistill_dense.MaskedTeacherValLoop')
-test_cfg = dict(type='TestLoop')
+test_cfg = dict(type='mmdistill_dense.MaskedTeacherTestLoop')
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),

@@ -39,7 +39,7 @@ class MaskVisualizationHook(Hook):
     def __init__(
         self, interval: int = 500, images: int | Sequence[str] = 2
     ) -> None:
-        if not isinstance(interval, int) or interval < 1:
+        if not _is_count(interval):
             raise ValueError(
                 'MaskVisualizationHook: interval must be a whole number of '
                 f'iterations >= 1, got {interval!r}.'
@@ -87,8 +87,13 @@ class MaskVisualizationHook(Hook):
         return dict(zip(names, found, strict=True))
 
 
+def _is_count(value: object) -> bool:
+    """Whether it is a whole number >= 1; True and False are none."""
+    return type(value) is int and value >= 1
+
+
 def _checked(images: int | Sequence[str]) -> int | list[str]:
-    if isinstance(images, int) and images >= 1:
+    if _is_count(images):
         return images
     if isinstance(images, (list, tuple)) and images:
         return list(images)

@@ -36,6 +36,25 @@ class TokenFileHook(Hook):
                 f'is {type(model).__name__}. Remove it from custom_hooks.'
             )
 
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Refuse to go on from tokens that belong to something else.
+
+        Raises:
+            ValueError: If they were learned on another teacher, or at
+                another place.
+        """
+        learner = _learner(runner)
+        learner.load_teacher()
+        said = checkpoint.get('info') or {}
+        for key, value in learner.info.items():
+            if said.get(key, value) != value:
+                raise ValueError(
+                    f'the checkpoint that {runner.work_dir} would go on from '
+                    f'holds tokens of another {key}: {said[key]}, this one '
+                    f'is {value}. Remove that folder, or give stage 1 '
+                    'another work_dir.'
+                )
+
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Say in a checkpoint what its tokens belong to."""
         checkpoint['info'] = _learner(runner).info

@@ -1,3 +1,5 @@
-from .masked_teacher_val_loop import MaskedTeacherValLoop
+"""Loops of MMEngine's Runner."""
 
-__all__ = ['MaskedTeacherValLoop']
+from .masked_teacher_loops import MaskedTeacherTestLoop, MaskedTeacherValLoop
+
+__all__ = ['MaskedTeacherTestLoop', 'MaskedTeacherValLoop']

@@ -11,8 +11,9 @@ NAME = re.compile(r'(iter|epoch)_\d+\.pth$')
 
 
 def drop_unreadable(folder: Path) -> list[Path]:
-    """Remove checkpoints whose writing was cut off, and return their paths.
+    """Remove checkpoints that cannot be read, and return their paths.
 
+    Mostly their writing was cut off; those without weights go, too.
     ``train.py --resume`` then goes on from the newest one that is left, or
     starts anew.
 

@@ -12,6 +12,7 @@ from mmdistill_dense.registry import MODELS
 
 from .distillation import Distillation
 from .guards import merge_losses
+from .settings import check_none
 
 
 @MODELS.register_module()
@@ -66,7 +67,7 @@ class DenseDistiller:
         pretrained: None = None,
         train_cfg: None = None,
     ) -> None:
-        _check_none(pretrained=pretrained, train_cfg=train_cfg)
+        check_none('student', pretrained=pretrained, train_cfg=train_cfg)
         teachers = dict(teacher or {})
         if 'cfg' in teachers or 'checkpoint' in teachers:
             teachers = dict(teacher=teachers)
@@ -174,15 +175,6 @@ def _build_student(student: Any, preprocessor: Any) -> nn.Module:
             'and without a distill of its own.'
         )
     return model
-
-
-def _check_none(**settings: Any) -> None:
-    for name, value in settings.items():
-        if value is not None:
-            raise ValueError(
-                f'DenseDistiller: {name} belongs to the student: write it '
-                f'as model.student.{name}, got {value!r}.'
-            )
 
 
 def _note_other_preprocessor(student: Mapping, injected: Any) -> None:

@@ -76,7 +76,7 @@ def check_inputs(inputs: object) -> None:
             else (type(inputs).__name__)
         )
         raise TypeError(
-            'DenseDistiller: expected images of shape (N, 3, H, W) from the '
+            'expected one batch of images of shape (N, 3, H, W) from the '
             f'data preprocessor, got {got}. Models that take several batches '
             'at once (semi-supervised ones) cannot be distilled this way.'
         )
@@ -134,3 +134,23 @@ def check_gradient(
                 'checkpoint (with_cp=True): record the module outside it, '
                 'use use_reentrant=False, or switch with_cp off.'
             )
+
+
+def check_trained(at: object, losses: Mapping) -> None:
+    """Check that a hosted teacher's task loss depends on its masked maps.
+
+    Raises:
+        RuntimeError: If it does not: only diversity would train the tokens.
+    """
+    if not torch.is_grad_enabled():
+        return
+    for key, values in losses.items():
+        if 'loss' in key:
+            entries = values if isinstance(values, list) else [values]
+            if any(value.requires_grad for value in entries):
+                return
+    raise RuntimeError(
+        f'tokens at {at!r}: no loss of the teacher depends on the masked '
+        'maps, so only their diversity would be trained. Name a place that '
+        'its heads read from.'
+    )

@@ -14,10 +14,16 @@ from mmdistill_dense.registry import MODELS
 
 from ..losses.weight import check_weight
 from ..teachers import HostedTeacher
-from ..tokens import ReceptiveTokens, check_fit, read_tokens, write_tokens
-from .guards import check_finite, check_inputs
+from ..tokens import (
+    ReceptiveTokens,
+    check_fit,
+    check_same,
+    read_tokens,
+    write_tokens,
+)
+from .guards import check_finite, check_inputs, check_trained
 from .report import dump_config
-from .settings import as_tap, make_teacher
+from .settings import as_tap, check_none, make_teacher
 from .term import zero_of
 
 
@@ -47,6 +53,9 @@ class MaskTokenLearner(BaseModel):
             counts, and this one only where it has none.
         input_size: Height and width of the blank image of the dry run, in
             pixels.
+        pretrained: Always ``None``, like the next: mmseg's ``init_model``
+            writes both into the config of any model.
+        train_cfg: Always ``None``; the teacher's is in its own config.
 
     Raises:
         ValueError: If a name, module or shape does not fit.
@@ -62,7 +71,10 @@ class MaskTokenLearner(BaseModel):
         init_std: float = 0.01,
         data_preprocessor: dict | nn.Module | None = None,
         input_size: tuple[int, int] = (256, 256),
+        pretrained: None = None,
+        train_cfg: None = None,
     ) -> None:
+        check_none('teacher', pretrained=pretrained, train_cfg=train_cfg)
         hosted = make_teacher('teacher', teacher, HostedTeacher)
         blank = hosted.attach(as_tap('tokens', at), tuple(input_size))
         own = getattr(blank, 'data_preprocessor', None)
@@ -76,6 +88,7 @@ class MaskTokenLearner(BaseModel):
             ReceptiveTokens(spec.channels, num_tokens, weighting, init_std)
             for spec in hosted.specs
         )
+        self._said: dict[str, Any] | None = None  # by a file of tokens
         self._masking = True
         self._checked = False
         print_log(self._describe(), logger='current')
@@ -122,7 +135,7 @@ class MaskTokenLearner(BaseModel):
         if mode == 'loss':
             return self.loss(inputs, data_samples)
         self.load_teacher()
-        with self._masked([]):
+        with self._masked({}):
             return self.teacher.model(inputs, data_samples, mode=mode)
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict:
@@ -134,7 +147,7 @@ class MaskTokenLearner(BaseModel):
         """
         check_inputs(inputs)
         self.load_teacher()
-        masks: list[Tensor] = []
+        masks: dict[int, Tensor] = {}
         with self.masking(True), self._masked(masks):
             losses = self.teacher.loss(inputs, data_samples)
         if len(masks) != len(self.mask_modules):
@@ -143,30 +156,14 @@ class MaskTokenLearner(BaseModel):
                 f'{len(self.mask_modules)} maps, this step {len(masks)}. The '
                 "module must be called equally often in the teacher's loss."
             )
-        diversity = torch.stack([mask_diversity(m) for m in masks]).sum()
+        diversity = sum(mask_diversity(m) for m in masks.values())
         # A level that no head reads would leave its weighting net unused.
         diversity = self.diversity_weight * diversity + zero_of(self, inputs)
         if not self._checked:
-            check_finite('diversity', mask=dict(enumerate(masks)))
-            self._check_task(losses)
+            check_finite('diversity', mask=masks)
+            check_trained(self.at, losses)
+            self._checked = torch.is_grad_enabled()
         return {**losses, 'loss_diversity': diversity}
-
-    def _check_task(self, losses: Mapping[str, Any]) -> None:
-        """In the first step: the task loss must teach the tokens."""
-        values = [
-            value
-            for key, entry in losses.items()
-            if 'loss' in key
-            for value in (entry if isinstance(entry, list) else [entry])
-        ]
-        if torch.is_grad_enabled():
-            if not any(value.requires_grad for value in values):
-                raise RuntimeError(
-                    f'tokens at {self.at!r}: no loss of the teacher depends '
-                    'on the masked maps, so only their diversity would be '
-                    'trained. Name a place that its heads read from.'
-                )
-            self._checked = True
 
     @contextmanager
     def masking(self, on: bool) -> Iterator[None]:
@@ -178,12 +175,11 @@ class MaskTokenLearner(BaseModel):
             self._masking = before
 
     @contextmanager
-    def _masked(self, masks: list[Tensor]) -> Iterator[None]:
-        """Mask the teacher's maps and collect the masks."""
+    def _masked(self, masks: dict[int, Tensor]) -> Iterator[None]:
+        """Mask the teacher's maps and collect the masks by level."""
 
         def change(level: int, features: Tensor) -> Tensor:
-            masked, seen = self.mask_modules[level](features)
-            masks.append(seen)
+            masked, masks[level] = self.mask_modules[level](features)
             return masked
 
         if not self._masking:
@@ -204,16 +200,21 @@ class MaskTokenLearner(BaseModel):
             Probabilities of shape (N, T, H, W), one tensor per level.
         """
         self.load_teacher()
-        masks: list[Tensor] = []
+        masks: dict[int, Tensor] = {}
         with self.masking(True), self._masked(masks):
             self.teacher.look(inputs, data_samples)
-        return masks
+        return [masks[level] for level in sorted(masks)]
 
     @property
     def info(self) -> dict[str, Any]:
-        """What is said of the tokens in their file."""
+        """What is said of the tokens in their file, or was, if loaded."""
+        if self._said is not None:
+            return self._said
         place = as_tap('tokens', self.at)
-        return dict(at=dict(place), teacher=self.teacher.fingerprint)
+        info: dict[str, Any] = dict(at=dict(place))
+        if self.teacher.loaded:
+            info['teacher'] = self.teacher.fingerprint
+        return info
 
     def write_tokens(self, path: str) -> None:
         """Write the token file that stage 2 reads."""
@@ -229,5 +230,20 @@ class MaskTokenLearner(BaseModel):
         """
         file = read_tokens(path)
         check_fit(file, [spec.channels for spec in self.teacher.specs])
-        where = self.mask_modules[0].mask_token
-        self.mask_modules = file.modules.to(where)
+        check_same(self.mask_modules, file.modules.state_dict(), path)
+        self.mask_modules.load_state_dict(file.modules.state_dict())
+        self._said = file.info
+
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        """Refuse a checkpoint of something else; MMEngine would log it."""
+        if not prefix:
+            start = 'mask_modules.'
+            tokens = {
+                key.removeprefix(start): value
+                for key, value in state_dict.items()
+                if key.startswith(start)
+            }
+            check_same(self.mask_modules, tokens, 'the checkpoint')
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

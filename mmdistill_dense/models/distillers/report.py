@@ -78,9 +78,12 @@ def announce(name: str, teacher: FrozenTeacher) -> None:
 
 def note_tokens(name: str, loss: nn.Module, teacher: nn.Module) -> None:
     """Say where a term's tokens come from; warn of another teacher's."""
+    if not hasattr(loss, 'tokens'):
+        return
+    place = loss.info.get('at', 'a place that it does not name')
     print_log(
-        f'The tokens of term {name!r} are loaded from {loss.tokens}; they '
-        'are frozen and in no checkpoint.',
+        f'The tokens of term {name!r} are loaded from {loss.tokens}, learned '
+        f'at {place}; they are frozen and in no checkpoint.',
         logger='current',
     )
     learned_on = loss.info.get('teacher', teacher.fingerprint)

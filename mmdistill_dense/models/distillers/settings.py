@@ -34,6 +34,20 @@ def as_tap(name: str, at: object) -> dict:
     )
 
 
+def check_none(owner: str, **settings: object) -> None:
+    """Check that nothing is set which belongs to the stock model's config.
+
+    Raises:
+        ValueError: If something is; it is in the config of ``owner``.
+    """
+    for name, value in settings.items():
+        if value is not None:
+            raise ValueError(
+                f'model.{name} belongs to the {owner}: write it into the '
+                f"{owner}'s own config, got {value!r}."
+            )
+
+
 def choose_teacher(name: str, term: Mapping, teachers: Mapping) -> str:
     """Name of the teacher that a term learns from.
 

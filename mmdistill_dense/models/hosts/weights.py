@@ -28,6 +28,11 @@ def read_checkpoint(path: str, what: str, remedy: str) -> dict:
         raise FileNotFoundError(
             f'{what} does not exist: {path}. {remedy}'
         ) from error
+    except (EOFError, KeyError, RuntimeError) as error:
+        raise ValueError(
+            f'{what}, {path}, cannot be read as a checkpoint: {error!r}. '
+            'Usual cause: a copy or download that was cut off.'
+        ) from error
     except pickle.UnpicklingError as error:
         raise ValueError(
             f'{what}, {path}, holds more than weights, which torch refuses '

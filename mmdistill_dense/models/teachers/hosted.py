@@ -104,16 +104,18 @@ class HostedTeacher(StockTeacher):
     def loss(self, inputs: Tensor, samples: list) -> dict:
         """The teacher's own task loss.
 
-        Some heads build another output than their loss needs while they are
-        not in training (RepPoints, FCOS with ``norm_on_bbox``, DETR-likes).
-        So all that has a ``loss`` is told to be; layers such as batch norm
-        and dropout, modules of their own, stay in eval mode.
+        Some parts build another output than the loss needs while they are
+        not in training (RepPoints, FCOS with ``norm_on_bbox``, DETR-likes,
+        the backbones of DDRNet and PIDNet). So all that has a ``loss``, and
+        the model's own parts, are told to be; layers such as batch norm and
+        dropout lie deeper and stay in eval mode.
 
         Args:
             inputs: Images (N, 3, H, W), preprocessed.
             samples: Their data samples, with ground truth.
         """
         told = [m for m in self.model.modules() if hasattr(m, 'loss')]
+        told += self.model.children()
         for module in told:
             module.training = True
         try:

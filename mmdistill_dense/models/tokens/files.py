@@ -74,7 +74,7 @@ def read_tokens(path: str) -> TokenFile:
         'with the stage 2 config, which does both.',
     )
     state = content['state_dict']
-    levels = _levels(state)
+    levels = _levels(path, state)
     if not levels or sorted(levels) != list(range(len(levels))):
         raise ValueError(
             f'{path} holds no receptive tokens: expected keys like '
@@ -82,18 +82,29 @@ def read_tokens(path: str) -> TokenFile:
             f'got {list(state)[:4]}.'
         )
     modules = [_module(path, k, levels[k]) for k in range(len(levels))]
-    return TokenFile(path, nn.ModuleList(modules), content.get('info', {}))
+    info = content.get('info')
+    known = info if isinstance(info, Mapping) else {}
+    return TokenFile(path, nn.ModuleList(modules), dict(known))
 
 
-def _levels(state: Mapping[str, Any]) -> dict[int, dict[str, Tensor]]:
-    """Tensors by level and name."""
+def _levels(
+    path: str, state: Mapping[str, Any]
+) -> dict[int, dict[str, Tensor]]:
+    """Floating point tensors by level and name."""
     levels: dict[int, dict[str, Tensor]] = {}
     for key, value in state.items():
-        match = _KEY.search(key)
-        if match is not None:
-            levels.setdefault(int(match[1]), {})[match[2]] = value
-    if not levels and 'mask_token' in state:
-        return {0: {'mask_token': state['mask_token']}}
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            continue
+        match = _KEY.search('mask_modules.0.' * (key == 'mask_token') + key)
+        if match is None:
+            continue
+        level = levels.setdefault(int(match[1]), {})
+        if match[2] in level:
+            raise ValueError(
+                f'{path} holds several sets of tokens: {key} is the second '
+                'of its level. Save one set alone.'
+            )
+        level[match[2]] = value
     return levels
 
 
@@ -112,6 +123,11 @@ def _module(path: str, level: int, state: dict[str, Tensor]) -> nn.Module:
                 'went wrong; train the tokens again.'
             )
     num_tokens, channels = tokens.shape
+    if num_tokens < 2:
+        raise ValueError(
+            f'{path}: level {level} has {num_tokens} token, expected at '
+            'least 2: with one there is nothing to tell apart.'
+        )
     module = ReceptiveTokens(channels, num_tokens, weighting=len(state) > 1)
     try:
         module.to(tokens.dtype).load_state_dict(state)
@@ -142,3 +158,35 @@ def check_fit(file: TokenFile, channels: Sequence[int]) -> None:
             f'{len(channels)} levels of {list(channels)}. Usual cause: '
             'tokens of another teacher, or learned at another place.'
         )
+
+
+def check_same(
+    own: nn.ModuleList, given: Mapping[str, Tensor], name: str
+) -> None:
+    """Check that tokens are as many, and weighted as, a learner's.
+
+    Args:
+        own: The learner's :class:`ReceptiveTokens`.
+        given: State dict of others.
+        name: Where these come from, for messages.
+
+    Raises:
+        ValueError: If they are not.
+    """
+    wanted = {
+        key: tuple(value.shape) for key, value in own.state_dict().items()
+    }
+    found = {key: tuple(value.shape) for key, value in given.items()}
+    if found == wanted:
+        return
+    key = min(
+        k for k in found.keys() | wanted if found.get(k) != wanted.get(k)
+    )
+    net = 'without' if own[0].prob is None else 'with'
+    raise ValueError(
+        f'{name} does not hold what this model learns, {own[0].num_tokens} '
+        f'tokens a level {net} a weighting net: {key} is '
+        f'{found.get(key, "missing")}, expected {wanted.get(key, "none")}. '
+        'Set num_tokens and weighting as in its stage 1, or give another '
+        'file.'
+    )

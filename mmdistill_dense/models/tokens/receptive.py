@@ -82,10 +82,9 @@ class ReceptiveTokens(nn.Module):
             The masked map (N, C, H, W), and masks (N, T, H, W).
         """
         masks, weights = self.masks(features), self.weights(features)
-        if weights is None:
-            gate = masks.sum(1, keepdim=True)
-        else:
-            gate = torch.einsum('nt,nthw->nhw', weights, masks)[:, None]
+        # Products and sums stay in float32 inside autocast.
+        parts = masks if weights is None else weights[..., None, None] * masks
+        gate = parts.sum(1, keepdim=True)  # N,T,H,W -> N,1,H,W
         return features * gate.to(features), masks
 
     def extra_repr(self) -> str:

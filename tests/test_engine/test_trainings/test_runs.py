@@ -7,6 +7,7 @@ from io import StringIO
 from types import SimpleNamespace
 
 import pytest
+import torch
 from mmengine.runner import find_latest_checkpoint
 from rich.console import Console
 from rich.progress import Progress, TextColumn
@@ -120,6 +121,13 @@ def test_other_files_are_not_looked_at(tmp_path):
         (tmp_path / name).touch()
     assert drop_unreadable(tmp_path) == []
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_checkpoint_without_weights_is_removed(tmp_path):
+    empty = tmp_path / 'iter_5.pth'
+    torch.save(dict(meta={}), empty)
+    assert drop_unreadable(tmp_path) == [empty]
+    assert not empty.exists()
 
 
 def test_a_run_without_a_whole_checkpoint_starts_anew(tmp_path):

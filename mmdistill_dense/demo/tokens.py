@@ -1,0 +1,105 @@
+"""What stage 1 of MasKD left: how its tokens were learned, and their masks."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+from mmengine.config import Config
+from mmengine.device import get_device
+
+from mmdistill_dense.engine import token_pictures
+from mmdistill_dense.engine.trainings.logs import curve, records
+from mmdistill_dense.engine.trainings.runs import Run
+from mmdistill_dense.visualization import figures
+from mmdistill_dense.visualization.masks import draw_masks
+
+from . import DemoError
+from .studies import Study
+
+#: Its log key of the diversity loss, summed over the levels.
+DIVERSITY = 'loss_diversity'
+
+
+@dataclass(frozen=True)
+class Learned:
+    """How stage 1 went.
+
+    Attributes:
+        first: Diversity loss (Dice, summed over levels) as first logged.
+        last: As last logged.
+        masked: Score of the teacher that sees through the masks, in points.
+        plain: Score of the teacher as it is.
+    """
+
+    first: float
+    last: float
+    masked: float
+    plain: float
+
+
+def learned(study: Study, folder: Path) -> Learned:
+    """Read it from the logs of its run.
+
+    Args:
+        folder: Work dir of the run.
+    """
+    _, diversity = curve(folder, DIVERSITY)
+    points = 100 if study.metric.startswith('coco/') else 1
+    masked, plain = (
+        # A detector that finds nothing has no score.
+        points * next(reversed(curve(folder, f'{name}/{study.metric}')[1]), 0)
+        for name in ('masked', 'plain')
+    )
+    return Learned(diversity[0], diversity[-1], masked, plain)
+
+
+def told(study: Study, found: Learned) -> str:
+    """The same as a sentence."""
+    return (
+        f'{study.title} tokens: the Dice of their masks fell from '
+        f'{found.first:.2f} to {found.last:.2f}; the teacher has '
+        f'{study.label} {found.masked:.1f} through the masks, '
+        f'{found.plain:.1f} without them.'
+    )
+
+
+def draw_learning(path: Path, folder: Path) -> None:
+    """Curves of what stage 1 makes smaller: task loss and diversity loss."""
+    logged = [record for record in records(folder) if DIVERSITY in record]
+    steps = [record['step'] for record in logged]
+    task = [record['loss'] - record[DIVERSITY] for record in logged]
+    figures.curves(
+        path,
+        {'stage 1': (steps, task)},
+        {'stage 1': (steps, [record[DIVERSITY] for record in logged])},
+        'Dice of the masks, summed over levels',
+    )
+
+
+def draw_tokens(path: Path, run: Run, image: str) -> None:
+    """Show where each token looks in an image.
+
+    Args:
+        path: File to write.
+        run: The stage 1 that learned them, which has ended.
+        image: File of the image.
+
+    Raises:
+        DemoError: If the file cannot be written.
+    """
+    cfg = Config.fromfile(run.config)
+    cfg.merge_from_dict(run.options)
+    cfg.model.teacher.checkpoint = str(cfg.model.teacher.checkpoint)
+    learner = token_pictures.load_learner(
+        cfg, str(run.checkpoint), get_device()
+    )
+    packed = token_pictures.read_image(
+        token_pictures.test_pipeline(cfg), image
+    )
+    title = f'{run.title} on a validation image'
+    picture = draw_masks(*token_pictures.look(learner, packed), title)
+    if not cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
+        raise DemoError(
+            f'{path} could not be written. Expected a folder that can be, '
+            'with room left.'
+        )
