@@ -12,6 +12,7 @@ from rich.console import RenderableType
 from torch import nn
 
 from mmdistill_dense.models.teachers.config import build_model
+from mmdistill_dense.models.tokens import read_tokens
 from mmdistill_dense.visualization.masks import LevelMasks, level_masks
 
 from .inspection import read_config
@@ -50,7 +51,13 @@ def stage_one(cfg: Config) -> Config:
 
 
 def load_learner(cfg: Config, tokens: str, device: str) -> nn.Module:
-    """Build the learner of a stage 1 config, with teacher and tokens."""
+    """Build the learner of a stage 1 config, with teacher and tokens.
+
+    It has as many tokens as the file.
+    """
+    first = read_tokens(tokens).modules[0]
+    model = dict(num_tokens=first.num_tokens, weighting=first.prob is not None)
+    cfg = Config({**cfg, 'model': {**cfg.model, **model}})
     learner = build_model(cfg).to(device)
     learner.load_tokens(tokens)
     learner.load_teacher()
