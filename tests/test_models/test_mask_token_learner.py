@@ -19,6 +19,7 @@ from ..helpers.batches import (
 )
 from ..helpers.models import RETINANET, mask_rcnn, stock
 from ..helpers.tokens import save_tokens
+from . import zoo
 
 DET, SEG = detection_batch(1, (64, 64)), segmentation_batch()
 FEATURES = dict(path='decode_head.conv_seg', take='input')
@@ -188,6 +189,21 @@ def test_levels_of_several_modules(teacher_of):
     assert [m.channels for m in model.mask_modules] == [16, 64]
     masks = model.token_masks(**model.data_preprocessor(DET))
     assert [tuple(m.shape[1:]) for m in masks] == [(3, 8, 8), (3, 2, 2)]
+
+
+def test_the_backbone_of_a_detr_like(teacher_of):
+    # It has no pyramid; its head and decoder fail outside training mode.
+    model = learner(teacher_of(zoo.deformable_detr), 'backbone')
+    model.init_weights()
+    widths = [spec.channels for spec in model.teacher.specs]
+    assert [m.channels for m in model.mask_modules] == widths
+    assert len(widths) == 3
+    losses = step_losses(model, DET)
+    assert {'loss_cls', 'd0.loss_cls', 'loss_diversity'} <= losses.keys()
+    total(model, losses).backward()
+    for module in model.mask_modules:
+        assert module.mask_token.grad.abs().max() > 0
+        assert module.prob[0].weight.grad.abs().max() > 0
 
 
 def test_masks_come_in_the_order_of_levels_not_of_calls(teacher_of):
