@@ -297,7 +297,10 @@ def test_mixed_precision(seg_teacher):
         (dict(diversity_weight=-1), 'a weight must be a finite number >= 0'),
         (dict(teacher='r101.py'), r'expected dict\(cfg=...\) .*got str'),
         (dict(teacher=dict(config='r101.py')), 'got the keys .*config'),
-        (dict(train_cfg=dict(a=1)), 'model.train_cfg belongs to the teacher'),
+        (
+            dict(train_cfg=dict(a=1)),
+            r'write it as model\.teacher\.cfg_options\.model\.train_cfg',
+        ),
     ],
 )
 def test_settings_that_are_refused(det_teacher, settings, message):

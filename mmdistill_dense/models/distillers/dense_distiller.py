@@ -67,7 +67,7 @@ class DenseDistiller:
         pretrained: None = None,
         train_cfg: None = None,
     ) -> None:
-        check_none('student', pretrained=pretrained, train_cfg=train_cfg)
+        check_none('model.student', pretrained=pretrained, train_cfg=train_cfg)
         teachers = dict(teacher or {})
         if 'cfg' in teachers or 'checkpoint' in teachers:
             teachers = dict(teacher=teachers)

@@ -74,7 +74,8 @@ class MaskTokenLearner(BaseModel):
         pretrained: None = None,
         train_cfg: None = None,
     ) -> None:
-        check_none('teacher', pretrained=pretrained, train_cfg=train_cfg)
+        place = 'model.teacher.cfg_options.model'
+        check_none(place, pretrained=pretrained, train_cfg=train_cfg)
         hosted = make_teacher('teacher', teacher, HostedTeacher)
         blank = hosted.attach(as_tap('tokens', at), tuple(input_size))
         own = getattr(blank, 'data_preprocessor', None)

@@ -34,17 +34,21 @@ def as_tap(name: str, at: object) -> dict:
     )
 
 
-def check_none(owner: str, **settings: object) -> None:
-    """Check that nothing is set which belongs to the stock model's config.
+def check_none(place: str, **settings: object) -> None:
+    """Check that nothing is set which belongs into a stock model's config.
+
+    Args:
+        place: Where that config is, for messages.
+        **settings: What must be ``None``.
 
     Raises:
-        ValueError: If something is; it is in the config of ``owner``.
+        ValueError: If something is not.
     """
     for name, value in settings.items():
         if value is not None:
             raise ValueError(
-                f'model.{name} belongs to the {owner}: write it into the '
-                f"{owner}'s own config, got {value!r}."
+                f'model.{name} is no setting of a distiller: write it as '
+                f'{place}.{name}, got {value!r}.'
             )
 
 
