@@ -22,7 +22,7 @@ from ..tokens import (
     write_tokens,
 )
 from .guards import check_finite, check_inputs, check_trained
-from .report import dump_config
+from .report import announce
 from .settings import as_tap, check_none, make_teacher
 from .term import zero_of
 
@@ -110,15 +110,9 @@ class MaskTokenLearner(BaseModel):
         Raises:
             ValueError: If it has no checkpoint, or one that does not fit.
         """
-        if self.teacher.loaded:
-            return
-        self.teacher.load(self.mask_modules[0].mask_token)
-        dump_config('teacher.py', self.teacher.config)
-        print_log(
-            f'The teacher is loaded from {self.teacher.checkpoint}; it is '
-            'frozen and in no checkpoint.',
-            logger='current',
-        )
+        if not self.teacher.loaded:
+            self.teacher.load(self.mask_modules[0].mask_token)
+            announce(self.teacher.name, self.teacher)
 
     def forward(
         self,

@@ -9,7 +9,7 @@ from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger, print_log
 from torch import nn
 
-from ..teachers import FrozenTeacher
+from ..teachers.stock import StockTeacher
 
 if TYPE_CHECKING:
     from .distillation import Distillation
@@ -65,7 +65,7 @@ def left_out(term: nn.Module) -> list[tuple]:
     ]
 
 
-def announce(name: str, teacher: FrozenTeacher) -> None:
+def announce(name: str, teacher: StockTeacher) -> None:
     """Say that a teacher is loaded, and write its config."""
     stem = 'teacher' if name == 'teacher' else f'teacher_{name}'
     dump_config(f'{stem}.py', teacher.config)
