@@ -2,7 +2,6 @@
 
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from torch.autograd import gradcheck
@@ -13,21 +12,15 @@ from mmdistill_dense.functional import (
     receptive_masks,
 )
 from mmdistill_dense.functional.masked import _EPS
+from tests.helpers.tokens import official as official_draw
 
 
 @pytest.fixture
 def official():
     """Maps (2, 4, 3, 5), three tokens and their weights."""
-    rs = np.random.RandomState(0)
-
-    def randn(*shape):
-        return torch.from_numpy(rs.randn(*shape))
-
-    student, teacher, tokens = (
-        randn(2, 4, 3, 5),
-        randn(2, 4, 3, 5),
-        randn(3, 4),
-    )
+    drawn = official_draw()
+    student, teacher = drawn.student, drawn.teacher
+    tokens = drawn.level['mask_token']
     first = [x.flatten()[0].item() for x in (student, teacher, tokens)]
     known = [1.764052345967664, 0.376425531155629, -0.637437025552229]
     assert first == pytest.approx(known, abs=1e-15)

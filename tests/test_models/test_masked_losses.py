@@ -3,7 +3,6 @@
 import copy
 import logging
 
-import numpy as np
 import pytest
 import torch
 
@@ -16,6 +15,7 @@ from mmdistill_dense.registry import MODELS
 
 from ..helpers.batches import detection_batch, segmentation_batch, step_losses
 from ..helpers.models import cwd, distiller, mask_rcnn, pspnet
+from ..helpers.tokens import official as official_draw
 from ..helpers.tokens import save_tokens
 
 DET, SEG = detection_batch(1, (64, 64)), segmentation_batch()
@@ -24,19 +24,12 @@ DET, SEG = detection_batch(1, (64, 64)), segmentation_batch()
 @pytest.fixture
 def official(tmp_path):
     """Maps of the fixture, and its tokens in a file."""
-    rs = np.random.RandomState(0)
-    shapes = [(2, 4, 3, 5), (2, 4, 3, 5), (3, 4)]
-    student, teacher, tokens = (torch.from_numpy(rs.randn(*s)) for s in shapes)
-    state = {
-        'mask_modules.0.mask_token': tokens,
-        'mask_modules.0.prob.0.weight': 0.1 * rs.randn(4, 4, 3, 3),
-        'mask_modules.0.prob.0.bias': np.zeros(4),
-        'mask_modules.0.prob.2.weight': rs.randn(3, 4, 1, 1),
-        'mask_modules.0.prob.2.bias': np.zeros(3),
-    }
+    drawn = official_draw()
     path = str(tmp_path / 'tokens.pth')
-    torch.save({k: torch.as_tensor(v) for k, v in state.items()}, path)
-    return student.requires_grad_(), teacher, path
+    torch.save(
+        {f'mask_modules.0.{k}': v for k, v in drawn.level.items()}, path
+    )
+    return drawn.student.requires_grad_(), drawn.teacher, path
 
 
 def loaded(loss, teacher):

@@ -2,7 +2,6 @@
 
 import re
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -14,25 +13,17 @@ from mmdistill_dense.models.tokens import (
     write_tokens,
 )
 
+from ..helpers.tokens import official as official_draw
 from ..helpers.tokens import save_tokens
 
 
 @pytest.fixture
 def official():
     """The teacher's map of the fixture, and tokens with a weighting net."""
-    rs = np.random.RandomState(0)
-    rs.randn(2, 4, 3, 5)
-    teacher, tokens = rs.randn(2, 4, 3, 5), rs.randn(3, 4)
+    drawn = official_draw()
     module = ReceptiveTokens(4, 3).double()
-    state = {
-        'mask_token': tokens,
-        'prob.0.weight': 0.1 * rs.randn(4, 4, 3, 3),
-        'prob.0.bias': np.zeros(4),
-        'prob.2.weight': rs.randn(3, 4, 1, 1),
-        'prob.2.bias': np.zeros(3),
-    }
-    module.load_state_dict({k: torch.from_numpy(v) for k, v in state.items()})
-    return module, torch.from_numpy(teacher)
+    module.load_state_dict(drawn.level)
+    return module, drawn.teacher
 
 
 def test_the_official_weights(official):

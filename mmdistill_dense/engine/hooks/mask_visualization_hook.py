@@ -5,7 +5,6 @@ from typing import Any
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmdistill_dense.models.hosts import forked_rng
@@ -13,6 +12,7 @@ from mmdistill_dense.registry import HOOKS
 from mmdistill_dense.visualization.masks import draw_masks
 
 from .. import token_pictures
+from ..wrappers import bare_model
 
 
 @HOOKS.register_module()
@@ -49,7 +49,7 @@ class MaskVisualizationHook(Hook):
         self._shown: dict[str, dict] = {}
 
     def before_train(self, runner: Runner) -> None:
-        model = _model(runner)
+        model = bare_model(runner)
         if not hasattr(model, 'token_masks'):
             raise ValueError(
                 f'MaskVisualizationHook: {type(model).__name__} learns no '
@@ -68,7 +68,7 @@ class MaskVisualizationHook(Hook):
         step = runner.iter + 1
         with forked_rng():
             for name, packed in self._shown.items():
-                image, levels = token_pictures.look(_model(runner), packed)
+                image, levels = token_pictures.look(bare_model(runner), packed)
                 picture = draw_masks(
                     image, levels, f'{name}, iteration {step}'
                 )
@@ -112,8 +112,3 @@ def _first_items(runner: Runner, count: int) -> list[dict]:
         )
     data = runner.val_loop.dataloader.dataset
     return [data[i] for i in range(min(count, len(data)))]
-
-
-def _model(runner: Runner) -> Any:
-    model = runner.model
-    return model.module if is_model_wrapper(model) else model

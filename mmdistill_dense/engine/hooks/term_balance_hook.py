@@ -6,10 +6,11 @@ from typing import Any
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmdistill_dense.registry import HOOKS
+
+from ..wrappers import bare_model
 
 #: Below and above these shares of the loss a term is warned of.
 LOW, HIGH = 0.01, 0.90
@@ -51,9 +52,9 @@ class TermBalanceHook(Hook):
         self._warned: dict[str, str] = {}
 
     def before_train(self, runner: Runner) -> None:
-        if not hasattr(_model(runner), 'distill'):
+        if not hasattr(bare_model(runner), 'distill'):
             raise ValueError(
-                f'TermBalanceHook: {type(_model(runner)).__name__} is not '
+                f'TermBalanceHook: {type(bare_model(runner)).__name__} is not '
                 'distilled, so it has no terms. Remove the hook from '
                 "custom_hooks, or build the model with type='mmdistill_dense."
                 "DenseDistiller'."
@@ -63,10 +64,10 @@ class TermBalanceHook(Hook):
         if self.every_n_train_iters(runner, self.interval):
             scaler = getattr(runner.optim_wrapper, 'loss_scaler', None)
             scale = scaler.get_scale() if scaler else 1.0
-            _model(runner).distill.balance.request(scale)
+            bare_model(runner).distill.balance.request(scale)
 
     def after_train_iter(self, runner: Runner, *args: Any, **kw: Any) -> None:
-        balance = _model(runner).distill.balance.take()
+        balance = bare_model(runner).distill.balance.take()
         if balance is None or not is_main_process():
             return
         scalars = {f'distill/share_{k}': v for k, v in balance.shares.items()}
@@ -87,11 +88,6 @@ class TermBalanceHook(Hook):
             text = _warning(name, side, balance)
             print_log(text, logger='current', level=logging.WARNING)
         self._warned[name] = side
-
-
-def _model(runner: Runner) -> Any:
-    model = runner.model
-    return model.module if is_model_wrapper(model) else model
 
 
 def _line(balance: Any) -> str:

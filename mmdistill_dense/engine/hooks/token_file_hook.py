@@ -4,10 +4,11 @@ import os.path as osp
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmdistill_dense.registry import HOOKS
+
+from ..wrappers import bare_model
 
 
 @HOOKS.register_module()
@@ -29,7 +30,7 @@ class TokenFileHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Refuse another model before it is trained for nothing."""
-        model = _learner(runner)
+        model = bare_model(runner)
         if not hasattr(model, 'write_tokens'):
             raise TypeError(
                 'TokenFileHook belongs to a MaskTokenLearner, but the model '
@@ -43,7 +44,7 @@ class TokenFileHook(Hook):
             ValueError: If they were learned on another teacher, or at
                 another place.
         """
-        learner = _learner(runner)
+        learner = bare_model(runner)
         learner.load_teacher()
         said = checkpoint.get('info') or {}
         for key, value in learner.info.items():
@@ -57,16 +58,11 @@ class TokenFileHook(Hook):
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Say in a checkpoint what its tokens belong to."""
-        checkpoint['info'] = _learner(runner).info
+        checkpoint['info'] = bare_model(runner).info
 
     def after_train(self, runner: Runner) -> None:
         """Write the file, in the first process."""
         if is_main_process():
             path = osp.join(runner.work_dir, self.file)
-            _learner(runner).write_tokens(path)
+            bare_model(runner).write_tokens(path)
             runner.logger.info(f'Tokens are written to {path}')
-
-
-def _learner(runner: Runner) -> object:
-    model = runner.model
-    return model.module if is_model_wrapper(model) else model

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from mmengine.model import is_model_wrapper
 from mmengine.runner import TestLoop, ValLoop
 
 from mmdistill_dense.registry import LOOPS
+
+from ..wrappers import bare_model
 
 
 class _BothTeachers:
@@ -25,9 +26,7 @@ class _BothTeachers:
             TypeError: If the model has no masks to switch off.
         """
         runner = self.runner
-        learner = runner.model
-        if is_model_wrapper(learner):
-            learner = learner.module
+        learner = bare_model(runner)
         if not hasattr(learner, 'masking'):
             raise TypeError(
                 f'{type(self).__name__} scores a MaskTokenLearner, but the '

@@ -28,8 +28,9 @@ class Term(nn.Module):
             weight of the term. Its ``forward`` takes the keywords
             ``student`` and ``teacher``, and where it asks for them ``level``,
             the index of the teacher's level, and ``iteration``, a function
-            that tells the Runner's. One with ``load`` is loaded where
-            training starts.
+            that tells the Runner's. One that says with ``loaded`` that it
+            is not is given its ``load(channels, like)`` where training
+            starts.
         student: Levels of the student, from the dry run.
         teacher: Levels of the teacher.
         connector: Config of a connector, see :func:`build_connector`.
