@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from . import StudyError
-from .loading import check_keys, load, text
+from .loading import check_keys, flag, load, text
 
 #: A row's final checkpoint, in the options of another row.
 REFERENCE = re.compile(r'\$\{([^}]*)\}')
 NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?')
 #: Keys that rows share unless they have their own.
 SHARED = ('seeds', 'length', 'options')
-ROW_KEYS = ('config', 'title', 'seeds', 'length', 'options', 'variants')
+ROW_KEYS = ('config', 'title', 'scored', *SHARED, 'variants')
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Row:
         length: Factor on the iterations of the config.
         options: As for ``--cfg-options``; ``${row}`` in a value stands for
             the final checkpoint of that row.
+        scored: Whether its models are evaluated; a pre-training is not.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Row:
     seeds: tuple[int, ...]
     length: float
     options: dict[str, Any]
+    scored: bool = True
 
     def needs(self) -> Iterator[str]:
         """Names of the rows whose checkpoints its options name."""
@@ -106,10 +108,11 @@ def read_study(path: Path) -> Study:
 def _baselines(path: Path, value: Any, rows: dict) -> tuple[str, ...]:
     names = value if isinstance(value, list) else [value]
     for name in map(str, names):
-        if name not in rows:
+        if name not in rows or not rows[name].scored:
+            scored = [row.name for row in rows.values() if row.scored]
             raise StudyError(
-                f'{path}: baseline {name!r} is no row. Expected one of '
-                f'{", ".join(rows)}, or several as a list.'
+                f'{path}: baseline {name!r} is no row with a score. Expected '
+                f'one of {", ".join(scored)}, or several as a list.'
             )
     return tuple(map(str, names))
 
@@ -170,6 +173,7 @@ def _rows(path: Path, content: dict) -> Iterator[Row]:
                 seeds=_seeds(where, shared.get('seeds')),
                 length=_length(where, shared.get('length', 1.0)),
                 options=_merged(where, options, more),
+                scored=flag(where, settings, 'scored', True),
             )
 
 

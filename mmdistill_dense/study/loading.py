@@ -71,3 +71,11 @@ def text(where: str, content: dict, key: str, default: str = '') -> str:
     if isinstance(value, (str, int, float)):
         return str(value)
     raise StudyError(f'{where}: {key} must be a text, got {value!r}.')
+
+
+def flag(where: str, content: dict, key: str, default: bool) -> bool:
+    """True or false."""
+    value = content.get(key, default)
+    if isinstance(value, bool):
+        return value
+    raise StudyError(f'{where}: {key} must be true or false, got {value!r}.')

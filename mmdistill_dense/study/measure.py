@@ -2,6 +2,7 @@
 
 import math
 from contextlib import redirect_stdout
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from mmdistill_dense.engine.trainings.scores import Outcome, evaluate
 from . import StudyError
 from .plan import Entry
 from .results import Result, command, strict
+
+#: Of a row that only prepares others.
+UNSCORED = Outcome({}, {}, 0, 0, 0.0, [])
 
 
 def tested_config(run: Run) -> Config:
@@ -38,6 +42,35 @@ def measure(entry: Entry, metrics: tuple[str, ...]) -> Result:
     Raises:
         StudyError: If the evaluation does not give a score asked for.
     """
+    outcome = _outcome(entry, metrics) if entry.row.scored else UNSCORED
+    took = spent(entry.run.folder)
+    if took.origin is None:
+        raise StudyError(
+            f'{entry.run.title}: {entry.run.folder} does not say when it was '
+            f'trained, {STARTS} is gone. Remove that folder.'
+        )
+    allocated = curve(entry.run.folder, 'memory')[1]  # on GPUs only
+    return Result(
+        row=entry.row.name,
+        seed=entry.seed,
+        scores={k: round(v, 3) for k, v in outcome.scores.items()},
+        classes=strict(outcome.classes),
+        length=entry.run.length,
+        parameters=outcome.parameters,
+        flops=outcome.flops,
+        train_seconds=round(took.seconds, 1),
+        peak_mib=float(max(allocated)) if allocated else took.peak_mib,
+        starts=took.starts,
+        command=command(entry),
+        commit=took.commits,
+        versions=took.origin.versions,
+        machine=took.origin.machine,
+        ended=provenance.now(),
+    )
+
+
+def _outcome(entry: Entry, metrics: tuple[str, ...]) -> Outcome:
+    """The evaluation, with the scores asked for."""
     outcome = outcome_of(entry.run)
     missing = [key for key in metrics if key not in outcome.scores]
     if missing:
@@ -52,27 +85,5 @@ def measure(entry: Entry, metrics: tuple[str, ...]) -> Result:
             f'{entry.run.title}: {", ".join(broken)} is no number. Its loss '
             f'may have grown without bounds; see {entry.run.log}.'
         )
-    took = spent(entry.run.folder)
-    if took.origin is None:
-        raise StudyError(
-            f'{entry.run.title}: {entry.run.folder} does not say when it was '
-            f'trained, {STARTS} is gone. Remove that folder.'
-        )
-    allocated = curve(entry.run.folder, 'memory')[1]  # on GPUs only
-    return Result(
-        row=entry.row.name,
-        seed=entry.seed,
-        scores={key: round(outcome.scores[key], 3) for key in metrics},
-        classes=strict(outcome.classes),
-        length=entry.run.length,
-        parameters=outcome.parameters,
-        flops=outcome.flops,
-        train_seconds=round(took.seconds, 1),
-        peak_mib=float(max(allocated)) if allocated else took.peak_mib,
-        starts=took.starts,
-        command=command(entry),
-        commit=took.commits,
-        versions=took.origin.versions,
-        machine=took.origin.machine,
-        ended=provenance.now(),
-    )
+    scores = {key: outcome.scores[key] for key in metrics}
+    return replace(outcome, scores=scores)

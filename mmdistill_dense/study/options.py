@@ -95,13 +95,16 @@ def check_trained(row: Row, cfg: Config) -> None:
             "checkpoint in the model: init_cfg=dict(type='Pretrained', "
             'checkpoint=...).'
         )
+    if not row.scored:
+        return
     lacking = [
         key for key in ('val_dataloader', 'val_evaluator') if not cfg.get(key)
     ]
     if lacking:
         raise StudyError(
             f'row {row.name!r}: {row.config} has no {" and no ".join(lacking)}'
-            ', so that its runs would have no score.'
+            ', so that its runs would have no score. If it only prepares '
+            'others, say scored: false.'
         )
 
 

@@ -18,7 +18,7 @@ from .definition import Study, read_study
 from .measure import outcome_of
 from .plan import Entry, plan_study
 from .results import ResultsFile
-from .tables import TABLES, class_gains, rows_with_results
+from .tables import TABLES, class_gains, scored_rows
 
 END = '<!-- end of study -->'
 BLOCK = re.compile(
@@ -87,7 +87,7 @@ def draw_figures(study: Study, results: ResultsFile) -> list[Path]:
     stem = study.results.with_suffix('')
     scores = {
         row.title: [r.scores[key] for r in found.values()]
-        for row, found in rows_with_results(study, results)
+        for row, found in scored_rows(study, results)
     }
     written = [Path(f'{stem}_scores.png')]
     figures.points(written[0], scores, label)

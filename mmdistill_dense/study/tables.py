@@ -15,7 +15,7 @@ def scores_table(study: Study, results: ResultsFile) -> str:
         titles = (study.rows[row].title for row in study.baselines)
         header += [name, *(f'over: {title}' for title in titles)]
     lines = []
-    for row, found in rows_with_results(study, results):
+    for row, found in scored_rows(study, results):
         cells = [row.title]
         for key in study.metrics:
             cells.append(_value(estimate([*_scores(found, key).values()])))
@@ -75,7 +75,7 @@ def class_gains(
     theirs = _found(baseline, results)
     base = class_means(theirs, theirs)
     gains = {}
-    for row, found in rows_with_results(study, results):
+    for row, found in scored_rows(study, results):
         if row is not baseline and found.keys() >= theirs.keys():
             means = class_means(found, theirs)
             gains[row.title] = {
@@ -111,8 +111,8 @@ def costs_table(study: Study, results: ResultsFile) -> str:
                 f'{runs[0].length:,}',
                 _range(runs, lambda r: r.train_seconds / 60, '.1f'),
                 _range(runs, lambda r: r.peak_mib, ',.0f'),
-                f'{runs[0].parameters / 1e6:.2f} M',
-                f'{runs[0].flops / 1e9:.2f} G',
+                f'{runs[0].parameters / 1e6:.2f} M' * row.scored,
+                f'{runs[0].flops / 1e9:.2f} G' * row.scored,
             ]
         )
     header = ['', 'length', 'min a run', 'peak MiB', 'parameters', 'FLOPs']
@@ -168,6 +168,15 @@ def rows_with_results(
     for row in study.rows.values():
         found = _found(row, results)
         if found:
+            yield row, found
+
+
+def scored_rows(
+    study: Study, results: ResultsFile
+) -> Iterator[tuple[Row, dict[int, Result]]]:
+    """Those of them that are evaluated."""
+    for row, found in rows_with_results(study, results):
+        if row.scored:
             yield row, found
 
 

@@ -102,7 +102,7 @@ def test_a_file_that_is_not_there_is_refused(read, tmp_path):
         (dict(metrics={}), "lacks 'metrics'. Expected metrics, baseline"),
         (dict(metrics=['mIoU']), 'metrics must map keys of the log'),
         (dict(baseline=None), "lacks 'baseline'"),
-        (dict(baseline='none'), "baseline 'none' is no row. Expected one of"),
+        (dict(baseline='none'), "baseline 'none' is no row with a score"),
         (dict(rows=None), "lacks 'rows'"),
         (dict(rows=['a']), 'rows must be a mapping'),
         (dict(seeds=None), r"row 'distilled': seeds must be a list"),
