@@ -4,9 +4,13 @@ MMEngine imports this module when it meets the prefix, and then the
 ``locations``; no ``custom_imports`` is needed in a config.
 """
 
+from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import LOOPS as MMENGINE_LOOPS
+from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import OPTIMIZERS as MMENGINE_OPTIMIZERS
+from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
 
 MODELS = Registry(
@@ -26,4 +30,28 @@ LOOPS = Registry(
     parent=MMENGINE_LOOPS,
     scope='mmdistill_dense',
     locations=['mmdistill_dense.engine.loops'],
+)
+DATASETS = Registry(
+    'dataset',
+    parent=MMENGINE_DATASETS,
+    scope='mmdistill_dense',
+    locations=['mmdistill_dense.datasets.views'],
+)
+TRANSFORMS = Registry(
+    'transform',
+    parent=MMENGINE_TRANSFORMS,
+    scope='mmdistill_dense',
+    locations=['mmdistill_dense.datasets.views'],
+)
+OPTIMIZERS = Registry(
+    'optimizer',
+    parent=MMENGINE_OPTIMIZERS,
+    scope='mmdistill_dense',
+    locations=['mmdistill_dense.engine.optimizers'],
+)
+METRICS = Registry(
+    'metric',
+    parent=MMENGINE_METRICS,
+    scope='mmdistill_dense',
+    locations=['mmdistill_dense.engine.metrics'],
 )

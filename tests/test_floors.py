@@ -56,8 +56,26 @@ FLOORS = {
         ],
         {'mmengine', *ANYWHERE},
     ),
+    'models.backbones': (['registry'], {'torch'}),
+    'models.preprocessors': (['registry'], {'mmengine', 'torch'}),
+    'models.classifiers': (
+        ['registry', 'models.hosts'],
+        {'mmengine', 'torch'},
+    ),
+    'models.learners': (
+        ['functional', 'registry', 'models.hosts', 'models.teachers'],
+        {'mmengine', 'torch'},
+    ),
     'models': (
-        ['models.connectors', 'models.distillers', 'models.losses'],
+        [
+            'models.backbones',
+            'models.classifiers',
+            'models.connectors',
+            'models.distillers',
+            'models.learners',
+            'models.losses',
+            'models.preprocessors',
+        ],
         set(),
     ),
     'engine': (
@@ -73,7 +91,7 @@ FLOORS = {
     ),
     'datasets': (
         ['functional', 'registry', 'compat'],
-        {'mmcv', 'mmengine', 'cv2', 'pycocotools', *ANYWHERE},
+        {'mmcv', 'mmengine', 'cv2', 'PIL', 'pycocotools', *ANYWHERE},
     ),
     'visualization': (
         ['functional', 'recorders', 'registry', 'compat', 'models'],

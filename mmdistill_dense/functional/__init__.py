@@ -3,6 +3,7 @@
 from .channel_wise import channel_wise_divergence
 from .imitation import smooth_l1_distance
 from .masked import mask_diversity, masked_distance, receptive_masks
+from .pixel_contrast import pixel_contrast, pixel_contrast_statistics
 from .pixel_wise import pixel_wise_divergence
 from .spatial import resize_to
 
@@ -10,6 +11,8 @@ __all__ = [
     'channel_wise_divergence',
     'mask_diversity',
     'masked_distance',
+    'pixel_contrast',
+    'pixel_contrast_statistics',
     'pixel_wise_divergence',
     'receptive_masks',
     'resize_to',

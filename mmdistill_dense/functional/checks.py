@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 from torch import Tensor
 
 
@@ -96,6 +97,75 @@ def check_masks(
         raise ValueError(
             f'{name}: token_weights must have shape {(count, tokens)} for '
             f'masks {tuple(masks.shape)}, got {tuple(weights.shape)}.'
+        )
+
+
+def check_queue(name: str, queue: Tensor, *, like: Tensor) -> None:
+    """Check that a queue is (C, K) with unit columns, for maps of C channels.
+
+    Args:
+        name: Who asks; it opens the message.
+        queue: Any object that came as a queue.
+        like: A map (N, C, H, W) that is compared with it.
+
+    Raises:
+        TypeError: If it is not a floating point tensor.
+        ValueError: If the shapes do not fit, or a column is not of length 1
+            to 1e-2; about a thousand columns are looked at.
+    """
+    _check_floating(name, ' of shape (C, K)', queue=queue)
+    channels = like.shape[1]
+    if queue.ndim != 2 or queue.numel() == 0 or len(queue) != channels:
+        raise ValueError(
+            f'{name}: queue {tuple(queue.shape)} does not fit maps of shape '
+            f'{tuple(like.shape)}, expected ({channels}, K): one column per '
+            'negative, of as many channels as the maps have. Usual cause: '
+            'the queue of another teacher, or its transpose.'
+        )
+    some = queue[:, :: max(1, queue.shape[1] // 1024)]
+    lengths = torch.linalg.vector_norm(some, dim=0)
+    worst = (lengths - 1).abs().max().item()
+    if not worst <= 1e-2:
+        raise ValueError(
+            f'{name}: the columns of queue must have length 1, one differs '
+            f'by {worst:.3g}. Normalise them over the channels: '
+            'torch.nn.functional.normalize(queue, dim=0).'
+        )
+
+
+def check_valid(name: str, valid: Tensor | None, *, like: Tensor) -> None:
+    """Check that ``valid`` says of each cell of a map if it counts, or None.
+
+    Raises:
+        TypeError: If it is not a bool tensor.
+        ValueError: If its shape is not (N, H, W) of the map.
+    """
+    if valid is None:
+        return
+    if not isinstance(valid, Tensor) or valid.dtype != torch.bool:
+        got = getattr(valid, 'dtype', type(valid).__name__)
+        raise TypeError(
+            f'{name}: valid must be a bool tensor of shape (N, H, W), or '
+            f'None for all cells, got {got}.'
+        )
+    shape = (like.shape[0], *like.shape[2:])
+    if valid.shape != shape:
+        raise ValueError(
+            f'{name}: valid must have shape {shape} for maps of shape '
+            f'{tuple(like.shape)}, got {tuple(valid.shape)}.'
+        )
+
+
+def check_chunk(name: str, chunk: int | None) -> None:
+    """Check that ``chunk`` is a number of cells, or None.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if chunk is not None and not (isinstance(chunk, int) and chunk >= 1):
+        raise ValueError(
+            f'{name}: chunk must be a number of cells >= 1, or None for as '
+            f'many as fit into 64 MiB, got {chunk!r}.'
         )
 
 

@@ -21,6 +21,10 @@ FILES = sorted(CONFIGS.rglob('*.py'))
 DISTILLED = [path for path in FILES if is_distilled(path)]
 #: What learns receptive tokens, the first stage of MasKD.
 TOKENS = sorted(p for f in CONFIGS.iterdir() for p in f.glob('tokens_*.py'))
+#: What pre-trains a backbone.
+PRETRAINED = sorted(CONFIGS.glob('*/pcd_*.py'))
+#: All of PCD: pre-training, evaluation, and what starts from it.
+PCD = sorted((CONFIGS / 'pcd').glob('*.py'))
 
 
 def relative(path):

@@ -12,7 +12,11 @@ from mmdistill_dense.registry import MODELS
 from ..helpers.tokens import save_tokens
 
 #: What a registered module needs that has no default.
-SETTINGS = dict(ConvConnector=dict(in_channels=4, out_channels=6))
+SETTINGS = dict(
+    ConvConnector=dict(in_channels=4, out_channels=6),
+    PixelAttention=dict(channels=4, num_heads=2),
+    PixelHead=dict(in_channels=4, projector=(8, 5), predictor=(8, 6)),
+)
 
 
 def registered(kind):
@@ -46,14 +50,31 @@ def build(tokens):
 
 
 def compare(loss, **maps):
-    """What a loss makes of two maps; it may ask where it is, and when."""
+    """What a loss makes of two maps of 4 channels.
+
+    It may ask where it is, when, and for negatives; and it may tell
+    statistics beside its value, which carry no gradient.
+    """
     signature = inspect.signature(loss.forward).parameters
-    asked = {'level': 0, 'iteration': int}
-    return loss(**maps, **{k: v for k, v in asked.items() if k in signature})
+    asked = {'level': 0, 'iteration': int, 'queue': torch.eye(4)}
+    result = loss(**maps, **{k: v for k, v in asked.items() if k in signature})
+    if isinstance(result, torch.Tensor):
+        return result
+    value, statistics = result
+    assert not any(v.requires_grad for v in statistics.values())
+    return value
 
 
 def test_every_registered_module_is_of_a_known_kind():
-    kinds = ('losses', 'connectors', 'distillers')
+    kinds = (
+        'backbones',
+        'classifiers',
+        'connectors',
+        'distillers',
+        'learners',
+        'losses',
+        'preprocessors',
+    )
     known = [name for kind in kinds for name in registered(kind)]
     assert sorted(MODELS.module_dict) == sorted(known)
     assert {'PixelWiseLoss', 'ConvConnector', 'DenseDistiller'} <= set(known)
@@ -97,7 +118,7 @@ def test_a_connector_is_trained_in_every_parameter(build, name):
     connector = build(name)
     out = connector(torch.randn(2, 4, 6, 5))
     (out * torch.randn_like(out)).sum().backward()
-    assert out.shape == (2, 6, 6, 5)
+    assert out.shape == (2, 4 if name == 'PixelAttention' else 6, 6, 5)
     check_gradients(connector)
 
 

@@ -11,6 +11,7 @@ from .printing import show
 from .source import (
     build_distilled,
     default_size,
+    describes_itself,
     dry_run_size,
     read_config,
     whole_number,
@@ -32,10 +33,15 @@ def describe(
     """What a config distils, what its teachers skip, and what it costs.
 
     Args:
-        cfg: Config of a distilled model.
+        cfg: Config of a distilled model; or of a learner of tokens or a
+            pre-training, which says itself what it does.
         size: Height and width of the image, in pixels; default: the
             config's, for shapes those of its dry run.
     """
+    if describes_itself(cfg):
+        if size is not None:
+            cfg.model.input_size = size
+        return [build_model(cfg).describe()]
     model = build_distilled(cfg, size)
     return [
         *term_tables(model.distill, dry_run_size(cfg)),

@@ -9,6 +9,7 @@ from torch import nn
 
 from mmdistill_dense.compat import config_path
 from mmdistill_dense.models.teachers.config import build_model
+from mmdistill_dense.registry import MODELS
 
 #: Height and width of the image that ``DenseDistiller`` tries by itself.
 DRY_RUN_SIZE = (256, 256)
@@ -43,6 +44,12 @@ def read_config(name: str, options: Mapping | None = None) -> Config:
 def is_distilled(cfg: Config) -> bool:
     """Whether the config's model is a distilled student."""
     return 'student' in cfg.model
+
+
+def describes_itself(cfg: Config) -> bool:
+    """Whether it is another model of ours, a learner or a pre-training."""
+    ours = cfg.model.type.startswith('mmdistill_dense.')
+    return ours and hasattr(MODELS.get(cfg.model.type), 'describe')
 
 
 def build_distilled(

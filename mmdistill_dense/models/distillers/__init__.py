@@ -2,5 +2,6 @@
 
 from .dense_distiller import DenseDistiller
 from .mask_token_learner import MaskTokenLearner
+from .pixel_contrast_distiller import PixelContrastDistiller
 
-__all__ = ['DenseDistiller', 'MaskTokenLearner']
+__all__ = ['DenseDistiller', 'MaskTokenLearner', 'PixelContrastDistiller']

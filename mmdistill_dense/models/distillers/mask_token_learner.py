@@ -92,9 +92,10 @@ class MaskTokenLearner(BaseModel):
         self._said: dict[str, Any] | None = None  # by a file of tokens
         self._masking = True
         self._checked = False
-        print_log(self._describe(), logger='current')
+        print_log(self.describe(), logger='current')
 
-    def _describe(self) -> str:
+    def describe(self) -> str:
+        """How many tokens there are on which maps."""
         lines = [f'Receptive tokens on {self.at!r}:']
         pairs = zip(self.mask_modules, self.teacher.specs, strict=True)
         lines += [f'  {module.num_tokens} on {s}' for module, s in pairs]

@@ -45,7 +45,10 @@ def read_checkpoint(path: str, what: str, remedy: str) -> dict:
             f'{type(content).__name__}, expected a dict.'
         )
     if 'state_dict' not in content:
-        content = dict(state_dict=content)
+        # Other projects than OpenMMLab's call it 'model', or save it alone.
+        inner = content.get('model')
+        state = inner if isinstance(inner, dict) else content
+        content = dict(state_dict=state)
     if not any(isinstance(v, Tensor) for v in content['state_dict'].values()):
         raise ValueError(
             f'{what}, {path}, holds no weights: it has the keys '

@@ -34,15 +34,48 @@ def load_weights(
         ValueError: If keys are missing, unexpected or of another shape, or
             the file holds no weights.
     """
-    state = _read(checkpoint, name)
+    state = read_weights(checkpoint, name)
+    remedy = (
+        'Usual cause: a checkpoint of another model, or of another number of '
+        'classes. Change teacher.cfg_options so that the config describes '
+        'the file'
+    )
+    return load_strictly(model, state, allow, checkpoint, name, remedy)
+
+
+def load_strictly(
+    model: nn.Module,
+    state: OrderedDict[str, Tensor],
+    allow: Sequence[str],
+    checkpoint: str,
+    name: str,
+    remedy: str,
+) -> str:
+    """Load weights that cover a model exactly.
+
+    Args:
+        model: Gets the weights.
+        state: The weights, by the model's own keys.
+        allow: As in :func:`load_weights`.
+        checkpoint: Where they are from, for messages.
+        name: Name of the teacher, for messages.
+        remedy: Usual cause where they do not fit, and what to change; it
+            goes on with "or name what may differ".
+
+    Returns:
+        A fingerprint of the weights.
+
+    Raises:
+        ValueError: If keys are missing, unexpected or of another shape.
+    """
     own = model.state_dict()
     other_shape: dict[str, tuple] = {}
     try:
         missing, unexpected = model.load_state_dict(state, strict=False)
     except RuntimeError:
         # Shapes that still differ after the modules' own conversions.
-        for key in own.keys() & state.keys():
-            if own[key].shape != state[key].shape:
+        for key in own:
+            if key in state and own[key].shape != state[key].shape:
                 other_shape[key] = tuple(state.pop(key).shape)
         missing, unexpected = model.load_state_dict(state, strict=False)
     faults = {
@@ -56,7 +89,11 @@ def load_weights(
     for kind in ('missing', 'unexpected'):
         faults[kind] = _not_allowed(faults[kind], allow)
     if any(faults.values()):
-        raise ValueError(_does_not_cover(checkpoint, name, faults, len(own)))
+        title = (
+            f'the checkpoint of teacher {name!r} does not fit its config '
+            f'({len(own)} tensors): {checkpoint}'
+        )
+        raise ValueError(_does_not_cover(title, faults, remedy))
     return fingerprint(state)
 
 
@@ -70,7 +107,8 @@ def fingerprint(state: Mapping[str, Tensor]) -> str:
     return f'{total:08x}'
 
 
-def _read(checkpoint: str, name: str) -> OrderedDict[str, Tensor]:
+def read_weights(checkpoint: str, name: str) -> OrderedDict[str, Tensor]:
+    """The tensors of a file, by its own keys; see :func:`load_weights`."""
     what = f'the checkpoint of teacher {name!r}'
     remedy = 'Set teacher.checkpoint to a file or an address.'
     content = read_checkpoint(checkpoint, what, remedy)
@@ -115,19 +153,14 @@ def _not_allowed(keys: Iterable[str], allow: Sequence[str]) -> list[str]:
 
 
 def _does_not_cover(
-    checkpoint: str, name: str, faults: dict[str, list[str]], total: int
+    title: str, faults: dict[str, list[str]], remedy: str
 ) -> str:
-    lines = [
-        f'the checkpoint of teacher {name!r} does not fit its config '
-        f'({total} tensors): {checkpoint}'
-    ]
+    lines = [title]
     for kind, keys in faults.items():
         if keys:
             shown = '; '.join(keys[:4]) + ('; ...' if len(keys) > 4 else '')
             lines.append(f'  {len(keys)} {kind}: {shown}')
     lines.append(
-        'Usual cause: a checkpoint of another model, or of another number of '
-        'classes. Change teacher.cfg_options so that the config describes '
-        'the file, or name what may differ: teacher.allow=[pattern, ...].'
+        f'{remedy}, or name what may differ: teacher.allow=[pattern, ...].'
     )
     return '\n'.join(lines)

@@ -1,0 +1,21 @@
+# A linear layer on the mean of the last map of a ResNet-18 from PCD.
+model = dict(
+    type='mmdistill_dense.BackboneClassifier',
+    data_preprocessor=dict(
+        type='ImgDataPreprocessor',
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True),
+    backbone=dict(
+        type='mmdet.ResNet',
+        depth=18,
+        out_indices=(3, ),
+        frozen_stages=-1,
+        norm_eval=False,
+        style='pytorch',
+        init_cfg=dict(
+            type='Pretrained',
+            checkpoint='work_dirs/pcd_mocov3-r50_r18_8xb128-100e_imagenet/backbone.pth',
+            prefix='backbone.')),
+    num_classes=1000,
+    frozen=True)

@@ -1,0 +1,97 @@
+"""Several views of one image, and how they leave a pipeline."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from mmengine.dataset import Compose
+from mmengine.structures import BaseDataElement
+
+from mmdistill_dense.registry import TRANSFORMS
+
+from .geometry import is_flipped, view_box
+
+
+@TRANSFORMS.register_module()
+class MultiView(BaseTransform):
+    """One view of the image from each of several pipelines.
+
+    Where a view lies is known after ``mmdistill_dense.RandomResizedCrop``,
+    horizontal ``RandomFlip`` and resizing, in any order; other crops,
+    padding and rotations do not say what they did.
+
+    Replaces ``img`` by a list of images (H, W, 3), and adds ``views``: for
+    each a dict of ``box`` (left, top, right, bottom in pixels of the image
+    that was read) and ``flip`` (the box's content is mirrored).
+
+    Args:
+        transforms: A pipeline per view, two or more.
+
+    Raises:
+        ValueError: If there are fewer than two pipelines.
+    """
+
+    def __init__(self, transforms: Sequence[Sequence[dict | Callable]]):
+        if len(transforms) < 2 or any(
+            isinstance(pipeline, dict) or callable(pipeline)
+            for pipeline in transforms
+        ):
+            raise ValueError(
+                'MultiView: transforms must be two or more lists of '
+                f'transforms, one list per view, got {transforms!r}.'
+            )
+        self.pipelines = [Compose(list(p)) for p in transforms]
+
+    def transform(self, results: dict) -> dict | None:
+        # A transform that works in place must not reach the next view.
+        made = [
+            pipeline(dict(results, img=results['img'].copy()))
+            for pipeline in self.pipelines
+        ]
+        if None in made:  # as BaseDataset has it: take another image
+            return None
+        results['img'] = [view['img'] for view in made]
+        results['views'] = [
+            dict(box=view_box(view), flip=is_flipped(view)) for view in made
+        ]
+        return results
+
+
+@TRANSFORMS.register_module()
+class PackViews(BaseTransform):
+    """What ``MultiView`` made, as ``inputs`` and ``data_samples``.
+
+    ``inputs`` is a list of uint8 tensors (3, H, W), BGR as they were read;
+    ``data_samples`` is a ``BaseDataElement`` whose metainfo has ``img_path``,
+    ``ori_shape``, ``img_shape`` (of the first view) and ``views``.
+
+    Args:
+        meta_keys: What else of the results goes into the metainfo.
+
+    Raises:
+        ValueError: In use, if no ``MultiView`` came before.
+    """
+
+    KEYS = ('img_path', 'sample_idx', 'ori_shape', 'views')
+
+    def __init__(self, meta_keys: Sequence[str] = ()) -> None:
+        self.keys = (*self.KEYS, *meta_keys)
+
+    def transform(self, results: dict) -> dict:
+        if 'views' not in results:
+            raise ValueError(
+                'PackViews: there are no views to pack. Put '
+                'mmdistill_dense.MultiView before it in the pipeline.'
+            )
+        meta = {key: results[key] for key in self.keys if key in results}
+        meta['img_shape'] = results['img'][0].shape[:2]
+        return dict(
+            inputs=[_tensor(view) for view in results['img']],
+            data_samples=BaseDataElement(metainfo=meta),
+        )
+
+
+def _tensor(img: np.ndarray) -> torch.Tensor:
+    # (H, W, 3) -> (3, H, W)
+    return torch.from_numpy(np.ascontiguousarray(img.transpose(2, 0, 1)))

@@ -1,0 +1,136 @@
+"""Images without labels, wherever they lie."""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mmengine.dataset import BaseDataset
+
+from mmdistill_dense.registry import DATASETS
+
+from .image_files import find_images, listed_images
+from .unreadable import SHOWN, UnreadableImages, checked_share
+
+
+@DATASETS.register_module()
+class UnlabelledImages(BaseDataset):
+    """Images of a folder, of a tree, or of a COCO annotation file.
+
+    ``images='train'`` reads a plain folder, an ImageNet tree
+    (``train/n01440764/*.JPEG``) or the images of a segmentation data set;
+    ``ann_file`` reads those that an annotation file of COCO names. They are
+    sorted by path, labels are not looked at.
+
+    An image that cannot be read is logged and counted, and the next one that
+    can is taken in its place; too many of them end the run. What
+    reads is the first transform of the pipeline. Workers of one loader count
+    together; each process of a distributed run counts what it reads.
+
+    Args:
+        pipeline: Transforms; the first one reads ``img_path``.
+        data_root: Folder that ``images`` and ``ann_file`` are relative to.
+        images: Folder of the images, searched at any depth, or several. With
+            ``ann_file``, the one folder that its names are relative to.
+        ann_file: Annotation file of COCO.
+        max_unreadable: Largest share of the images that may be unreadable, 0
+            to 1; above 0 one image always may, and 0 allows none.
+        kwargs: ``indices``, ``lazy_init``, ``serialize_data``, ``metainfo``
+            and the like of MMEngine's ``BaseDataset``.
+
+    Raises:
+        FileNotFoundError: If a folder, ``ann_file`` or an image named there
+            is missing.
+        ValueError: If there is no image, ``ann_file`` is no annotation file
+            of COCO, or an argument is none of these.
+        RuntimeError: While reading, if too many images are unreadable.
+    """
+
+    def __init__(
+        self,
+        pipeline: Sequence[dict | Callable] = (),
+        data_root: str = '',
+        images: str | Sequence[str] = '',
+        ann_file: str = '',
+        max_unreadable: float = 0.01,
+        **kwargs: Any,
+    ) -> None:
+        self.images = [images] if isinstance(images, str) else list(images)
+        self.max_unreadable = checked_share(max_unreadable)
+        if ann_file and len(self.images) != 1:
+            raise ValueError(
+                'UnlabelledImages: with ann_file, images must be the one '
+                'folder that its file names are relative to, got '
+                f'{images!r}.'
+            )
+        super().__init__(
+            ann_file=ann_file,
+            data_root=data_root,
+            data_prefix={},
+            pipeline=list(pipeline),
+            **kwargs,
+        )
+
+    def full_init(self) -> None:
+        super().full_init()
+        self._watch()
+
+    def load_data_list(self) -> list[dict]:
+        folders = [os.path.join(self.data_root, f) for f in self.images]
+        if self.ann_file:
+            paths = listed_images(self.ann_file, folders[0])
+        else:
+            paths = [path for f in folders for path in find_images(f)]
+        return [dict(img_path=path) for path in paths]
+
+    def prepare_data(self, idx: int) -> Any:
+        """What the pipeline makes of an image, or of the next readable one.
+
+        Raises:
+            RuntimeError: If too many images are unreadable.
+        """
+        while True:
+            image = self.get_data_info(idx % len(self))
+            if image['sample_idx'] not in self.unreadable:
+                read = self._read(image)
+                if read is not None:
+                    return self._transform(read)
+            self._check_readable()
+            idx += 1
+
+    def _read(self, image: dict) -> dict | None:
+        index, path = image['sample_idx'], image['img_path']
+        try:
+            for load in self.pipeline.transforms[:1]:
+                image = load(image)
+            reason = 'the reader gave nothing'
+        except Exception as error:  # decoders raise many kinds
+            image, reason = None, f'{type(error).__name__}: {error}'
+        if image is None:
+            self.unreadable.add(index, path, ' '.join(reason.split()))
+        return image
+
+    def _check_readable(self) -> None:
+        if self.unreadable.too_many:
+            first = self.unreadable.indices[:SHOWN]
+            paths = [self.get_data_info(index)['img_path'] for index in first]
+            raise RuntimeError(self.unreadable.message(paths))
+
+    def _transform(self, image: dict | None) -> Any:
+        for transform in self.pipeline.transforms[1:]:
+            image = transform(image)
+            if image is None:
+                return None
+        return image
+
+    def get_subset_(self, indices: int | Sequence[int]) -> None:
+        super().get_subset_(indices)
+        self._watch()
+
+    def get_subset(self, indices: int | Sequence[int]) -> 'UnlabelledImages':
+        subset = super().get_subset(indices)
+        subset._watch()
+        return subset
+
+    def _watch(self) -> None:
+        """Count anew, once it is known how many images there are."""
+        self.unreadable = UnreadableImages(len(self), self.max_unreadable)

@@ -1,0 +1,88 @@
+"""A count of unreadable images that all workers of a loader share."""
+
+import logging
+from copy import deepcopy
+
+import torch
+from mmengine.logging import print_log
+
+#: So many are named when there are too many.
+SHOWN = 3
+
+
+class UnreadableImages:
+    """Notes which images of a data set cannot be read.
+
+    One byte an image, in memory that forked and spawned workers share: each
+    worker skips what another one found, and all see one count.
+
+    Args:
+        count: Number of images.
+        share: Largest share of them that may be unreadable, 0 to 1; above 0
+            one image always may.
+
+    Raises:
+        ValueError: If ``share`` is not between 0 and 1.
+    """
+
+    def __init__(self, count: int, share: float) -> None:
+        self.share = checked_share(share)
+        self.allowed = max(1, int(share * count)) if share else 0
+        self._flags = torch.zeros(count, dtype=torch.uint8).share_memory_()
+
+    def __contains__(self, index: int) -> bool:
+        return bool(self._flags[index])
+
+    def __len__(self) -> int:
+        return int(self._flags.count_nonzero())
+
+    def __deepcopy__(self, memo: dict) -> 'UnreadableImages':
+        """A copy counts for itself, again in shared memory."""
+        new = object.__new__(type(self))
+        memo[id(self)] = new
+        new.__dict__ = deepcopy(self.__dict__, memo)
+        new._flags.share_memory_()
+        return new
+
+    @property
+    def indices(self) -> list[int]:
+        return self._flags.nonzero().flatten().tolist()
+
+    @property
+    def too_many(self) -> bool:
+        """Whether the run should end: over the share, or none is left."""
+        return len(self) > self.allowed or len(self) == len(self._flags)
+
+    def add(self, index: int, path: str, reason: str) -> None:
+        """Note an image, with a line in the log the first time."""
+        if index in self:
+            return
+        self._flags[index] = 1
+        print_log(
+            f'Unreadable image {path} is skipped ({reason}); '
+            f'{len(self)} of {len(self._flags)} so far.',
+            logger='current',
+            level=logging.WARNING,
+        )
+
+    def message(self, paths: list[str]) -> str:
+        """Why the run ends, given the paths of the first unreadable ones."""
+        count, total = len(self), len(self._flags)
+        more = ', ...' if count > len(paths) else ''
+        return (
+            f'{count} of {total} images ({count / total:.1%}) cannot be read, '
+            f'and max_unreadable={self.share:g} allows {self.allowed}: '
+            f'{", ".join(paths)}{more}. Usual cause: an interrupted copy or '
+            'download, or a disk that is not mounted. Copy them again, remove '
+            'them, or raise max_unreadable in the data set.'
+        )
+
+
+def checked_share(share: float) -> float:
+    """The share, if it is a number from 0 to 1."""
+    if not (isinstance(share, (int, float)) and 0 <= share <= 1):
+        raise ValueError(
+            'UnlabelledImages: max_unreadable must be a share of the images '
+            f'from 0 to 1, got {share!r}.'
+        )
+    return share

@@ -1,0 +1,67 @@
+"""How often the right class is among the k best."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmengine.evaluator import BaseMetric
+
+from mmdistill_dense.registry import METRICS
+
+
+@METRICS.register_module()
+class TopAccuracy(BaseMetric):
+    """``accuracy/top1``, ``accuracy/top5``: share of the images, in percent.
+
+    Args:
+        topk: The numbers k, each at least 1 and at most the number of
+            classes.
+        kwargs: ``collect_device`` and ``prefix`` of MMEngine's
+            ``BaseMetric``, which gathers from all processes.
+
+    Raises:
+        ValueError: If ``topk`` is no list of whole numbers above 0; at the
+            first batch, if one is above the number of classes.
+    """
+
+    default_prefix = 'accuracy'
+
+    def __init__(self, topk: Sequence[int] = (1, 5), **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        several = isinstance(topk, (list, tuple)) and topk
+        if not several or any(type(k) is not int or k < 1 for k in topk):
+            raise ValueError(
+                'TopAccuracy: topk must be a list of whole numbers >= 1, got '
+                f'{topk!r}.'
+            )
+        self.topk = tuple(topk)
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Note at which place, from 0, each image's class stands.
+
+        Args:
+            data_batch: Not used.
+            data_samples: With ``pred_scores``, (num_classes,), and
+                ``gt_label``, (1,).
+        """
+        scores = torch.stack([s['pred_scores'] for s in data_samples])
+        labels = torch.stack([s['gt_label'] for s in data_samples])
+        if max(self.topk) > scores.shape[1]:
+            raise ValueError(
+                f'TopAccuracy: topk={self.topk} asks for more than the '
+                f'{scores.shape[1]} classes that there are. Set topk=(1,) '
+                'in val_evaluator and test_evaluator.'
+            )
+        best = scores.topk(max(self.topk)).indices
+        hits = (best == labels).cpu()  # (N, k), at most one in a row
+        self.results += [
+            tuple(bool(row[:k].any()) for k in self.topk) for row in hits
+        ]
+
+    def compute_metrics(self, results: list[tuple[bool, ...]]) -> dict:
+        shares = torch.tensor(results, dtype=torch.float64).mean(0)
+        percents = (100 * shares).tolist()
+        return {
+            f'top{k}': value
+            for k, value in zip(self.topk, percents, strict=True)
+        }

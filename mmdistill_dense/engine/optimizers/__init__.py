@@ -1,0 +1,5 @@
+"""Optimizers of MMEngine's optimizer wrappers."""
+
+from .lars import LARS
+
+__all__ = ['LARS']

@@ -1,0 +1,231 @@
+"""Pixel-wise contrast of two maps against a queue (PCD)."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+from torch.linalg import vector_norm
+from torch.nn.functional import normalize
+
+from .checks import (
+    check_chunk,
+    check_maps,
+    check_positive,
+    check_queue,
+    check_valid,
+)
+from .precision import full_precision
+
+#: Bytes of logits that are held at a time.
+_BUDGET = 2**26
+#: The smallest length that a vector is divided by; that of ``normalize``.
+_EPS = 1e-12
+
+
+def pixel_contrast(
+    *,
+    student: Tensor,
+    teacher: Tensor,
+    queue: Tensor,
+    tau: float = 0.2,
+    valid: Tensor | None = None,
+    chunk: int | None = None,
+) -> Tensor:
+    r"""Contrast each cell with the teacher's, against a queue of negatives.
+
+    With unit vectors :math:`s_i = S_i / |S_i|` and :math:`t_i = T_i / |T_i|`
+    over the channels at cell :math:`i` (image, row, column), and the
+    columns :math:`q_k` of the queue,
+
+    .. math::
+        L = -\frac{1}{M} \sum_i \log
+            \frac{\exp(s_i \cdot t_i / \tau)}
+                 {\exp(s_i \cdot t_i / \tau)
+                  + \sum_k \exp(s_i \cdot q_k / \tau)}
+
+    Normalisation: mean over the M cells of all images (N H W, or those that
+    ``valid`` names), no factor of :math:`\tau`. It is the cross-entropy of
+    the logits (positive, negatives) / :math:`\tau` for the class 0.
+
+    The logits are never there at once: rows of them are made, turned into
+    their part of the gradient and dropped, so the gradient is known when the
+    value is. It may be asked for once, not differentiated again.
+
+    Computed in float32 inside autocast and for half precision maps, in
+    float64 for a float64 student. No gradient reaches the teacher or the
+    queue; neither is changed. The length of a vector counts as at least
+    1e-12, as in ``torch.nn.functional.normalize``.
+
+    Source: Huang and Guo, "Pixel-Wise Contrastive Distillation", ICCV 2023
+    (arXiv 2211.00218); the form is that of the authors' code.
+
+    Args:
+        student: Map of shape (N, C, H, W), of any lengths.
+        teacher: Map of the same shape, likewise.
+        queue: Negatives of shape (C, K), columns of length 1.
+        tau: Temperature, above 0.
+        valid: Cells that count, bool of shape (N, H, W); ``None``: all.
+        chunk: Cells whose logits are held at a time; ``None``: as many as
+            fit into 64 MiB.
+
+    Returns:
+        A scalar above 0. With no valid cell 0, and a gradient of zeros.
+
+    Raises:
+        TypeError: If a map or the queue is not floating point, or ``valid``
+            not bool.
+        ValueError: If shapes do not fit, columns of the queue are not of
+            length 1, or ``tau`` or ``chunk`` is not positive.
+
+    Example:
+        >>> import torch
+        >>> student = torch.tensor([3.0, 4.0]).view(1, 2, 1, 1)
+        >>> teacher = torch.tensor([2.0, 0.0]).view(1, 2, 1, 1)
+        >>> queue = torch.tensor([[0.0], [1.0]])
+        >>> value = pixel_contrast(
+        ...     student=student, teacher=teacher, queue=queue, tau=1.0
+        ... )
+        >>> round(value.item(), 4)  # log(1 + exp(0.8 - 0.6))
+        0.7981
+    """
+    value, _ = pixel_contrast_statistics(
+        student=student,
+        teacher=teacher,
+        queue=queue,
+        tau=tau,
+        valid=valid,
+        chunk=chunk,
+    )
+    return value
+
+
+def pixel_contrast_statistics(
+    *,
+    student: Tensor,
+    teacher: Tensor,
+    queue: Tensor,
+    tau: float = 0.2,
+    valid: Tensor | None = None,
+    chunk: int | None = None,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """What :func:`pixel_contrast` gives, and what its logits tell.
+
+    Both come from one pass. Arguments, errors and source are those of
+    :func:`pixel_contrast`.
+
+    Returns:
+        The loss, and scalars without gradient, means over the valid cells
+        and 0 where there are none: ``positive``, the cosine with the
+        teacher's cell; ``hardest``, the largest cosine with a column of the
+        queue; ``top1``, the share of cells whose positive is above every
+        negative.
+    """
+    name = 'pixel_contrast'
+    check_maps(name, student=student, teacher=teacher)
+    check_positive(name, tau=tau)
+    check_queue(name, queue, like=student)
+    check_valid(name, valid, like=student)
+    check_chunk(name, chunk)
+    maps = student, teacher.detach(), queue.detach()
+    with full_precision(*maps) as (s, t, q):
+        rows, targets = _cells(s, valid), _cells(t.to(s), valid)
+        parts = _parts(rows, targets, q.to(s), tau, chunk)
+        losses, positive, hardest, gradient = map(torch.cat, parts)
+        statistics = dict(
+            positive=_mean(positive),
+            hardest=_mean(hardest),
+            top1=_mean((positive > hardest).to(s.dtype)),
+        )
+        value = _Known.apply(  # type: ignore[no-untyped-call]
+            rows, _mean(losses), gradient
+        )
+        return value, statistics
+
+
+def _cells(maps: Tensor, valid: Tensor | None) -> Tensor:
+    """N,C,H,W -> M,C: a row per cell that counts."""
+    rows = maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
+    return rows if valid is None else rows[valid.flatten()]
+
+
+def _mean(values: Tensor) -> Tensor:
+    """The mean, and 0 of nothing."""
+    return values.sum() / max(1, len(values))
+
+
+@torch.no_grad()
+def _parts(
+    rows: Tensor,
+    targets: Tensor,
+    queue: Tensor,
+    tau: float,
+    chunk: int | None,
+) -> Iterable[tuple[Tensor, ...]]:
+    """What :func:`_part` gives of all chunks: four tuples of tensors."""
+    chunk = chunk or max(1, _BUDGET // (queue.shape[1] * queue.element_size()))
+    chunk = max(1, min(chunk, len(rows)))
+    logits = rows.new_empty(chunk, queue.shape[1])
+    learns = rows.requires_grad
+    parts = (
+        _part(s, t, queue, tau, logits[: len(s)], learns)
+        for s, t in zip(
+            torch.split(rows, chunk), torch.split(targets, chunk), strict=True
+        )
+    )
+    return zip(*parts, strict=True)
+
+
+def _part(
+    rows: Tensor,
+    targets: Tensor,
+    queue: Tensor,
+    tau: float,
+    logits: Tensor,
+    learns: bool,
+) -> tuple[Tensor, ...]:
+    """Contrast m rows, in a buffer for their logits (m, K).
+
+    Returns:
+        Losses, cosines with the target and with the hardest negative, each
+        (m,), and the gradient (m, C) of the losses' sum; no rows of it if
+        nobody ``learns``.
+    """
+    lengths = vector_norm(rows, dim=1, keepdim=True)
+    safe = lengths.clamp_min(_EPS)
+    unit, target = rows / safe, normalize(targets, eps=_EPS)
+    torch.mm(unit / tau, queue, out=logits)
+    positive, hardest = (unit * target).sum(1) / tau, logits.amax(1)
+    top = torch.maximum(positive, hardest)
+    total = logits.sub_(top[:, None]).exp_().sum(1)
+    whole = total + (positive - top).exp()
+    losses = whole.log() + (top - positive)
+    gradient = rows[:0]
+    if learns:
+        # Sum over k of the softmax's p_k (q_k - t), then the unit vector's
+        # own: what lies along it changes a length that does not count.
+        gradient = logits @ queue.T - total[:, None] * target
+        gradient /= tau * whole[:, None]
+        along = (gradient * unit).sum(1, keepdim=True) * (lengths >= _EPS)
+        gradient = (gradient - along * unit) / safe
+    return losses, positive * tau, hardest * tau, gradient
+
+
+class _Known(Function):
+    """A mean over rows whose gradient is known when it is."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, rows: Tensor, value: Tensor, gradient: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(gradient)
+        return value.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = ctx.saved_tensors
+        # The weight and 1 / M only here: in what is saved they could vanish.
+        return gradient * (grad_output / max(1, len(gradient))), None, None

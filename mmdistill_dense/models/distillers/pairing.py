@@ -1,0 +1,131 @@
+"""Which cells of two views belong together."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d, grid_sample
+
+#: A student's map, what it learns from, and where that counts (or None).
+Pair = tuple[Tensor, Tensor, Tensor | None]
+PAIRINGS = ('cross', 'same', 'aligned')
+
+
+def pair_views(
+    pairing: str,
+    students: Sequence[Tensor],
+    teachers: Sequence[Tensor],
+    data_samples: Sequence,
+) -> list[Pair]:
+    """What is compared with what.
+
+    Args:
+        pairing: ``'cross'``: cells of the same index in the other view;
+            ``'same'``: the same cells of the same view; ``'aligned'``: the
+            same place of the image in the other view.
+        students: The student's maps of the two views, (N, C, H, W) each.
+        teachers: The teacher's, of any grid.
+        data_samples: With the geometry of the views, for ``'aligned'``.
+    """
+    grid = students[0].shape[-2:]
+    first, second = (on_grid(t, grid) for t in teachers)
+    if pairing == 'same':
+        return [(students[0], first, None), (students[1], second, None)]
+    if pairing == 'cross':
+        return [(students[0], second, None), (students[1], first, None)]
+    one, two = (view_geometry(data_samples, i, first) for i in (0, 1))
+    return [
+        (students[0], *align(second, to=one, of=two)),
+        (students[1], *align(first, to=two, of=one)),
+    ]
+
+
+def on_grid(feature: Tensor, grid: Sequence[int]) -> Tensor:
+    """Average a map over the cells of another grid."""
+    if tuple(feature.shape[-2:]) == tuple(grid):
+        return feature
+    return adaptive_avg_pool2d(feature, tuple(grid))
+
+
+def view_geometry(
+    data_samples: Sequence, view: int, like: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Boxes (N, 4) in pixels of the images, and flips (N,) of one view.
+
+    Raises:
+        ValueError: If the data samples do not have them.
+    """
+    try:
+        views = [sample.views[view] for sample in data_samples]
+        boxes = [v['box'] for v in views]
+        flips = [v['flip'] for v in views]
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        raise ValueError(
+            "pairing='aligned' needs to know where each view was cut: "
+            'data_samples with views=[dict(box=(left, top, right, bottom), '
+            f'flip=...), ...], got {data_samples!r:.200}. '
+            'mmdistill_dense.MultiView with PackViews writes them.'
+        ) from error
+    box = torch.tensor(boxes, dtype=torch.float32, device=like.device)
+    return box, torch.tensor(flips, dtype=torch.bool, device=like.device)
+
+
+def align(
+    feature: Tensor,
+    to: tuple[Tensor, Tensor],
+    of: tuple[Tensor, Tensor],
+) -> tuple[Tensor, Tensor]:
+    """Lay a map of one view over the cells of another view.
+
+    The centre of each cell is sought in the other view, where the map is
+    read bilinearly.
+
+    Args:
+        feature: Map (N, C, H, W) of the view ``of``.
+        to: Boxes and flips of the view whose cells are wanted.
+        of: Boxes and flips of the view of the map.
+
+    Returns:
+        Map (N, C, H, W), and whether each cell (N, H, W) lies in the other
+        view at all.
+    """
+    height, width = feature.shape[-2:]
+    x = _axis(width, to, of, (0, 2), flipped=True)  # -> N,W
+    y = _axis(height, to, of, (1, 3), flipped=False)  # -> N,H
+    inside = _within(y)[:, :, None] & _within(x)[:, None, :]  # -> N,H,W
+    x = x[:, None, :].expand(-1, height, -1)
+    y = y[:, :, None].expand(-1, -1, width)
+    # Half precision would be off by tenths of a cell on a large grid.
+    feature = feature.to(torch.promote_types(feature.dtype, x.dtype))
+    where = torch.stack([x, y], dim=-1).to(feature.dtype) * 2 - 1
+    found = grid_sample(
+        feature, where, padding_mode='border', align_corners=False
+    )
+    return found, inside
+
+
+def _axis(
+    cells: int,
+    to: tuple[Tensor, Tensor],
+    of: tuple[Tensor, Tensor],
+    ends: tuple[int, int],
+    flipped: bool,
+) -> Tensor:
+    """Centres of cells as shares of the other view's extent, (N, cells)."""
+    (boxes, flips), (others, other_flips) = to, of
+    low, high = ends
+    centres = (torch.arange(cells, device=boxes.device) + 0.5) / cells
+    share = centres.expand(len(boxes), -1)
+    if flipped:
+        share = torch.where(flips[:, None], 1 - share, share)
+    start, end = boxes[:, low, None], boxes[:, high, None]
+    pixel = start + share * (end - start)
+    start, end = others[:, low, None], others[:, high, None]
+    share = (pixel - start) / (end - start)
+    if flipped:
+        share = torch.where(other_flips[:, None], 1 - share, share)
+    return share
+
+
+def _within(share: Tensor) -> Tensor:
+    return (share >= 0) & (share <= 1)

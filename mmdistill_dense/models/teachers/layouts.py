@@ -1,0 +1,228 @@
+"""Where files of self-supervised encoders keep backbone and head."""
+
+import re
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TypeVar
+
+Value = TypeVar('Value')
+Rules = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The keys of a file, without a data parallel wrapper's ``module.``.
+
+    Args:
+        encoder: Prefix of the backbone's keys.
+        head: Prefix of the projection head's keys.
+        widths: Outputs of the head's linear layers; between two of them are
+            batch norm and ReLU. Empty: there is no head.
+        bias: Whether each of them has a bias.
+        last_bn: Whether a batch norm without factors follows the last one.
+        student_depth: Linear layers of each of the student's two heads;
+            ``None``: as many as the teacher's.
+        names: Patterns in the backbone's keys, and what takes their place.
+        head_names: The same for the head, whose keys become ``<index>.*``.
+        others: Patterns of keys below ``encoder`` that belong to neither.
+        mark: Prefix of keys by which a file is recognised.
+        note: What a config is prone to forget, a sentence.
+    """
+
+    encoder: str
+    head: str = 'head.'
+    widths: tuple[int, ...] = ()
+    bias: tuple[bool, ...] = ()
+    last_bn: bool = False
+    student_depth: int | None = None
+    names: Rules = ()
+    head_names: Rules = ()
+    others: tuple[str, ...] = ()
+    mark: str = ''
+    note: str = ''
+
+    def place(self, key: str) -> str | None:
+        """A file's key as ``backbone.*`` or ``head.*``, else ``None``."""
+        if key.startswith(self.head):
+            rest = key.removeprefix(self.head)
+            return f'head.{_renamed(rest, self.head_names)}'
+        rest = key.removeprefix(self.encoder)
+        outside = not key.startswith(self.encoder)
+        if outside or any(fnmatchcase(rest, other) for other in self.others):
+            return None
+        return f'backbone.{_renamed(rest, self.names)}'
+
+
+def _renamed(key: str, rules: Rules) -> str:
+    for pattern, name in rules:
+        key = re.sub(pattern, name, key)
+    return key
+
+
+#: From timm's vision transformer to mmseg's.
+_TIMM = (
+    (r'^patch_embed\.proj\.', 'patch_embed.projection.'),
+    (r'^blocks\.', 'layers.'),
+    (r'^(layers\.\d+)\.norm([12])\.', r'\1.ln\2.'),
+    (r'\.attn\.qkv\.', '.attn.attn.in_proj_'),
+    (r'\.attn\.proj\.', '.attn.attn.out_proj.'),
+    (r'\.mlp\.fc1\.', '.ffn.layers.0.0.'),
+    (r'\.mlp\.fc2\.', '.ffn.layers.1.'),
+    (r'^norm\.', 'ln1.'),
+)
+
+#: From the names in mmpretrain's NonLinearNeck to places in a sequence.
+_NECK = tuple(
+    (rf'^{kind}{layer}\.', f'{3 * layer + shift}.')
+    for layer in range(4)
+    for shift, kind in enumerate(('fc', 'bn'))
+)
+
+_MOCO = dict(encoder='momentum_encoder.', last_bn=True)
+
+#: By the name in ``teacher.layout``; a file is told by the first mark in it.
+LAYOUTS = dict(
+    # github.com/facebookresearch/moco-v3: state_dict, module.*
+    mocov3_resnet=Layout(
+        **_MOCO,
+        head='momentum_encoder.fc.',
+        widths=(4096, 256),
+        bias=(False, False),
+        mark='momentum_encoder.fc.',
+    ),
+    mocov3_vit=Layout(
+        **_MOCO,
+        head='momentum_encoder.head.',
+        widths=(4096, 4096, 256),
+        bias=(False, False, False),
+        student_depth=2,
+        names=_TIMM,
+        mark='momentum_encoder.head.',
+        note='mmseg.VisionTransformer needs patch_bias=True and '
+        'final_norm=True for it.',
+    ),
+    # A PyTorch port of BYOL, the one of PCD's authors: model, module.*
+    byol=Layout(
+        encoder='target_encoder.',
+        head='target_encoder.fc.',
+        widths=(4096, 256),
+        bias=(True, False),
+        mark='target_encoder.',
+    ),
+    # github.com/facebookresearch/barlowtwins: model, module.*
+    barlow_twins=Layout(
+        encoder='backbone.',
+        head='projector.',
+        widths=(8192, 8192, 8192),
+        bias=(False, False, False),
+        mark='projector.',
+    ),
+    # github.com/facebookresearch/swav: the root of the file, module.*
+    swav=Layout(
+        encoder='',
+        head='projection_head.',
+        widths=(2048, 128),
+        bias=(True, True),
+        others=('prototypes.*',),
+        mark='projection_head.',
+    ),
+    # MoCo v3 of mmpretrain: state_dict; module 0 is the backbone, 1 the neck
+    mmpretrain_mocov3=Layout(
+        encoder='momentum_encoder.module.0.',
+        head='momentum_encoder.module.1.',
+        widths=(4096, 256),
+        bias=(False, False),
+        last_bn=True,
+        head_names=_NECK,
+        mark='momentum_encoder.module.',
+    ),
+    # Any detector, segmentor or classifier, and our own runs
+    openmmlab=Layout(encoder='backbone.', mark='backbone.'),
+    # A backbone alone: an exported student, a classifier of torchvision
+    bare=Layout(encoder='', others=('fc.*',), mark='conv1.'),
+)
+
+
+def layout_of(name: str) -> Layout:
+    """The layout of that name.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if name not in LAYOUTS:
+        raise ValueError(
+            f'teacher.layout {name!r} is not known. Choose one of '
+            f'{", ".join(LAYOUTS)}.'
+        )
+    return LAYOUTS[name]
+
+
+def arrange(
+    entries: dict[str, Value], layout: Layout, layers: int
+) -> OrderedDict[str, Value]:
+    """Rename a file's entries to ``backbone.*`` and ``head.<index>.*``.
+
+    What is in neither is left out; so is the batch norm that ends the head
+    in the file, unless the teacher's head has it too.
+
+    Args:
+        entries: By the file's keys.
+        layout: Layout of the file.
+        layers: Layers of the teacher's head; with none the file's head is
+            left out.
+    """
+    last = f'head.{layers}.' if layout.last_bn else None
+    found = OrderedDict()
+    for key, value in entries.items():
+        place = layout.place(key)
+        if place is None:
+            continue
+        if place.startswith('head.') and not layers:
+            continue
+        if last is None or not place.startswith(last):
+            found[place] = value
+    return found
+
+
+def check_layout(keys: Iterable[str], name: str, what: str) -> None:
+    """Refuse a file that is of another layout than it is said to be.
+
+    Args:
+        keys: Its keys, without a wrapper's prefix.
+        name: Name of the layout that it should have.
+        what: Which file it is, for messages.
+
+    Raises:
+        ValueError: If it is of another one, which is named, or of none.
+    """
+    keys, layout = list(keys), LAYOUTS[name]
+    found = _recognise(keys)
+    # A file can have two marks: mmpretrain keeps the online encoder too.
+    marked = layout.encoder and _any_starts(keys, layout.mark)
+    stripped = found is None and _any_starts(keys, layout.encoder)
+    if found == name or marked or stripped:
+        return
+    starts = ', '.join(sorted({f'{k.partition(".")[0]}.*' for k in keys})[:8])
+    guess = f'It looks like layout {found!r}: set teacher.layout={found!r}.'
+    if not found:
+        guess = (
+            f'It looks like none of {", ".join(LAYOUTS)}: rename its keys to '
+            "'backbone.*' and 'head.<index>.*', which is layout 'openmmlab'."
+        )
+    raise ValueError(
+        f'{what} is not of layout {name!r}: expected keys {layout.mark}*, '
+        f'got {starts}. {guess}'
+    )
+
+
+def _recognise(keys: list[str]) -> str | None:
+    """The layout whose mark is in a file; ``None`` where no mark is."""
+    marks = {name: layout.mark for name, layout in LAYOUTS.items()}
+    found = (name for name in marks if _any_starts(keys, marks[name]))
+    return next(found, None)
+
+
+def _any_starts(keys: list[str], prefix: str) -> bool:
+    return any(key.startswith(prefix) for key in keys)

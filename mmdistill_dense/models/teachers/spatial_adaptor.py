@@ -1,0 +1,138 @@
+"""A head for pooled vectors, turned into one for maps (PCD)."""
+
+from collections import OrderedDict
+
+from torch import Tensor, nn
+from torch.nn.utils import skip_init
+
+
+class SpatialReLU(nn.Module):
+    """Keep or drop a whole channel of an image, by the sign of its sum.
+
+    ReLU of a mean is the mean where that is above 0; so a channel whose sum
+    is above 0 passes as it is, negative cells too, and any other is 0. The
+    decision itself has no gradient.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> the same shape."""
+        return x.masked_fill(x.detach().sum((2, 3), keepdim=True) <= 0, 0)
+
+
+class SpatialAdaptor(nn.Module):
+    """Apply a head made for pooled vectors to every cell of a map.
+
+    The mean of the output over the cells is the head's output for the mean
+    of the input: ``adaptor(x).mean((2, 3)) == head(x.mean((2, 3)))``. Linear
+    layers become 1x1 convolutions, ``BatchNorm1d`` ``BatchNorm2d``, and
+    ``ReLU`` a :class:`SpatialReLU`; nothing is trained for it.
+
+    The head is copied, under the same names, and frozen; the original is
+    neither shared nor changed. The copy stays in eval mode, whatever
+    ``train()`` is called: the identity does not hold with the statistics of
+    a batch, nor with dropout.
+
+    Source: Huang and Guo, "Pixel-Wise Contrastive Distillation", ICCV 2023
+    (arXiv 2211.00218).
+
+    Args:
+        head: ``Sequential`` (nested, or empty: the identity) of ``Linear``,
+            ``BatchNorm1d``, ``ReLU``, ``Dropout`` and ``Identity``, or one
+            of these.
+        relu: ``'spatial'``, or ``'plain'`` to keep the ordinary ReLU on
+            each cell, which breaks the identity; for comparisons.
+
+    Raises:
+        ValueError: If a layer is of any other class, or ``relu`` not known.
+
+    Example:
+        >>> import torch
+        >>> head = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        >>> x = torch.randn(3, 4, 7, 7)
+        >>> vectors = head(x.mean((2, 3)))
+        >>> maps = SpatialAdaptor(head)(x)
+        >>> torch.allclose(maps.mean((2, 3)), vectors, atol=1e-6)
+        True
+    """
+
+    def __init__(self, head: nn.Module, relu: str = 'spatial') -> None:
+        super().__init__()
+        if relu not in ('spatial', 'plain'):
+            raise ValueError(
+                "SpatialAdaptor: relu must be 'spatial' or 'plain', got "
+                f'{relu!r}.'
+            )
+        self.head = _adapt(head, 'head', relu == 'spatial')
+        self.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> 'SpatialAdaptor':
+        """Stay in eval mode."""
+        return super().train(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C', H, W)."""
+        return self.head(x)
+
+
+def _adapt(layer: nn.Module, path: str, spatial: bool) -> nn.Module:
+    """A layer's counterpart for maps; ``path`` names it in a message."""
+    # Exactly these classes: a subclass may compute something else.
+    kind = type(layer)
+    if kind is nn.Sequential:
+        layers = (
+            (name, _adapt(child, f'{path}.{name}', spatial))
+            for name, child in layer.named_children()
+        )
+        return nn.Sequential(OrderedDict(layers))
+    if kind is nn.Linear:
+        return _convolution(layer)
+    if kind is nn.BatchNorm1d and layer.track_running_stats:
+        return _normalisation(layer)
+    if kind is nn.ReLU:
+        return SpatialReLU() if spatial else nn.ReLU()
+    if kind in (nn.Dropout, nn.Identity):
+        return nn.Identity()
+    raise ValueError(_refusal(layer, path))
+
+
+def _convolution(layer: nn.Linear) -> nn.Conv2d:
+    weight = layer.weight
+    # Nothing is drawn from the random generator.
+    conv = skip_init(
+        nn.Conv2d,
+        layer.in_features,
+        layer.out_features,
+        kernel_size=1,
+        bias=layer.bias is not None,
+        device=weight.device,
+        dtype=weight.dtype,
+    )
+    state = layer.state_dict()
+    conv.load_state_dict({**state, 'weight': weight[..., None, None]})
+    return conv
+
+
+def _normalisation(layer: nn.BatchNorm1d) -> nn.BatchNorm2d:
+    norm = nn.BatchNorm2d(
+        layer.num_features,
+        layer.eps,
+        layer.momentum,
+        layer.affine,
+        device=layer.running_mean.device,
+        dtype=layer.running_mean.dtype,
+    )
+    norm.load_state_dict(layer.state_dict())
+    return norm
+
+
+def _refusal(layer: object, path: str) -> str:
+    name = type(layer).__name__
+    if type(layer) is nn.BatchNorm1d:
+        name += ' without running statistics'
+    return (
+        f'SpatialAdaptor: {path} is a {name}, which is not known to commute '
+        'with the mean over cells: the pooled map would not be the vector '
+        'that the head gives. A head may be a Sequential of Linear, '
+        'BatchNorm1d, ReLU, Dropout and Identity, exactly these classes. '
+        'Choose a teacher with such a head, or leave the head out.'
+    )

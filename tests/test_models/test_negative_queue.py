@@ -1,0 +1,156 @@
+"""The queue: whose vectors it holds, where, since when, in all processes."""
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch.nn.functional import normalize
+
+from mmdistill_dense.models.distillers.queue import NegativeQueue
+
+from ..helpers.tool_runs import free_port
+
+
+def keys(n, channels=4, seed=0):
+    rng = torch.Generator().manual_seed(seed)
+    return 5 * torch.randn(n, channels, generator=rng)
+
+
+def test_it_starts_with_random_unit_columns():
+    queue = NegativeQueue(4, 100)
+    assert queue.size == 100
+    lengths = queue.vectors.norm(dim=0)
+    torch.testing.assert_close(lengths, torch.ones(100))
+    assert queue.vectors.mean().abs() < 0.1
+    state = queue.state()
+    assert (state['queue_age'], state['queue_filled']) == (0, 0)
+
+
+def test_the_oldest_go_first_and_the_pointer_wraps():
+    # 3 does not divide 8: the third step writes at 6, 7 and 0.
+    queue = NegativeQueue(4, 8)
+    first = queue.vectors.clone()
+    steps = [keys(3, seed=seed) for seed in range(3)]
+    units = normalize(torch.cat(steps), dim=1).T
+    queue.put(steps[0])
+    assert torch.equal(queue.vectors[:, :3], units[:, :3])
+    assert torch.equal(queue.vectors[:, 3:], first[:, 3:])
+    assert queue.pointer == 3
+    for step in steps[1:]:
+        queue.put(step)
+    assert torch.equal(queue.vectors[:, 1:8], units[:, 1:8])
+    assert torch.equal(queue.vectors[:, 0], units[:, 8])
+    assert queue.pointer == 1
+    lengths = queue.vectors.norm(dim=0)
+    torch.testing.assert_close(lengths, torch.ones(8))
+
+
+def test_ages_are_those_in_the_step_that_uses_them():
+    queue = NegativeQueue(4, 8)
+    queue.put(keys(2))
+    state = queue.state()
+    assert (state['queue_age'], state['queue_filled']) == (1, 0.25)
+    queue.put(keys(4))
+    state = queue.state()
+    # Two of 2 iterations, four of 1; two are random and have no age.
+    assert state['queue_age'].item() == pytest.approx((2 * 2 + 4) / 6)
+    assert state['queue_filled'] == 0.75
+    for _ in range(4):
+        queue.put(keys(4))
+    state = queue.state()
+    assert (state['queue_age'], state['queue_filled']) == (1.5, 1)
+
+
+def test_a_step_may_fill_it_but_not_be_larger():
+    queue = NegativeQueue(4, 3)
+    queue.put(keys(3))
+    assert queue.pointer == 0
+    with pytest.raises(ValueError, match='queue_size=3 is too small .* 4 ima'):
+        queue.put(keys(4))
+
+
+@pytest.mark.parametrize('size', [0, -1, 2.0, True, '8', None])
+def test_a_size_that_is_none_is_refused(size):
+    with pytest.raises(ValueError, match='queue_size must be a whole number'):
+        NegativeQueue(4, size)
+
+
+def test_a_checkpoint_brings_back_all_of_it():
+    queue, other = NegativeQueue(4, 8), NegativeQueue(4, 8)
+    queue.said_by('0000abcd')
+    queue.put(keys(3))
+    other.load_state_dict(queue.state_dict())
+    for place in (queue, other):
+        place.put(keys(7, seed=1))
+    assert queue.calls == 2
+    for one, two in zip(queue.buffers(), other.buffers(), strict=True):
+        assert torch.equal(one, two)
+    assert other.teacher == 0xABCD
+
+
+@pytest.mark.parametrize('shape', [(4, 9), (5, 8)])
+def test_a_queue_of_another_shape_is_refused(shape):
+    state = NegativeQueue(*shape).state_dict()
+    with pytest.raises(
+        ValueError,
+        match=rf'\(C, K\) = \({shape[0]}, {shape[1]}\), expected \(4, 8\): '
+        r'.*another teacher or queue_size. Go on with',
+    ):
+        NegativeQueue(4, 8).load_state_dict(state)
+
+
+def test_a_queue_of_another_teacher_is_refused_in_either_order():
+    theirs, ours = NegativeQueue(4, 8), NegativeQueue(4, 8)
+    theirs.said_by('00000001')
+    ours.said_by('00000002')
+    ours.said_by('00000002')
+    match = r'other weights \(00000001\) than the present one \(00000002\)'
+    with pytest.raises(ValueError, match=match):
+        ours.load_state_dict(theirs.state_dict())
+    fresh = NegativeQueue(4, 8)
+    fresh.load_state_dict(theirs.state_dict())
+    with pytest.raises(ValueError, match=match):
+        fresh.said_by('00000002')
+    ours.load_state_dict(NegativeQueue(4, 8).state_dict())  # of no teacher
+
+
+def test_it_follows_the_dtype():
+    queue = NegativeQueue(4, 8).double()
+    queue.put(keys(3))
+    assert queue.vectors.dtype == torch.float64
+    assert queue.written.dtype == torch.long
+
+
+def _one_of_two(rank, port, folder):
+    dist.init_process_group(
+        'gloo', f'tcp://127.0.0.1:{port}', rank=rank, world_size=2
+    )
+    torch.manual_seed(rank)
+    queue = NegativeQueue(4, 10)
+    begun = queue.vectors.clone()
+    queue.share()
+    shared = queue.vectors.clone()
+    queue.put(keys(3, seed=rank))
+    queue.put(keys(3, seed=2 + rank))
+    found = dict(begun=begun, shared=shared, state=queue.state_dict())
+    torch.save(found, f'{folder}/{rank}.pth')
+    dist.destroy_process_group()
+
+
+def test_two_processes_have_one_queue(tmp_path):
+    # Forked: a new interpreter would take as long as all else here.
+    torch.multiprocessing.start_processes(
+        _one_of_two, (free_port(), tmp_path), nprocs=2, start_method='fork'
+    )
+    one, two = (torch.load(tmp_path / f'{rank}.pth') for rank in range(2))
+    assert not torch.equal(one['begun'], two['begun'])
+    assert torch.equal(one['shared'], one['begun'])
+    assert torch.equal(two['shared'], one['begun'])
+    for key, value in one['state'].items():
+        assert torch.equal(value, two['state'][key]), key
+    # By rank in each step; the second one goes on at the beginning.
+    order = torch.cat([keys(3, seed=seed) for seed in range(4)])
+    units = normalize(order, dim=1).T
+    expected = torch.cat([units[:, 10:], units[:, 2:10]], dim=1)
+    assert torch.equal(one['state']['vectors'], expected)
+    assert one['state']['pointer'] == 2
+    assert one['state']['calls'] == 2
