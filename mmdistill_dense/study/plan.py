@@ -57,6 +57,8 @@ def _add(
     cfg = _config(row)
     options = {**_length_options(cfg, row), 'randomness.seed': seed}
     for key, value in row.options.items():
+        if not row.scored and key.startswith('val_'):
+            continue  # shared with rows that are validated
         if isinstance(value, str):
             value = REFERENCE.sub(lambda m: str(needed[m[1]]), value)
         options[key] = value
