@@ -15,7 +15,7 @@ help:  ## list the targets
 setup:  ## install the pinned stack and the package into VENV
 	@VENV='$(VENV)' STACK='$(STACK)' PYTHON='$(PYTHON)' bash tools/dev/setup.sh
 
-demo: setup  ## train and distil; METHOD=cwd|maskd, DATA=<CamVid>
+demo: setup  ## train and distil; METHOD=cwd|maskd|pcd, DATA=<CamVid>
 	'$(BIN)/python' tools/demo.py $(if $(METHOD),--method '$(METHOD)') \
 		$(if $(DATA),--data '$(DATA)') $(ARGS)
 

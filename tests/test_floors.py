@@ -91,7 +91,7 @@ FLOORS = {
     ),
     'datasets': (
         ['functional', 'registry', 'compat'],
-        {'mmcv', 'mmengine', 'cv2', 'PIL', 'pycocotools', *ANYWHERE},
+        {'mmcv', 'mmengine', 'cv2', 'pycocotools', *ANYWHERE},
     ),
     'visualization': (
         ['functional', 'recorders', 'registry', 'compat', 'models'],

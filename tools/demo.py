@@ -26,7 +26,8 @@ def parse_args():
         choices=METHODS,
         default='cwd',
         help='how it is distilled; teacher and student of a work dir are '
-        'shared by all of them (default: cwd)',
+        'shared by all of them; pcd, which pre-trains a backbone, shows the '
+        'PSPNet only (default: cwd)',
     )
     parser.add_argument(
         '--data',

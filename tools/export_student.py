@@ -1,4 +1,4 @@
-"""Write the plain student of a distillation run, for the stock host."""
+"""Write the plain student of a run, or a pre-trained backbone."""
 
 import argparse
 import os.path as osp
@@ -9,13 +9,14 @@ from mmengine.config import Config
 from mmengine.utils import mkdir_or_exist
 
 from mmdistill_dense.compat import config_path
+from mmdistill_dense.engine import backbone_export as backbones
 from mmdistill_dense.engine import export
 from mmdistill_dense.engine.onnx_export import check_exportable, export_onnx
 
 
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config of the distillation run')
+    parser.add_argument('config', help='config of the run')
     parser.add_argument(
         'checkpoint', help='any checkpoint of it: last, best, with EMA'
     )
@@ -63,6 +64,51 @@ def write_onnx(model, path, size):
     )
 
 
+def write_student(cfg, args, base):
+    """Write the student of a distillation run and its stock config."""
+    stock = export.student_config(cfg)
+    student = export.student_checkpoint(args.checkpoint, args.raw)
+    model = export.build_student(stock, student['state_dict'])
+    size = onnx_size(model, args.shape) if args.onnx else None
+    save(student, args.out, stock, base)
+    print(f'{said(model)}: {args.out}, and its stock config: {base}.py')
+    if args.onnx:
+        write_onnx(model, f'{base}.onnx', size)
+
+
+def write_backbone(cfg, args, base):
+    """Write the backbone of a pre-training run; say how to start from it."""
+    if args.onnx:
+        raise ValueError(
+            '--onnx is for segmentors; this config pre-trains a backbone, '
+            'which has no head yet. Export what is trained from it.'
+        )
+    trained = backbones.backbone_checkpoint(args.checkpoint, args.raw)
+    backbone = backbones.build_backbone(cfg, trained['state_dict'])
+    small = backbones.backbone_config(cfg, args.out)
+    save(trained, args.out, small, base)
+    print(
+        f'{said(backbone)}: {args.out}, and its config: {base}.py. Start '
+        'from it with model.backbone.init_cfg='
+        f"dict(type='Pretrained', checkpoint='{args.out}', "
+        f"prefix='{backbones.PREFIX}')."
+    )
+
+
+def save(content, out, cfg, base):
+    """Write weights and config, and take away what no longer belongs."""
+    mkdir_or_exist(osp.dirname(osp.abspath(out)))
+    # An older one would be another student's.
+    Path(f'{base}.onnx').unlink(missing_ok=True)
+    torch.save(content, out)
+    cfg.dump(f'{base}.py')
+
+
+def said(model):
+    count = sum(p.numel() for p in model.parameters()) / 1e6
+    return f'{type(model).__name__} with {count:.2f} M parameters'
+
+
 def main():
     args = parse_args()
     base, suffix = osp.splitext(args.out)
@@ -75,22 +121,9 @@ def main():
             'another name.'
         )
     try:
-        cfg = export.student_config(Config.fromfile(config_path(args.config)))
-        student = export.student_checkpoint(args.checkpoint, args.raw)
-        model = export.build_student(cfg, student['state_dict'])
-        size = onnx_size(model, args.shape) if args.onnx else None
-        mkdir_or_exist(osp.dirname(osp.abspath(args.out)))
-        # An older one would be another student's.
-        Path(f'{base}.onnx').unlink(missing_ok=True)
-        torch.save(student, args.out)
-        cfg.dump(f'{base}.py')
-        count = sum(p.numel() for p in model.parameters()) / 1e6
-        print(
-            f'{type(model).__name__} with {count:.2f} M parameters: '
-            f'{args.out}, and its stock config: {base}.py'
-        )
-        if args.onnx:
-            write_onnx(model, f'{base}.onnx', size)
+        cfg = Config.fromfile(config_path(args.config))
+        pretrained = backbones.is_pretraining(cfg)
+        (write_backbone if pretrained else write_student)(cfg, args, base)
     except (ValueError, OSError) as error:
         raise SystemExit(f'export_student: {error}') from error
 

@@ -6,14 +6,9 @@ model = dict(
     _delete_=True,
     type='mmdistill_dense.PixelContrastDistiller',
     data_preprocessor=_base_.model.data_preprocessor,
-    backbone={
-        **_base_.model.backbone,
-        **width, 'init_cfg': None
-    },
+    backbone={**_base_.model.backbone, **width, 'init_cfg': None},
     teacher=dict(
-        backbone={
-            **_base_.model.backbone, 'init_cfg': None
-        },
+        backbone={**_base_.model.backbone, 'init_cfg': None},
         head=_base_.model.head,
         checkpoint='work_dirs/contrast_r18-w32-d8_camvid-96x128/iter_1000.pth'
     ),

@@ -1,5 +1,6 @@
 """The distilled student, handed on: what its host loads without us."""
 
+import copy
 import subprocess
 import sys
 from pathlib import Path
@@ -7,11 +8,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from mmdistill_dense.engine.export import (
-    build_student,
-    student_checkpoint,
-    student_config,
-)
+from mmdistill_dense.engine.export import build_student, student_checkpoint
 
 from . import DemoError
 
@@ -51,8 +48,8 @@ def hand_over(
     last names the host only, and runs in a process of its own.
 
     Args:
-        cfg: The distillation config.
-        checkpoint: Of its run.
+        cfg: The student's stock config.
+        checkpoint: Of the run that trained it.
         folder: Gets the three files.
         image: The picture.
 
@@ -62,11 +59,12 @@ def hand_over(
     Raises:
         DemoError: If the host cannot use the student.
     """
-    stock = student_config(cfg)
     student = student_checkpoint(str(checkpoint))
-    build_student(stock, student['state_dict'])
+    build_student(cfg, student['state_dict'])
     folder.mkdir(parents=True, exist_ok=True)
     torch.save(student, folder / 'student.pth')
+    stock = copy.deepcopy(cfg)
+    stock.model.backbone.init_cfg = None  # all weights are in the checkpoint
     stock.dump(folder / 'student.py')
     script = folder / 'use_student.py'
     script.write_text(SCRIPTS[stock.default_scope], encoding='utf-8')

@@ -20,23 +20,23 @@ from rich.progress import (
 )
 
 from mmdistill_dense.datasets.shapes import write_dataset
-from mmdistill_dense.engine.export import student_config
 from mmdistill_dense.engine.trainings.provenance import cores
 from mmdistill_dense.engine.trainings.runs import Run, cpu_slots, train_all
 from mmdistill_dense.engine.trainings.scores import Outcome, evaluate
 
-from . import DemoError, report
+from . import DemoError, pretraining, report, tokens
 from .claim import claim, claimed
 from .handover import hand_over
 from .pictures import draw_figures
-from .plan import Settings, model_config, plan_all
+from .plan import Settings, model_config, plan_all, stock_config
 from .studies import ROLES, Study
-from .tokens import Learned, learned, told
 
 #: Rows of the example figures.
 EXAMPLES = 5
 #: Validation images that the rows are taken from, evenly.
 SPREAD = 60
+#: What is told of the stages of a method, by role.
+LEARNED = dict(tokens=tokens.learned, pretraining=pretraining.learned)
 
 
 def run_demo(settings: Settings, console: Console) -> None:
@@ -64,19 +64,24 @@ def _run(settings: Settings, console: Console) -> None:
         f'{settings.work_dir}/<model>/<run>/train.log.',
         soft_wrap=True,
     )
+    for study in settings.left_out:
+        console.print(report.left_out(study, settings.method), soft_wrap=True)
     _train(runs, console)
-    results, tokens = {}, {}
+    results, stages = {}, {}
     for study, plan in plans.items():
         results[study] = _measure(study, plan, console)
-        if 'tokens' in plan:
-            tokens[study] = learned(study, plan['tokens'].folder)
+        stages[study] = {
+            role: read(study, plan)
+            for role, read in LEARNED.items()
+            if role in plan
+        }
         _finish(study, plan, results[study], settings, console)
-    _tell(results, tokens, settings, console)
+    _tell(results, stages, settings, console)
 
 
 def _tell(
     results: dict[Study, dict[str, Outcome]],
-    tokens: dict[Study, Learned],
+    stages: dict[Study, report.Stages],
     settings: Settings,
     console: Console,
 ) -> None:
@@ -85,11 +90,11 @@ def _tell(
         seed=settings.seed, length=settings.length, method=settings.method
     )
     path = settings.work_dir / f'results_{settings.method}.json'
-    report.write_results(path, results, said, tokens)
+    report.write_results(path, results, said, stages)
     console.print(report.results_table(results))
     for study, outcomes in results.items():
-        if study in tokens:
-            console.print(told(study, tokens[study]), soft_wrap=True)
+        for found in stages[study].values():
+            console.print(found.told(study), soft_wrap=True)
         console.print(report.gained(study, outcomes), soft_wrap=True)
     console.print(f'Figures: {settings.work_dir}/figures', soft_wrap=True)
     complaints = [report.complaint(*item) for item in results.items()]
@@ -136,9 +141,7 @@ def _measure(
     for role in ROLES:
         run = runs[role]
         with console.status(f'measuring {run.title}'):
-            cfg = model_config(study, role)
-            if role == 'distilled':
-                cfg = student_config(cfg)
+            cfg = stock_config(study, role)
             rows = range(0, SPREAD, SPREAD // EXAMPLES)
             with redirect_stdout(StringIO()):  # pycocotools tells a lot
                 outcomes[role] = evaluate(cfg, str(run.checkpoint), rows)
@@ -153,23 +156,27 @@ def _finish(
     console: Console,
 ) -> None:
     """Figures, and the student for its host."""
-    distilled = runs['distilled']
-    cfg = model_config(study, 'distilled')
     draw_figures(
         settings.work_dir / 'figures',
         study,
         outcomes,
         runs,
-        cfg,
+        model_config(study, 'distilled'),
     )
+    folder = settings.work_dir / 'students' / study.stem
+    cfg = stock_config(study, 'distilled')
     with console.status(f'handing over the {study.title} student'):
         script, said = hand_over(
             cfg,
-            distilled.checkpoint,
-            settings.work_dir / 'students' / study.stem,
+            runs['distilled'].checkpoint,
+            folder,
             outcomes['distilled'].examples[0].img_path,
         )
     console.print(
         f'{script} (stock config, {cfg.default_scope} alone): {said}',
         soft_wrap=True,
     )
+    if 'pretraining' in runs:
+        cfg = model_config(study, 'pretraining')
+        path = pretraining.hand_over_backbone(cfg, runs['pretraining'], folder)
+        console.print(f'{path}: its backbone after PCD', soft_wrap=True)

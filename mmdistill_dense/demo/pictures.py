@@ -11,9 +11,9 @@ from mmdistill_dense.engine.trainings.runs import Run
 from mmdistill_dense.visualization import figures
 from mmdistill_dense.visualization.overlay import example_rows
 
+from . import pretraining, tokens
 from .report import Outcomes
 from .studies import ROLES, Study
-from .tokens import draw_learning, draw_tokens
 
 
 def draw_figures(
@@ -28,36 +28,42 @@ def draw_figures(
     Args:
         folder: Gets ``<study>_<method>_examples.png``, ``_curves.png`` and
             ``_gain.png``; for MasKD also ``_tokens.png``, how they were
-            learned, and ``_masks.png``, where they look.
+            learned, and ``_masks.png``, where they look; for PCD
+            ``_pretraining.png``, how the contrast went.
         runs: The run of each role.
         cfg: Of the distilled student, with classes and palette of the data.
     """
     metainfo = cfg.metainfo
+    names = {role: study.called(role) for role in ROLES}
     folder.mkdir(parents=True, exist_ok=True)
-    shown = [outcomes[r].examples for r in ('student', 'distilled', 'teacher')]
+    columns = ('student', 'distilled', 'teacher')
+    shown = [outcomes[role].examples for role in columns]
     figures.picture_grid(
         folder / f'{study.stem}_examples.png',
         example_rows(shown, metainfo['palette']),
-        ('input', 'ground truth', 'student', 'distilled', 'teacher'),
+        ('input', 'ground truth', *(names[role] for role in columns)),
         dict(zip(metainfo['classes'], metainfo['palette'], strict=True)),
     )
-    terms = [f'loss_{name}' for name in cfg.model.terms]
+    terms = [f'loss_{name}' for name in cfg.model.get('terms', ())]
     figures.curves(
         folder / f'{study.stem}_curves.png',
-        {role: _task_loss(runs[role].folder, terms) for role in ROLES},
-        {role: curve(runs[role].folder, study.metric) for role in ROLES},
+        {n: _task_loss(runs[r].folder, terms) for r, n in names.items()},
+        {n: curve(runs[r].folder, study.metric) for r, n in names.items()},
         study.label,
     )
     figures.gains(
         folder / f'{study.stem}_gain.png',
         class_gains(outcomes),
-        f'{study.title}: points of the distilled student over the student',
+        f'{study.title}: points of the {names["distilled"]} student over the '
+        'student',
     )
     if 'tokens' in runs:
-        path = folder / f'{study.stem}_tokens.png'
-        draw_learning(path, runs['tokens'].folder)
-        image = shown[0][0].img_path
-        draw_tokens(folder / f'{study.stem}_masks.png', runs['tokens'], image)
+        tokens.draw_learning(folder / f'{study.stem}_tokens.png', runs)
+        path = folder / f'{study.stem}_masks.png'
+        tokens.draw_tokens(path, runs['tokens'], shown[0][0].img_path)
+    if 'pretraining' in runs:
+        path = folder / f'{study.stem}_pretraining.png'
+        pretraining.draw_learning(path, runs)
 
 
 def class_gains(outcomes: Outcomes) -> dict[str, float]:

@@ -7,11 +7,12 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmdistill_dense.compat import own_config
+from mmdistill_dense.engine.export import student_config
 from mmdistill_dense.engine.trainings.runs import Run
 from mmdistill_dense.engine.trainings.schedule import length_options
 from mmdistill_dense.engine.two_stages import token_losses
 
-from .studies import CAMVID, SHAPES, Study
+from .studies import CAMVID, SHAPES, STAGES, Options, Study
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,20 @@ class Settings:
     @property
     def studies(self) -> tuple[Study, ...]:
         """What is trained."""
-        found = CAMVID if self.data else SHAPES
-        return tuple(replace(study, method=self.method) for study in found)
+        return tuple(
+            replace(study, method=self.method)
+            for study in self._all_studies()
+            if self.method in study.configs
+        )
+
+    @property
+    def left_out(self) -> tuple[Study, ...]:
+        """What the method has no part in."""
+        found = self._all_studies()
+        return tuple(s for s in found if self.method not in s.configs)
+
+    def _all_studies(self) -> tuple[Study, ...]:
+        return CAMVID if self.data else SHAPES
 
     @property
     def pictures(self) -> Path:
@@ -79,14 +92,14 @@ def plan(
             # A detector that finds nothing has no score to be the best of.
             'default_hooks.checkpoint.save_best': None,
         }
-        after = _hand_on(role, cfg, runs, options)
+        after = _hand_on(study, role, cfg, runs, options)
         _shorten_warmup(cfg, factor, options)
         if earlier and role != 'tokens':  # the teacher is all these have
             source = earlier['teacher' if role == 'teacher' else 'student']
             after.append(source.checkpoint)
-            options |= _backbone_options(role, source.checkpoint)
+            options |= _backbone_options(cfg, source.checkpoint)
         runs[role] = Run(
-            title=f'{study.title} {role}',
+            title=f'{study.title} {study.called(role)}',
             config=path,
             folder=settings.work_dir / study.name / study.of(role),
             length=options['train_cfg.max_iters'],
@@ -98,15 +111,22 @@ def plan(
 
 
 def _hand_on(
-    role: str, cfg: Config, runs: Mapping[str, Run], options: dict
+    study: Study,
+    role: str,
+    cfg: Config,
+    runs: Mapping[str, Run],
+    options: dict,
 ) -> list[Path]:
     """Let a run learn from earlier ones; returns what it awaits of them."""
+    if role in STAGES.get(study.method, ()):
+        # They are short, and their first steps tell most.
+        options['default_hooks.logger.interval'] = 1
+    if study.method == 'pcd':
+        return _hand_on_pcd(role, cfg, runs, options)
     if role not in ('tokens', 'distilled'):
         return []
     teacher = runs['teacher'].checkpoint
     options['model.teacher.checkpoint'] = teacher
-    if role == 'tokens':  # it is short, and its first steps tell most
-        options['default_hooks.logger.interval'] = 1
     if role == 'tokens' or 'tokens' not in runs:
         return [teacher]
     # The checkpoint of stage 1: it is there when the run has ended.
@@ -114,6 +134,23 @@ def _hand_on(
     for name, _ in token_losses(cfg):
         options[f'model.terms.{name}.loss.tokens'] = tokens
     return [teacher, tokens]
+
+
+def _hand_on_pcd(
+    role: str, cfg: Config, runs: Mapping[str, Run], options: dict
+) -> list[Path]:
+    """Teacher, its head, a backbone, the student: each from the one before."""
+    before = dict(
+        contrast='teacher', pretraining='contrast', distilled='pretraining'
+    )
+    if role not in before:
+        return []
+    source = runs[before[role]].checkpoint
+    if role == 'pretraining':
+        options['model.teacher.checkpoint'] = source
+    else:
+        options |= _backbone_options(cfg, source)
+    return [source]
 
 
 def _shorten_warmup(cfg: Config, factor: float, options: dict) -> None:
@@ -132,12 +169,25 @@ def model_config(study: Study, role: str) -> Config:
     return cfg
 
 
+def stock_config(study: Study, role: str) -> Config:
+    """The same without distillation, as its host knows it."""
+    cfg = model_config(study, role)
+    return student_config(cfg) if 'student' in cfg.model else cfg
+
+
 def _model_options(study: Study, role: str) -> dict[str, object]:
     """The study's own settings, for both sides of a distilled model."""
+    if role == 'distilled' and study.method == 'pcd':
+        role = 'student'  # it differs in where it starts from
     places = dict(
         teacher={'model': study.teacher},
         student={'model': study.student},
         tokens={'model.teacher.cfg_options.model': study.teacher},
+        contrast={'model': _of_backbone(study.teacher)},
+        pretraining={
+            'model': _of_backbone(study.student),
+            'model.teacher': _of_backbone(study.teacher),
+        },
         distilled={
             'model.student': study.student,
             'model.teacher.cfg_options.model': study.teacher,
@@ -150,12 +200,17 @@ def _model_options(study: Study, role: str) -> dict[str, object]:
     }
 
 
-def _backbone_options(role: str, checkpoint: Path) -> dict[str, object]:
+def _of_backbone(options: Options) -> Options:
+    """A pre-training has no heads for the task."""
+    return tuple(o for o in options if o[0].startswith('backbone.'))
+
+
+def _backbone_options(cfg: Config, checkpoint: Path) -> dict[str, object]:
     """Start from the backbone of a trained model of the same width."""
-    owner = 'model.student' if role == 'distilled' else 'model'
+    owner = 'model.student' if 'student' in cfg.model else 'model'
     place = f'{owner}.backbone.init_cfg'
     return {
-        f'{place}._delete_': True,  # what is there is None
+        f'{place}._delete_': True,  # what is there may be None
         f'{place}.type': 'Pretrained',
         f'{place}.prefix': 'backbone.',
         f'{place}.checkpoint': checkpoint,

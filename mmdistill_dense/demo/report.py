@@ -10,11 +10,14 @@ from rich.table import Table
 
 from mmdistill_dense.engine.trainings.scores import Outcome
 
+from .pretraining import Pretrained
 from .studies import ROLES, Study
 from .tokens import Learned
 
 #: What is known of one study: an outcome for each role.
 Outcomes = Mapping[str, Outcome]
+#: How the stages of its method went, by role.
+Stages = Mapping[str, Learned | Pretrained]
 
 
 def results_table(results: Mapping[Study, Outcomes]) -> Table:
@@ -27,7 +30,7 @@ def results_table(results: Mapping[Study, Outcomes]) -> Table:
         for role in ROLES:
             found = outcomes[role]
             table.add_row(
-                f'{study.title} {role}',
+                f'{study.title} {study.called(role)}',
                 _score(study, found),
                 f'{found.parameters / 1e6:.2f} M',
                 f'{found.flops / 1e9:.2f} G',
@@ -53,7 +56,7 @@ def write_results(
     path: Path,
     results: Mapping[Study, Outcomes],
     settings: dict,
-    tokens: Mapping[Study, Learned],
+    stages: Mapping[Study, Stages],
 ) -> None:
     """Every figure of the table, and those of each class, as JSON.
 
@@ -74,9 +77,9 @@ def write_results(
             )
             for role in ROLES
         }
-        if study in tokens:
-            content['studies'][study.name]['tokens'] = dict(
-                config=study.configs['tokens'], **asdict(tokens[study])
+        for role, found in stages.get(study, {}).items():
+            content['studies'][study.name][role] = dict(
+                config=study.configs[role], **asdict(found)
             )
     text = json.dumps(content, indent=1, allow_nan=False)
     path.write_text(f'{text}\n', encoding='utf-8')
@@ -87,6 +90,15 @@ def _strict(values: Mapping[str, float]) -> dict[str, float | None]:
     return {k: v if math.isfinite(v) else None for k, v in values.items()}
 
 
+def left_out(study: Study, method: str) -> str:
+    """Why a study has no part in a method."""
+    return (
+        f'{study.title} has no part in METHOD={method}: here its student '
+        'starts from a backbone trained with labels, and one pre-trained '
+        'without them is no fair match for it.'
+    )
+
+
 def gained(study: Study, outcomes: Outcomes) -> str:
     """A sentence on what distillation brought, whichever way it went."""
     teacher, student, distilled = (
@@ -95,8 +107,8 @@ def gained(study: Study, outcomes: Outcomes) -> str:
     gain = round(distilled - student, 1)
     word = 'above' if gain >= 0 else 'BELOW'
     text = (
-        f'{study.title}: the distilled student is {abs(gain):.1f} points '
-        f'{study.label} {word} the student'
+        f'{study.title}: the {study.called("distilled")} student is '
+        f'{abs(gain):.1f} points {study.label} {word} the student'
     )
     gap = teacher - student
     if gain > 0 and gap > 0:

@@ -9,7 +9,9 @@ from . import DemoError
 #: Models that are measured and compared.
 ROLES = ('teacher', 'student', 'distilled')
 #: How the demo can distil.
-METHODS = ('cwd', 'maskd')
+METHODS = ('cwd', 'maskd', 'pcd')
+#: What a method trains between the teacher and the student.
+STAGES = dict(maskd=('tokens',), pcd=('contrast', 'pretraining'))
 #: Pairs of a key below ``model`` and its value.
 Options = tuple[tuple[str, object], ...]
 
@@ -22,7 +24,9 @@ class Study:
         name: For files and folders.
         title: For tables.
         configs: Below ``configs/``: of the teacher, the student, the tokens
-            (stage 1 of MasKD), and of the distilled student by each method.
+            (stage 1 of MasKD), the teacher's head and the backbone that
+            learns from it (PCD), and of the distilled student by each
+            method that the study has.
         metric: Key of the score in the host's evaluation.
         label: Name of the score, which is in points (0-100) everywhere.
         least: Score below which a teacher has nothing to teach.
@@ -52,7 +56,7 @@ class Study:
 
     def roles(self) -> Iterator[tuple[str, str]]:
         """Pairs of a role and its config, in the order of their training."""
-        stages = ('tokens',) if self.method == 'maskd' else ()
+        stages = STAGES.get(self.method, ())
         for role in ('teacher', *stages, 'student', 'distilled'):
             yield role, self.configs[self.of(role)]
 
@@ -60,9 +64,16 @@ class Study:
         """What is the method's own is named by it, the rest is shared."""
         return self.method if role == 'distilled' else role
 
+    def called(self, role: str) -> str:
+        """What people read; PCD distils before the student's task."""
+        pre_trained = role == 'distilled' and self.method == 'pcd'
+        return 'pre-trained' if pre_trained else role
+
     def metric_of(self, role: str) -> str:
-        """Stage 1 validates the teacher that sees through the masks."""
-        return f'masked/{self.metric}' if role == 'tokens' else self.metric
+        """Stages validate something else, or only log it."""
+        return dict(
+            tokens=f'masked/{self.metric}', contrast='top1', pretraining='top1'
+        ).get(role, self.metric)
 
     @property
     def stem(self) -> str:
@@ -80,6 +91,9 @@ SHAPES = (
             cwd='demo/cwd_pspnet_shapes.py',
             tokens='demo/tokens_pspnet_shapes.py',
             maskd='demo/maskd_pspnet_shapes.py',
+            contrast='demo/contrast_pspnet_shapes.py',
+            pretraining='demo/pcd_pspnet_shapes.py',
+            pcd='demo/pspnet_student-pcd-pre_shapes.py',
         ),
         metric='mIoU',
         label='mIoU',
@@ -141,6 +155,9 @@ CAMVID = (
             tokens='camvid/tokens_logits_pspnet_r18-d8_camvid-128x160.py',
             maskd='camvid/maskd_logits_pspnet_r18-d8_pspnet_r18-w16-d8_'
             'camvid-128x160.py',
+            contrast='camvid/contrast_r18-w32-d8_camvid-96x128.py',
+            pretraining='camvid/pcd_r18-w32-d8_r18-w16-d8_camvid-96x128.py',
+            pcd='camvid/pspnet_r18-w16-d8-pcd-pre_camvid-128x160.py',
         ),
         metric='mIoU',
         label='mIoU',

@@ -1,5 +1,6 @@
 """What stage 1 of MasKD left: how its tokens were learned, and their masks."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,13 +37,19 @@ class Learned:
     masked: float
     plain: float
 
+    def told(self, study: Study) -> str:
+        """The same as a sentence."""
+        return (
+            f'{study.title} tokens: the Dice of their masks fell from '
+            f'{self.first:.2f} to {self.last:.2f}; the teacher has '
+            f'{study.label} {self.masked:.1f} through the masks, '
+            f'{self.plain:.1f} without them.'
+        )
 
-def learned(study: Study, folder: Path) -> Learned:
-    """Read it from the logs of its run.
 
-    Args:
-        folder: Work dir of the run.
-    """
+def learned(study: Study, runs: Mapping[str, Run]) -> Learned:
+    """Read it from the logs of its run."""
+    folder = runs['tokens'].folder
     _, diversity = curve(folder, DIVERSITY)
     points = 100 if study.metric.startswith('coco/') else 1
     masked, plain = (
@@ -53,18 +60,9 @@ def learned(study: Study, folder: Path) -> Learned:
     return Learned(diversity[0], diversity[-1], masked, plain)
 
 
-def told(study: Study, found: Learned) -> str:
-    """The same as a sentence."""
-    return (
-        f'{study.title} tokens: the Dice of their masks fell from '
-        f'{found.first:.2f} to {found.last:.2f}; the teacher has '
-        f'{study.label} {found.masked:.1f} through the masks, '
-        f'{found.plain:.1f} without them.'
-    )
-
-
-def draw_learning(path: Path, folder: Path) -> None:
+def draw_learning(path: Path, runs: Mapping[str, Run]) -> None:
     """Curves of what stage 1 makes smaller: task loss and diversity loss."""
+    folder = runs['tokens'].folder
     logged = [record for record in records(folder) if DIVERSITY in record]
     steps = [record['step'] for record in logged]
     task = [record['loss'] - record[DIVERSITY] for record in logged]

@@ -196,7 +196,8 @@ class _Session:
         except Exception as error:  # of one run; the others go on
             return f'{entry.run.title} could not be measured: {error!r}'
         scores = ', '.join(f'{k} {v:.2f}' for k, v in result.scores.items())
-        self._console.print(f'{entry.run.title}: {scores}', soft_wrap=True)
+        text = f'{entry.run.title}: {scores or "done"}'
+        self._console.print(text, soft_wrap=True)
         return None
 
     def _say_left(self) -> None:

@@ -146,7 +146,7 @@ def entry_of(study: Study, name: str, planned: Sequence[Entry]) -> Entry:
         StudyError: If there is none.
     """
     for entry in planned:
-        if entry.row.name == name:
+        if entry.row.name == name and entry.row.scored:
             if entry.run.checkpoint.exists():
                 return entry
             raise StudyError(
@@ -154,6 +154,6 @@ def entry_of(study: Study, name: str, planned: Sequence[Entry]) -> Entry:
                 'Examples need the checkpoints of a study: run it first.'
             )
     raise StudyError(
-        f'{name!r} is no row of {study.path}. Expected one of '
-        f'{", ".join(study.rows)}.'
+        f'{name!r} is no row with a score of {study.path}. Expected one of '
+        f'{", ".join(row.name for row in study.rows.values() if row.scored)}.'
     )

@@ -22,6 +22,7 @@ STUDENT = dict(
     out_indices=(3,),
     # Else half of the convolutions have gradients of exactly 0 at first.
     zero_init_residual=False,
+    norm_eval=False,
 )
 TEACHER = dict(STUDENT, base_channels=8)
 WIDTHS = (24, 16)

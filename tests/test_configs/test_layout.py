@@ -14,25 +14,15 @@ from tests.helpers.configs import (
     CONFIGS,
     DISTILLED,
     FILES,
+    OWN_TYPES,
+    PCD,
+    PRETRAINED,
     TOKENS,
     read,
     relative,
 )
 
 PREFIX = 'mmdistill_dense.'
-OWN_TYPES = {
-    'DenseDistiller',
-    'ChannelWiseLoss',
-    'PixelWiseLoss',
-    'ConvConnector',
-    'ImitationLoss',
-    'MaskTokenLearner',
-    'MaskedDetectionLoss',
-    'MaskedSegmentationLoss',
-    'MaskedTeacherTestLoop',
-    'MaskedTeacherValLoop',
-    'TokenFileHook',
-}
 REPPOINTS = 'bbox_head.reppoints_pts'
 FEATURES = dict(path='decode_head.conv_seg', take='input')
 BOTH = dict(student=FEATURES, teacher=FEATURES)
@@ -122,9 +112,12 @@ def test_basenames_are_unique():
 def test_distilled_configs_are_found():
     assert len(DISTILLED) >= 36
     assert len(TOKENS) >= 16
+    assert len(PRETRAINED) >= 9
 
 
-@every_with_teacher
+@pytest.mark.parametrize(
+    'path', sorted({*DISTILLED, *TOKENS, *PRETRAINED, *PCD}), ids=relative
+)
 def test_says_only_what_differs(path):
     lines = path.read_text(encoding='utf-8').splitlines()
     code = [s for s in map(str.strip, lines) if s and not s.startswith('#')]
@@ -210,9 +203,9 @@ def test_data_root_is_set_once(
 
 
 def check_data_root(cfg, root):
-    for loader in (cfg.train_dataloader, cfg.val_dataloader):
-        assert loader.dataset.data_root == root
-    if 'ann_file' in cfg.val_evaluator:
+    for loader in (cfg.train_dataloader, cfg.get('val_dataloader')):
+        assert loader is None or loader.dataset.data_root == root
+    if 'ann_file' in cfg.get('val_evaluator', {}):
         annotations = f'{root.rstrip("/")}/annotations/instances_val.json'
         assert cfg.val_evaluator.ann_file == annotations
 
@@ -225,16 +218,19 @@ def test_small_configs_read_the_small_data(path):
 
 def data_of(path):
     name = {'camvid': 'camvid', 'demo': 'shapes'}[path.parent.name]
+    if path.name.startswith(('contrast_', 'pcd_')):
+        return f'_base_/datasets/byol_views_{name}.py'
     task = 'instance' if 'mask-rcnn' in path.name else 'semantic'
     return f'_base_/datasets/{name}_{task}.py'
 
 
 @pytest.mark.parametrize('path', SMALL, ids=relative)
-def test_small_models_start_from_scratch_on_any_machine(path):
+def test_small_models_need_no_download_and_no_gpu(path):
     model = read(path).model
     if path in TOKENS:
         model = read(config_path(model.teacher.cfg)).model
     model = model.get('student', model)
     assert 'SyncBN' not in set(types(model.to_dict()))
     assert model.get('pretrained') is None
-    assert model.backbone.get('init_cfg') is None
+    start = model.backbone.get('init_cfg')
+    assert start is None or start.checkpoint.startswith('work_dirs/')

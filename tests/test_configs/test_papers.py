@@ -7,7 +7,15 @@ import pytest
 import yaml
 
 from mmdistill_dense.compat import config_path
-from tests.helpers.configs import CONFIGS, DISTILLED, ROOT, read, relative
+from tests.helpers.configs import (
+    CONFIGS,
+    DISTILLED,
+    PCD,
+    PRETRAINED,
+    ROOT,
+    read,
+    relative,
+)
 
 every_distilled = pytest.mark.parametrize('path', DISTILLED, ids=relative)
 
@@ -24,7 +32,7 @@ def test_model_index_lists_every_metafile():
     assert set(metafiles()) == set(CONFIGS.rglob('metafile.yml'))
 
 
-def test_metafiles_list_every_distilled_config():
+def test_metafiles_list_every_config_of_a_method():
     content = [load_yaml(path) for path in metafiles()]
     collections = [c for meta in content for c in meta.get('Collections', [])]
     for collection in collections:
@@ -37,7 +45,7 @@ def test_metafiles_list_every_distilled_config():
         assert model['Name'] == Path(model['Config']).stem
         assert model['In Collection'] in names
     listed = sorted(ROOT / model['Config'] for model in models)
-    assert listed == DISTILLED
+    assert listed == sorted({*DISTILLED, *PRETRAINED, *PCD})
 
 
 def table_rows(readme):
@@ -62,7 +70,9 @@ def test_readme_says_what_the_config_says(path):
     if 'token_cfg' in cfg:
         learner = Path(config_path(cfg.token_cfg))
         count = read(learner).model.num_tokens
-        assert cells[3] == f'[{count}](./{learner.name})'
+        link = re.fullmatch(r'\[(\d+)\]\((.+)\)', cells[3])
+        assert int(link[1]) == count
+        assert (path.parent / link[2]).resolve() == learner.resolve()
     else:
         assert numbers(cells[3]) == [loss.tau for loss in losses]
 

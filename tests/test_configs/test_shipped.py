@@ -19,14 +19,16 @@ from torch import nn
 from mmdistill_dense.models.teachers.config import resolve_config
 from mmdistill_dense.models.tokens import ReceptiveTokens, write_tokens
 from tests.helpers.batches import detection_batch, segmentation_batch
-from tests.helpers.configs import CONFIGS, DISTILLED, TOKENS
+from tests.helpers.configs import CONFIGS, DISTILLED, PRETRAINED, TOKENS
 from tests.helpers.models import distiller, save_weights, shrink
+from tests.helpers.pretraining import narrow, views_batch, write_teacher
 
 GOLDEN = Path(__file__).with_name('golden_first_step.json')
-SHIPPED, STAGE_1 = (
+SHIPPED, STAGE_1, PRE_TRAINING = (
     [path.relative_to(CONFIGS).as_posix() for path in paths]
-    for paths in (DISTILLED, TOKENS)
+    for paths in (DISTILLED, TOKENS, PRETRAINED)
 )
+ALL = sorted(SHIPPED + STAGE_1 + PRE_TRAINING)
 
 
 def small(model, name):
@@ -86,20 +88,42 @@ def build_learner(name, cfg, folder):
     return MODELS.build(dict(cfg.model, teacher=teacher))
 
 
+def build_pretraining(name, cfg, folder):
+    """A narrow backbone and its teacher; the file is shared by configs."""
+    model = narrow(cfg.model.to_dict())
+    teacher = model['teacher']
+    file = Path(folder) / f'{teacher.get("layout", Path(name).stem)}.pth'
+    if not file.exists():
+        write_teacher(teacher, file)
+    teacher['checkpoint'] = str(file)
+    torch.manual_seed(0)
+    return MODELS.build(Config(dict(model=model)).model)
+
+
+def builder(name):
+    if name in PRE_TRAINING:
+        return build_pretraining
+    return build_learner if name in STAGE_1 else build_distiller
+
+
+def batch_for(name, cfg):
+    if name in PRE_TRAINING:
+        return views_batch()
+    segments = cfg.default_scope == 'mmseg'
+    return segmentation_batch() if segments else detection_batch()
+
+
 def first_step(name, folder):
     """Take one optimizer step; return the model and what was logged."""
     cfg = Config.fromfile(CONFIGS / name)
     init_default_scope(cfg.default_scope)
-    build = build_learner if name in STAGE_1 else build_distiller
-    model = build(name, cfg, folder)
+    model = builder(name)(name, cfg, folder)
     model.init_weights()
     before = {k: v.clone() for k, v in model.named_parameters()}
     optimizer = Runner.build_optim_wrapper(
         _OnlyModel(model), cfg.optim_wrapper
     )
-    segments = cfg.default_scope == 'mmseg'
-    batch = segmentation_batch() if segments else detection_batch()
-    logged = model.train().train_step(batch, optimizer)
+    logged = model.train().train_step(batch_for(name, cfg), optimizer)
     still = [
         key
         for key, value in model.named_parameters()
@@ -147,14 +171,23 @@ def test_first_step_of_tokens(name, folder):
     check_golden(name, logged)
 
 
+@pytest.mark.parametrize('name', PRE_TRAINING)
+def test_first_step_of_pretraining(name, folder):
+    _, still, logged = first_step(name, folder)
+    # Behind a residual branch that starts at zero a shift rests once.
+    assert all(key.endswith('.bn1.bias') for key in still)
+    assert logged['loss_contrast'] > 0
+    check_golden(name, logged)
+
+
 def test_golden_file_has_no_other_config():
-    assert sorted(json.loads(GOLDEN.read_text())) == sorted(SHIPPED + STAGE_1)
+    assert sorted(json.loads(GOLDEN.read_text())) == ALL
 
 
 if __name__ == '__main__':
     torch.set_num_threads(1)
     values = {}
     with tempfile.TemporaryDirectory() as shared:
-        for config in sorted(SHIPPED + STAGE_1):
+        for config in ALL:
             values[config] = first_step(config, shared)[2]
     GOLDEN.write_text(json.dumps(values, indent=1) + '\n')

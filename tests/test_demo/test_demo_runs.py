@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import pytest
+import torch
 from mmengine.config import Config
 
 from mmdistill_dense.datasets import shapes
@@ -137,3 +138,42 @@ def test_another_method_shares_teachers_and_students(made):
         assert f'{study.title} tokens: the Dice of their masks' in out
         weights = work_dir / 'students' / f'{study.name}_maskd'
         assert (weights / 'student.pth').exists()
+
+
+@pytest.mark.slow
+def test_pre_training_shares_the_segmentors(made):
+    work_dir, _ = made
+    shared = sorted(work_dir.rglob('iter_*.pth'))
+    before = [path.stat().st_mtime_ns for path in shared]
+    code, out, err = demo(work_dir, '--method', 'pcd')
+    assert code == 1, err
+    said = err.splitlines()[-1]
+    assert said.startswith('demo: the PSPNet teacher learnt too little'), err
+    assert [path.stat().st_mtime_ns for path in shared] == before
+    assert 'Mask R-CNN has no part in METHOD=pcd' in out
+    found = {path.name: path for path in work_dir.glob('figures/*pcd*')}
+    kinds = ('curves', 'examples', 'gain', 'pretraining')
+    assert sorted(found) == [f'pspnet_pcd_{kind}.png' for kind in kinds]
+    for path in found.values():
+        assert cv2.imread(str(path)).std() > 10
+    results = json.loads((work_dir / 'results_pcd.json').read_text())
+    (study,) = results['studies'].values()
+    assert -1 <= study['pretraining']['positive'][0] <= 1
+    assert study['distilled']['flops'] == study['student']['flops']
+    assert 'PSPNet pre-training, without labels: cells' in out
+    check_backbone(work_dir, out)
+
+
+def check_backbone(work_dir, out):
+    """It is what the student has started from, and is loaded as such."""
+    folder = work_dir / 'students' / 'pspnet_pcd'
+    assert f'{folder / "backbone.pth"}: its backbone' in out
+    assert 'iter_' not in (folder / 'student.py').read_text()
+    cfg = Config.fromfile(folder / 'backbone.py')
+    assert cfg.model.backbone.init_cfg.prefix == 'backbone.'
+    content = torch.load(folder / 'backbone.pth', weights_only=True)
+    (run,) = work_dir.glob('pspnet/pretraining/iter_*.pth')
+    trained = torch.load(run, weights_only=False)['state_dict']
+    assert all(key.startswith('backbone.') for key in content['state_dict'])
+    for key, value in content['state_dict'].items():
+        assert torch.equal(value, trained[key])

@@ -66,6 +66,7 @@ def test_another_method_may_share_a_folder_but_not_at_once(
 ):
     claim(plan.Settings(tmp_path))
     claim(plan.Settings(tmp_path, method='maskd'))
+    claim(plan.Settings(tmp_path, method='pcd'))
     monkeypatch.setattr(lock, 'PATIENCE', 0)
     with claimed(tmp_path):
         said = f'another demo, .*, is at work in {tmp_path}'
@@ -172,6 +173,7 @@ def test_an_interrupt_ends_the_tool_in_a_sentence(monkeypatch, capsys):
     [
         ([], 'work_dirs/demo'),
         (['--method', 'maskd'], 'work_dirs/demo'),
+        (['--method', 'pcd'], 'work_dirs/demo'),
         (['--data', 'camvid'], 'work_dirs/demo_camvid'),
         (['--data', 'camvid', '--work-dir', 'here'], 'here'),
     ],

@@ -1,9 +1,9 @@
 """Verdict, table and results file."""
 
 import json
+from dataclasses import replace
 from io import StringIO
 
-import numpy as np
 import pytest
 from rich.console import Console
 
@@ -14,27 +14,11 @@ from mmdistill_dense.demo import (
     plan,
     report,
     studies,
-    tokens,
 )
-from mmdistill_dense.engine.trainings.scores import Outcome
+from tests.helpers.demo import outcomes
 
 SEG, DET = studies.SHAPES
-
-
-def outcomes(study, teacher, student, distilled):
-    return {
-        role: Outcome(
-            scores={study.metric: value, 'coco/bbox_mAP': value + 1},
-            classes=dict(disc=value),
-            parameters=1_500_000,
-            flops=2_340_000_000,
-            images_per_second=41.6,
-            examples=[],
-        )
-        for role, value in zip(
-            studies.ROLES, (teacher, student, distilled), strict=True
-        )
-    }
+PCD = replace(SEG, method='pcd')
 
 
 def test_a_teacher_with_something_to_teach_passes():
@@ -61,6 +45,14 @@ def test_a_loss_is_told_like_a_gain():
     assert '3.0 points mIoU above the student, 30 % of the way' in gain
     loss = report.gained(SEG, outcomes(SEG, 50, 40, 38.5))
     assert '1.5 points mIoU BELOW the student.' in loss
+
+
+def test_pre_training_is_not_called_distillation():
+    found = outcomes(PCD, 50, 40, 43)
+    assert 'the pre-trained student is 3.0' in report.gained(PCD, found)
+    console = Console(file=StringIO(), width=80)
+    console.print(report.results_table({PCD: found}))
+    assert 'PSPNet pre-trained' in console.file.getvalue()
 
 
 def test_table_has_every_model():
@@ -116,6 +108,7 @@ def no_training(monkeypatch):
         monkeypatch.setattr(main, '_train', lambda *_: None)
         monkeypatch.setattr(main, '_measure', lambda study, *_: found[study])
         monkeypatch.setattr(main, '_finish', lambda *_: None)
+        monkeypatch.setattr(main, 'LEARNED', {})
         monkeypatch.setattr(plan, 'replace', lambda study, **_: study)
 
     return pretend
@@ -141,68 +134,12 @@ def test_the_demo_ends_well_whatever_distillation_brought(
     assert console.file.getvalue().count('BELOW') == 2
 
 
-@pytest.fixture
-def stage_1(tmp_path):
-    """Logs of a stage 1, of a detector; the last line is being written."""
-    logs = tmp_path / 'tokens' / '20260101_000000' / 'vis_data'
-    logs.mkdir(parents=True)
-    lines = [
-        dict(loss=7.5, loss_diversity=4.95, step=1),
-        dict(loss=2.5, loss_diversity=0.25, step=100),
-        {'masked/coco/segm_mAP': 0.12, 'plain/coco/segm_mAP': 0.15},
-    ]
-    lines[-1]['step'] = 100
-    text = ''.join(f'{json.dumps(line)}\n' for line in lines)
-    (logs / 'scalars.json').write_text(text)
-    return logs.parents[1]
-
-
-def test_how_tokens_were_learned_is_told(stage_1, tmp_path):
-    found = tokens.learned(DET, stage_1)
-    assert found == tokens.Learned(4.95, 0.25, 12.0, 15.0)
-    said = tokens.told(DET, found)
-    assert 'from 4.95 to 0.25' in said
-    assert 'mask AP 12.0 through the masks, 15.0 without' in said
-    path = tmp_path / 'results.json'
-    report.write_results(
-        path, {DET: outcomes(DET, 20, 8, 9)}, {}, {DET: found}
-    )
-    kept = json.loads(path.read_text())['studies']['mask-rcnn']['tokens']
-    assert kept.pop('config') == 'demo/tokens_mask-rcnn_shapes.py'
-    assert kept == dict(first=4.95, last=0.25, masked=12.0, plain=15.0)
-
-
-def test_curves_of_stage_1_show_both_losses(stage_1, tmp_path, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(tokens.figures, 'curves', lambda *a: drawn.append(a))
-    tokens.draw_learning(tmp_path / 'tokens.png', stage_1)
-    ((_, task, diversity, _),) = drawn
-    assert task['stage 1'] == ([1, 100], pytest.approx([2.55, 2.25]))
-    assert diversity['stage 1'] == ([1, 100], [4.95, 0.25])
-
-
-def test_a_picture_of_masks_that_cannot_be_written_is_named(
-    tmp_path, monkeypatch
-):
-    class Pictures:
-        """Of a learner that is not there."""
-
-        load_learner = read_image = test_pipeline = staticmethod(
-            lambda *_: None
-        )
-        look = staticmethod(lambda *_: ())
-
-    picture = np.zeros((2, 2, 3), np.uint8)
-    monkeypatch.setattr(tokens, 'token_pictures', Pictures)
-    monkeypatch.setattr(tokens, 'draw_masks', lambda *_: picture)
-    plans = plan.plan_all(plan.Settings(tmp_path, method='maskd'))
-    run = next(iter(plans.values()))['tokens']
-    path = tmp_path / 'nowhere' / 'masks.png'
-    with pytest.raises(DemoError, match=rf'{path} could not be written'):
-        tokens.draw_tokens(path, run, 'image.jpg')
-
-
-def test_a_masked_teacher_that_finds_nothing_has_no_points(stage_1):
-    (path,) = stage_1.glob('*/vis_data/scalars.json')
-    path.write_text(''.join(path.read_text().splitlines(True)[:-1]))
-    assert tokens.learned(DET, stage_1).masked == 0
+def test_what_a_method_has_no_part_in_is_said(no_training, tmp_path):
+    no_training({SEG: (50, 40, 45)})
+    console = Console(file=StringIO(), width=200)
+    main.run_demo(plan.Settings(tmp_path, method='pcd'), console)
+    said = console.file.getvalue()
+    assert 'Mask R-CNN has no part in METHOD=pcd: here its student' in said
+    assert 'PSPNet has no part' not in said
+    content = json.loads((tmp_path / 'results_pcd.json').read_text())
+    assert list(content['studies']) == ['pspnet']

@@ -2,46 +2,28 @@
 
 import logging
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope
 
 from mmdistill_dense.compat import own_config
-from mmdistill_dense.demo import main, plan, studies
+from mmdistill_dense.demo import main, studies
 from mmdistill_dense.engine.trainings import provenance
 from mmdistill_dense.engine.trainings.schedule import length_options
+from tests.helpers.demo import (
+    EVERY,
+    config,
+    config_of,
+    planned,
+    shapes_of,
+)
 
-EVERY = [studies.SHAPES, studies.CAMVID]
-
-
-@cache
-def planned(every, **settings):
-    """Runs of the studies; nothing is written."""
-    data = Path('camvid') if every is studies.CAMVID else None
-    return plan.plan_all(plan.Settings(Path('work'), data, **settings))
-
-
-@cache
-def config(path):
-    return Config.fromfile(path)
+pytestmark = pytest.mark.usefixtures('_configs_are_read_once')
+#: They distil while the student learns its task.
+TASK_METHODS = ['cwd', 'maskd']
 
 
-@pytest.fixture(autouse=True)
-def _configs_are_read_once(monkeypatch):
-    monkeypatch.setattr(plan, 'Config', SimpleNamespace(fromfile=config))
-
-
-def config_of(run):
-    cfg = config(run.config).copy()
-    cfg.merge_from_dict(run.options)
-    return cfg
-
-
-@pytest.mark.parametrize('method', studies.METHODS)
+@pytest.mark.parametrize('method', TASK_METHODS)
 @pytest.mark.parametrize('study', studies.SHAPES + studies.CAMVID)
 def test_studies_name_configs_that_fit_each_other(study, method):
     roles = dict(replace(study, method=method).roles())
@@ -66,7 +48,7 @@ def test_a_validation_without_a_score_ends_no_training(every):
             assert checkpoint.save_best is None
 
 
-@pytest.mark.parametrize('method', studies.METHODS)
+@pytest.mark.parametrize('method', TASK_METHODS)
 @pytest.mark.parametrize('every', EVERY)
 def test_student_and_distilled_differ_in_the_teacher_only(every, method):
     plans = planned(every, seed=7, length=0.5, method=method)
@@ -111,13 +93,12 @@ def test_tokens_are_learned_on_the_teacher_and_handed_on(every):
 
 @pytest.mark.parametrize('every', EVERY)
 def test_methods_share_teachers_and_students(every):
-    cwd, maskd = (
-        planned(every, method=method).values() for method in ('cwd', 'maskd')
-    )
-    for first, second in zip(cwd, maskd, strict=True):
+    plans = [planned(every, method=method) for method in studies.METHODS]
+    for name in ('pspnet', 'mask-rcnn'):
+        found = [r for p in plans for s, r in p.items() if s.name == name]
         for role in ('teacher', 'student'):
-            assert first[role] == second[role]
-        assert first['distilled'].folder != second['distilled'].folder
+            assert all(runs[role] == found[0][role] for runs in found)
+        assert len({runs['distilled'].folder for runs in found}) == len(found)
 
 
 def test_masks_of_the_student_come_in_as_late_in_a_shorter_run():
@@ -146,12 +127,6 @@ def test_detectors_start_from_segmentors_of_their_width(every):
         assert shapes_of(backbone, 'mmdet') == shapes_of(
             config_of(source).model.backbone, 'mmseg'
         )
-
-
-def shapes_of(backbone, scope):
-    with DefaultScope.overwrite_default_scope(scope):
-        built = MODELS.build({**backbone, 'init_cfg': None})
-    return {key: value.shape for key, value in built.state_dict().items()}
 
 
 @pytest.mark.parametrize('factor', [0.01, 0.5, 1, 3])

@@ -54,6 +54,7 @@ LONG_RUNS: dict[str, dict[str, str]] = {
         'my_config.py': '500 iterations',
     },
     'docs/get_started.md': {'configs/demo/*': '500 iterations'},
+    'docs/pcd.md': {'my_project/pcd.py': '300 iterations'},
 }
 
 #: What is changed in a block before it is run: page -> text -> (other, why).
@@ -109,6 +110,7 @@ PREPARED = {
     'docs/from_mmrazor.md': project.write_mmrazor_checkpoint,
     'docs/maskd.md': project.write_project,
     'docs/own_model.md': project.write_detector,
+    'docs/pcd.md': project.write_project,
     'docs/studies.md': project.write_project,
 }
 

@@ -64,7 +64,7 @@ def test_a_step_may_fill_it_but_not_be_larger():
     queue = NegativeQueue(4, 3)
     queue.put(keys(3))
     assert queue.pointer == 0
-    with pytest.raises(ValueError, match='queue_size=3 is too small .* 4 ima'):
+    with pytest.raises(ValueError, match=r'queue_size=3 is too small .* 4 i'):
         queue.put(keys(4))
 
 

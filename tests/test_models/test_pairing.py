@@ -179,8 +179,8 @@ def test_places_are_exact_in_any_dtype(dtype):
 def test_views_without_geometry_are_refused(samples):
     with pytest.raises(
         ValueError,
-        match="pairing='aligned' needs to know where each view was cut.*"
-        'MultiView with PackViews',
+        match=r"pairing='aligned' needs to know where each view was cut.*"
+        r'MultiView with PackViews',
     ):
         pair_views('aligned', maps(), maps(), samples)
 

@@ -112,16 +112,51 @@ def test_its_relu_keeps_the_embedding_and_the_plain_one_does_not(
     assert (spatial - other).abs().max() > 0.01 * spatial.abs().max()
 
 
+@pytest.fixture
+def fingerprint(checkpoint):
+    """``fingerprint(...)``: of the teacher of these settings."""
+
+    def run(**settings):
+        settings = dict(BUILD, checkpoint=checkpoint) | settings
+        teacher = ProjectionTeacher(RESNET, **settings)
+        teacher.load(torch.zeros(1))
+        return teacher.fingerprint
+
+    return run
+
+
+def listed(third, eps=1e-5):
+    return [
+        dict(type='Linear', in_features=256, out_features=40, bias=False),
+        dict(type='BatchNorm1d', num_features=40, eps=eps),
+        dict(type=third),
+        dict(type='Linear', in_features=40, out_features=24, bias=False),
+    ]
+
+
+def test_its_fingerprint_tells_what_the_head_computes(fingerprint):
+    own = fingerprint()
+    assert len(own) == 8
+    assert fingerprint(head=listed('ReLU')) == own
+    without = fingerprint(head=listed('Identity'))
+    others = fingerprint(relu='plain'), fingerprint(head=listed('ReLU', 1e-3))
+    assert len({own, without, *others}) == 4
+    # Not what changes no map.
+    assert fingerprint(head=listed('Dropout')) == without
+    plain = fingerprint(head=listed('Identity'), relu='plain')
+    assert plain == without
+
+
 def test_it_tells_what_it_is(teacher):
     lines = teacher.describe().splitlines()
     expected = (
         r'Teacher: mmdet.ResNet, 0.4 M parameters, gives 256 channels at '
         r'stride 32, 2x2 cells of an image of 64x64 pixels',
         r"  head on each cell \(layout 'mocov3_resnet'\):",
-        r'    Conv2d\(256, 40, kernel_size=\(1, 1\).* bias=False\)',
-        r'    BatchNorm2d\(40, .*\)',
+        r'    Conv2d\(256, 40, bias=False\)',
+        r'    BatchNorm2d\(40, eps=1e-05, affine=True\)',
         r'    SpatialReLU\(\)',
-        r'    Conv2d\(40, 24, kernel_size=\(1, 1\).* bias=False\)',
+        r'    Conv2d\(40, 24, bias=False\)',
         r'  gives 24 channels, the length of a key in the queue',
     )
     for line, pattern in zip(lines, expected, strict=True):

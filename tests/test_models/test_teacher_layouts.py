@@ -3,11 +3,11 @@
 import pytest
 import torch
 
+from mmdistill_dense.models.hosts import plain_state
 from mmdistill_dense.models.teachers import ProjectionTeacher
 from mmdistill_dense.models.teachers.encoder import Encoder
 from mmdistill_dense.models.teachers.heads import build_head
 from mmdistill_dense.models.teachers.layouts import LAYOUTS, arrange
-from mmdistill_dense.models.teachers.loading import plain_state
 from mmdistill_dense.registry import MODELS
 
 from . import official
@@ -171,13 +171,25 @@ def test_a_vision_transformer_gives_the_tokens_of_timms(load, last_bn):
     assert close(found.mean((2, 3)), expected)
 
 
+#: What files have beside a backbone that is no projection head.
+OTHERS = (
+    'neck.lateral',
+    'head.fc',
+    'head.projector.0',
+    'bbox_head.0',
+    'mask_head.0.conv',
+    'decode_head.0.conv',
+    'roi_head.bbox_head.0.fc',
+)
+
+
 @pytest.mark.parametrize('prefix', ['backbone.', 'module.backbone.', ''])
 def test_a_backbone_is_read_of_any_checkpoint(load, prefix):
     weights = official.resnet50(8)
     state = official.below(prefix, weights)
     if prefix:
-        state |= official.linear('neck.lateral', 4, 4)
-        state |= official.linear('head.fc', 4, 4)
+        for other in OTHERS:
+            state |= official.linear(other, 4, 4)
     else:
         state |= official.linear('fc', 256, 1000, bias=True)
     layout = 'openmmlab' if prefix else 'bare'
@@ -205,6 +217,22 @@ def test_a_head_beside_the_backbone_is_read_if_one_is_given(load):
         teacher = load(state, 'openmmlab', head=form)
         found = teacher.maps(images).mean((2, 3))
         assert close(found, official.embed(x, head))
+
+
+@pytest.mark.parametrize(
+    ('layout', 'prefix'), [('openmmlab', 'backbone.'), ('bare', '')]
+)
+def test_a_head_in_the_file_is_not_forgotten(load, layout, prefix):
+    state = official.below(prefix, official.resnet50(8))
+    state |= official.below('head.', official.mlp(256, (40, 24)))
+    with pytest.raises(
+        ValueError,
+        match=r'some.pth.tar, has a projection head, head.<index>.\*, which '
+        r'would be left out. Give it, .* or teacher.head=\[\] for none',
+    ):
+        load(state, layout)
+    assert load(state, layout, head=[]).channels == 256
+    assert load(state, layout, head=dict(widths=(40, 24))).channels == 24
 
 
 def test_a_head_can_be_left_in_the_file(load):
@@ -317,11 +345,31 @@ def test_a_file_of_another_layout_is_recognised(load, really):
         load(content, said, head=dict(widths=(40, 24)))
 
 
+@pytest.mark.parametrize('really', ['mmpretrain_mocov3', 'barlow_twins'])
+def test_backbone_keys_alone_do_not_make_a_layout(load, really):
+    """One keeps the online encoder there; both have a head elsewhere."""
+    with pytest.raises(
+        ValueError,
+        match=r"not of layout 'openmmlab': expected keys such as backbone\.\*"
+        rf", .*looks like layout '{really}': set teacher.layout='{really}'",
+    ):
+        load(small_files()[really](), 'openmmlab')
+
+
+def test_an_exported_student_is_not_bare(load):
+    with pytest.raises(
+        ValueError,
+        match=r"not of layout 'bare': expected keys such as conv1\.\*, got "
+        r"backbone\.\*\. It looks like layout 'openmmlab': set",
+    ):
+        load(small_files()['openmmlab'](), 'bare')
+
+
 def test_a_file_of_no_known_layout_is_told_what_to_do(load):
     state = official.below('module.encoder_q.', official.resnet50(8))
     with pytest.raises(
         ValueError,
-        match=r'expected keys backbone\.\*, got encoder_q\.\*. It looks like '
+        match=r'such as backbone\.\*, got encoder_q\.\*. It looks like '
         r'none of mocov3_resnet, .*, bare: rename its keys to',
     ):
         load(dict(state_dict=state), 'openmmlab')

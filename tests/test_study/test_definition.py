@@ -52,6 +52,30 @@ def test_where_things_go_follows_from_the_files_name(read, content, tmp_path):
     assert study.results == tmp_path / 'other.json'
 
 
+def test_a_row_may_only_prepare_others(read, content):
+    content['rows']['teacher'].update(scored=False, variants=dict(a={}, b={}))
+    content['rows']['distilled']['options'] = {'model.a': '${teacher/b}'}
+    rows = read(content).rows
+    scored = {name: row.scored for name, row in rows.items()}
+    assert scored == {
+        'student': True,
+        'distilled': True,
+        'teacher/a': False,
+        'teacher/b': False,
+    }
+
+
+def test_a_baseline_has_a_score(read, content):
+    content['rows']['student']['scored'] = False
+    for baseline in ('student', ['teacher', 'student']):
+        with pytest.raises(
+            StudyError,
+            match=r"baseline 'student' is no row with a score\. Expected one "
+            r'of distilled, teacher, or',
+        ):
+            read(dict(content, baseline=baseline))
+
+
 def test_names_may_look_like_numbers(read, content):
     content['rows'] = {1: content['rows']['student']}
     assert list(read(dict(content, baseline=1)).rows) == ['1']
@@ -128,6 +152,11 @@ def test_a_wrong_study_is_refused(read, content, changes, match):
     [
         (dict(option={}), "row 'student' has unknown keys: option"),
         (dict(config=None), "row 'student' has no config"),
+        (
+            dict(scored='no'),
+            "'student': scored must be true or false, got 'no",
+        ),
+        (dict(scored=0), 'scored must be true or false, got 0'),
         (dict(config=['a']), 'config must be a text'),
         (dict(title='teacher'), "have one title, 'teacher'. Give each its"),
         (dict(seeds=[]), "row 'student': seeds must be a list"),

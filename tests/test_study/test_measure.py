@@ -1,6 +1,7 @@
 """What is recorded of a run comes from its folder and its checkpoint."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from mmengine.config import Config
@@ -95,6 +96,21 @@ def test_a_score_that_is_not_there_is_named(entry, outcome, scores, match):
     outcome(**scores)
     with pytest.raises(StudyError, match=match):
         measure.measure(entry, ('mIoU',))
+
+
+def test_what_only_prepares_others_is_not_evaluated(entry, monkeypatch):
+    def fail(run):
+        raise AssertionError(run)
+
+    monkeypatch.setattr(measure, 'outcome_of', fail)
+    result = measure.measure(
+        replace(entry, row=replace(entry.row, scored=False)), ('mIoU',)
+    )
+    assert (result.scores, result.classes) == ({}, {})
+    assert (result.parameters, result.flops) == (0, 0)
+    # Its costs are those of any run.
+    assert (result.train_seconds, result.peak_mib) == (31.0, 90.0)
+    assert result.command == command(entry)
 
 
 def test_a_run_that_nobody_started_is_named(entry, outcome):

@@ -6,6 +6,8 @@ from mmdistill_dense.engine.trainings import TrainingError
 from mmdistill_dense.study import StudyError
 from mmdistill_dense.study.plan import plan_study
 
+from .conftest import CONFIG
+
 
 def test_what_others_wait_for_comes_first_seed_by_seed(plan, content):
     content['seeds'] = [4, 1]
@@ -100,12 +102,30 @@ def test_a_config_may_count_epochs(plan, content, config):
         ({'train_cfg.max_iters': 'ten'}, "whole number above 0, got 'ten'"),
         ({'train_cfg.max_iters': None}, 'has neither train_cfg.max_iters nor'),
         ({'val_evaluator': None}, 'has no val_evaluator, so that its runs'),
+        ({'val_dataloader': None}, 'only prepares others, say scored: false'),
     ],
 )
 def test_an_option_that_would_not_do_is_refused(plan, content, options, match):
     content['rows']['student']['options'] = options
     with pytest.raises(StudyError, match=f"row 'student':? .*{match}"):
         plan(content)
+
+
+def test_what_only_prepares_others_needs_no_validation(plan, content, config):
+    text = ''.join(
+        f'{line}\n'
+        for line in CONFIG.splitlines()
+        if not line.startswith('val_')
+    )
+    row = content['rows']['teacher']
+    row['config'] = config('unlabelled', text)
+    with pytest.raises(StudyError, match='no val_dataloader and no val_eval'):
+        plan(content)
+    row.update(scored=False, length=2)
+    entries = plan(content)
+    run = entries['teacher', 0].run
+    assert run.length == 8
+    assert entries['distilled', 0].run.after == (run.checkpoint,)
 
 
 def test_length_and_iterations_are_refused_together(plan, content):

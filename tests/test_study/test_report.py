@@ -5,7 +5,7 @@ import re
 import runpy
 import signal
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -105,6 +105,30 @@ def test_costs_are_ranges_over_runs(study, results):
     assert lines['the teacher'][:3] == ['1,200', '1.0', '']
 
 
+@pytest.fixture
+def prepared(study, results):
+    """The same study with a row that is not scored, and its results."""
+    path = study.results.with_name('study.yaml')
+    row = '  pre: {config: p.py, title: first, seeds: [0], scored: false}\n'
+    path.write_text(path.read_text() + row)
+    unscored = result('pre', 0, 0.0)
+    for key in (unscored.scores, unscored.classes):
+        key.clear()
+    results.add(replace(unscored, parameters=0, flops=0))
+    return read_study(path), results
+
+
+def test_what_only_prepares_others_has_costs_and_no_scores(prepared):
+    tables = {name: make(*prepared) for name, make in TABLES.items()}
+    for name in ('scores', 'classes'):
+        assert 'first' not in tables[name]
+    # Neither parameters nor FLOPs.
+    assert cells(tables['costs'])['first'] == ['1,200', '1.0', '1,500']
+    assert 'tools/train.py pre.py --seed 0' in tables['commands']
+    assert len(report.draw_figures(*prepared)) == 2
+    assert report.write_report(*prepared).exists()
+
+
 def test_commands_and_origin(study, results):
     commands = TABLES['commands'](study, results)
     assert '```shell\npython tools/train.py cwd.py --seed 0\n```' in commands
@@ -192,7 +216,7 @@ def test_figures_are_drawn_beside_the_results(study, results):
 
 
 def test_examples_of_what_is_not_trained_are_refused(study):
-    with pytest.raises(StudyError, match=r"'cwt' is no row of .* teacher,"):
+    with pytest.raises(StudyError, match=r"'cwt' is no row with .* teacher,"):
         report.entry_of(study, 'cwt', [])
 
 

@@ -6,6 +6,7 @@ from mmengine.config import Config
 from mmdistill_dense.engine.inspection.printing import amount
 from mmdistill_dense.engine.inspection.source import default_size
 
+from ..helpers.contrast import TEACHER, pcd
 from ..helpers.models import cwd, mask_rcnn, pspnet
 from ..helpers.runs import distilled
 from ..test_models.conftest import wide_mask_rcnn
@@ -170,6 +171,28 @@ def test_a_stock_config_gets_a_sentence(tmp_path, inspect):
     with pytest.raises(SystemExit, match='config of a stock model'):
         inspect(path)
     assert 'decode_head.conv_seg' in inspect(path, '--list')
+
+
+def test_a_pre_training_says_what_it_does(tmp_path, inspect):
+    teacher = dict(backbone=TEACHER, checkpoint=NOWHERE)
+    path = write_config(tmp_path / 'pcd.py', pcd(teacher), 'mmdet')
+    text = inspect(path)
+    assert 'student ResNet' in text
+    assert "pairing 'cross'" in text
+    assert '4x4 cells' in text
+    assert '8x8 cells' in inspect(path, '--input-size', '128', '128')
+
+
+def test_a_learner_of_tokens_says_what_it_does(tmp_path, inspect):
+    model = dict(
+        type='mmdistill_dense.MaskTokenLearner',
+        teacher=dict(cfg=pspnet(), checkpoint=NOWHERE),
+        at='logits',
+        num_tokens=5,
+        weighting=False,
+    )
+    path = write_config(tmp_path / 'tokens.py', model)
+    assert "tokens on 'logits'" in inspect(path)
 
 
 def test_refusals_are_sentences(segmentor, tmp_path, inspect):

@@ -3,19 +3,17 @@
 from typing import Any
 
 import torch
-from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, cross_entropy
 
 from mmdistill_dense.registry import MODELS
 
-from ..hosts import last_map, map_spec
-from .pretrained import load_pretrained, warn_of_random_features
+from ..hosts import BackboneModel
 
 
 @MODELS.register_module()
-class BackboneClassifier(BaseModel):
+class BackboneClassifier(BackboneModel):
     """The mean of a backbone's last map, and a linear layer on it.
 
     The backbone's weights come by its own ``init_cfg=dict(
@@ -47,56 +45,18 @@ class BackboneClassifier(BaseModel):
         input_size: tuple[int, int] = (224, 224),
         init_cfg: dict | list | None = None,
     ) -> None:
-        super().__init__(data_preprocessor, init_cfg)
         if not isinstance(num_classes, int) or num_classes < 2:
             raise ValueError(
                 'BackboneClassifier: num_classes must be a whole number >= '
                 f'2, got {num_classes!r}.'
             )
+        super().__init__(
+            backbone, frozen, input_size, data_preprocessor, init_cfg
+        )
         self.num_classes = num_classes
-        self.frozen = frozen
-        self.backbone = MODELS.build(backbone)
-        if frozen:
-            self.backbone.requires_grad_(False)
-        channels = map_spec(self.backbone, tuple(input_size)).channels
-        self.fc = nn.Linear(channels, num_classes)
+        self.fc = nn.Linear(self.channels, num_classes)
         nn.init.normal_(self.fc.weight, std=0.01)
         nn.init.zeros_(self.fc.bias)
-        self.train(self.training)
-
-    def train(self, mode: bool = True) -> 'BackboneClassifier':
-        """Set the mode; a frozen backbone stays in eval, BatchNorm too."""
-        super().train(mode)
-        if self.frozen:
-            self.backbone.eval()
-        return self
-
-    def init_weights(self) -> None:
-        """Initialise; the backbone's file is loaded strictly.
-
-        Raises:
-            FileNotFoundError: If the file does not exist.
-            ValueError: If it does not hold the backbone's weights.
-        """
-        if load_pretrained(self.backbone):
-            self.backbone.is_init = True  # MMEngine passes it over
-        elif self.frozen:
-            warn_of_random_features()
-        super().init_weights()
-
-    def _load_from_state_dict(
-        self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any
-    ) -> None:
-        """Refuse a checkpoint of something else; MMEngine would log it."""
-        start = f'{prefix}backbone.'
-        if state_dict and not any(key.startswith(start) for key in state_dict):
-            raise ValueError(
-                f'the checkpoint has no key that starts with {start!r}, so '
-                'nothing of the backbone would be loaded: it has '
-                f'{list(state_dict)[:3]}. Expected the checkpoint of a '
-                'BackboneClassifier, or of a pre-training.'
-            )
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def forward(
         self,
@@ -132,10 +92,7 @@ class BackboneClassifier(BaseModel):
         Args:
             inputs: Preprocessed images, (N, 3, H, W).
         """
-        trained = torch.is_grad_enabled() and not self.frozen
-        with torch.set_grad_enabled(trained):
-            found = last_map(self.backbone(inputs), self.backbone)
-            return adaptive_avg_pool2d(found, 1).flatten(1)
+        return adaptive_avg_pool2d(self.feature_map(inputs), 1).flatten(1)
 
     def _loss(
         self, logits: Tensor, data_samples: list[BaseDataElement] | None

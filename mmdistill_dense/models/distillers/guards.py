@@ -1,9 +1,12 @@
 """Refusals: nothing that would fail silently gets past these."""
 
+import logging
 from collections.abc import Iterable, Mapping
 
 import torch
+from mmengine.logging import print_log
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def check_names(terms: Iterable[str], student: nn.Module) -> None:
@@ -181,6 +184,30 @@ def check_reached(model: nn.Module, loss: Tensor) -> None:
             'as several out_indices with a norm each. Ask it for the last '
             'map only.'
         )
+
+
+def warn_of_fixed_parts(backbone: nn.Module) -> None:
+    """Say that something of a student in training does not learn."""
+    fixed = [n for n, p in backbone.named_parameters() if not p.requires_grad]
+    resting = [
+        name
+        for name, module in backbone.named_modules()
+        if isinstance(module, _BatchNorm) and not module.training
+    ]
+    remedies = (
+        ('parameters are frozen', 'frozen_stages=-1', fixed),
+        ('batch norms are in eval mode', 'norm_eval=False', resting),
+    )
+    for what, remedy, names in remedies:
+        if names:
+            print_log(
+                f'{len(names)} {what} in the student that is pre-trained: '
+                f'{", ".join(names[:3])}{", ..." if names[3:] else ""}. Of a '
+                'backbone from scratch they stay as they were drawn. Set '
+                f'backbone.{remedy}, unless it is meant.',
+                logger='current',
+                level=logging.WARNING,
+            )
 
 
 def leaves(value: Tensor) -> tuple[set[int], bool]:

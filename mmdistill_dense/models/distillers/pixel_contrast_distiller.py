@@ -10,11 +10,19 @@ from torch import Tensor, nn
 
 from mmdistill_dense.registry import MODELS
 
-from ..hosts import check_views, forked_rng, last_map, map_spec
+from ..hosts import (
+    check_backbone_keys,
+    check_views,
+    forked_rng,
+    last_map,
+    load_pretrained,
+    map_spec,
+)
 from ..teachers.projection import ProjectionTeacher
-from .guards import check_reached
+from .guards import check_reached, warn_of_fixed_parts
 from .pairing import PAIRINGS, pair_views
 from .queue import NegativeQueue
+from .report import describe_contrast
 
 
 @MODELS.register_module()
@@ -118,31 +126,11 @@ class PixelContrastDistiller(BaseModel):
 
     def describe(self) -> str:
         """Student, attention with its cost, teacher, queue and pairing."""
-        grid = tuple(self.spec.shape[-2:])
-        parameters = sum(p.numel() for p in self.backbone.parameters())
-        lines = [
-            'Pixel-wise contrastive distillation:',
-            f'  student {type(self.backbone).__name__}, '
-            f'{parameters / 1e6:.2f} M parameters: {self.spec}, '
-            f'{grid[0]}x{grid[1]} cells',
-        ]
-        if not isinstance(self.attention, nn.Identity):
-            name = type(self.attention).__name__
-            parameters, macs = self.attention.cost(grid)
-            lines.append(
-                f'  {name} on it, {parameters / 1e6:.2f} M parameters, '
-                f'{macs / 1e6:.1f} M multiply-adds an image; dropped on '
-                'export, like the head'
-            )
-        lines += [f'  {s}' for s in self.teacher.describe().splitlines()]
-        lines.append(
-            f'  pairing {self.pairing!r}, a queue of {self.queue.size:,} '
-            f'vectors of length {self.teacher.channels}'
-        )
-        return '\n'.join(lines)
+        return describe_contrast(self)
 
     def init_weights(self) -> None:
         """Initialise the student, load the teacher."""
+        load_pretrained(self.backbone)
         super().init_weights()
         self.load_teacher()
 
@@ -226,6 +214,8 @@ class PixelContrastDistiller(BaseModel):
         value = (found[0][0] + found[1][0]) / 2
         if not self._started:
             check_reached(self, value)
+            if self.training:
+                warn_of_fixed_parts(self.backbone)
             self._started = torch.is_grad_enabled()
         first, second = (statistics for _, statistics in found)
         seen = {key: (first[key] + second[key]) / 2 for key in first}
@@ -238,12 +228,5 @@ class PixelContrastDistiller(BaseModel):
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        """Refuse a checkpoint of something else; MMEngine would log it."""
-        ours = any(key.startswith('backbone.') for key in state_dict)
-        if not (prefix or ours):
-            raise ValueError(
-                'the checkpoint has no key that starts with "backbone.", so '
-                'nothing of the student would be loaded: it has '
-                f'{list(state_dict)[:4]}. Expected one of a PCD run.'
-            )
+        check_backbone_keys(self, state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

@@ -130,8 +130,8 @@ def _check_teacher(theirs: int, ours: int) -> None:
     if theirs and ours and theirs != ours:
         raise ValueError(
             'the checkpoint has a queue of a teacher with other weights '
-            f'({theirs:08x}) than the present one ({ours:08x}), so its '
-            f'negatives mean nothing here. {_REMEDY}'
+            f'({theirs:08x}) than the present one ({ours:08x}), or with '
+            f'another head, so its negatives mean nothing here. {_REMEDY}'
         )
 
 

@@ -1,21 +1,30 @@
 """What is known of mmdet's and mmseg's models, without importing them."""
 
 from .aliases import expand_alias
+from .backboned import BackboneModel
 from .held import Holder, freeze
 from .inputs import InputAdapter, InputForm
 from .isolation import evaluated, forked_rng
 from .maps import check_views, last_map, map_spec
+from .pretrained import check_backbone_keys, load_pretrained
 from .probe import FeatureSpec, Probe, blank_batch, probe, spec_of
 from .routes import follow, inference_route, routes_of
-from .weights import read_checkpoint
+from .weights import (
+    list_faults,
+    load_and_compare,
+    plain_state,
+    read_checkpoint,
+)
 
 __all__ = [
+    'BackboneModel',
     'FeatureSpec',
     'Holder',
     'InputAdapter',
     'InputForm',
     'Probe',
     'blank_batch',
+    'check_backbone_keys',
     'check_views',
     'evaluated',
     'expand_alias',
@@ -24,7 +33,11 @@ __all__ = [
     'freeze',
     'inference_route',
     'last_map',
+    'list_faults',
+    'load_and_compare',
+    'load_pretrained',
     'map_spec',
+    'plain_state',
     'probe',
     'read_checkpoint',
     'routes_of',

@@ -1,9 +1,12 @@
-"""Read the weights of a file, with a sentence where there are none."""
+"""Weights of a file: read, and loaded without a hole that nobody sees."""
 
 import pickle
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
 
 from mmengine.runner import CheckpointLoader
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def read_checkpoint(path: str, what: str, remedy: str) -> dict:
@@ -55,3 +58,82 @@ def read_checkpoint(path: str, what: str, remedy: str) -> dict:
             f'{list(content["state_dict"])[:8]}.'
         )
     return content
+
+
+def plain_state(state: dict) -> OrderedDict[str, Tensor]:
+    """Tensors of a stock model: no wrapper's prefix, nothing of ours.
+
+    Args:
+        state: State dict of a stock or a distilled model, bare or wrapped
+            (``module.``).
+    """
+    weights = OrderedDict(
+        (key, value)
+        for key, value in _without_wrapper(state)
+        if isinstance(value, Tensor) and not key.startswith('distill.')
+    )
+    # By the versions of modules in it, hosts rename keys of older files.
+    weights._metadata = OrderedDict(
+        _without_wrapper(getattr(state, '_metadata', {}))
+    )
+    return weights
+
+
+def _without_wrapper(entries: dict) -> Iterator[tuple]:
+    for key, value in entries.items():
+        yield key.removeprefix('module.'), value
+
+
+def load_and_compare(
+    model: nn.Module, state: OrderedDict[str, Tensor], allow: Sequence[str]
+) -> dict[str, list[str]]:
+    """Load what fits, and find what does not.
+
+    Args:
+        model: Gets the weights.
+        state: The weights, by the model's own keys; those of another shape
+            are taken out.
+        allow: Glob patterns of keys that may differ.
+
+    Returns:
+        What is ``'missing'``, ``'unexpected'`` or ``'of another shape'``.
+    """
+    own = model.state_dict()
+    other_shape: dict[str, tuple] = {}
+    try:
+        missing, unexpected = model.load_state_dict(state, strict=False)
+    except RuntimeError:
+        # Shapes that still differ after the modules' own conversions.
+        for key in own:
+            if key in state and own[key].shape != state[key].shape:
+                other_shape[key] = tuple(state.pop(key).shape)
+        missing, unexpected = model.load_state_dict(state, strict=False)
+    missing = [key for key in missing if key not in other_shape]
+    return {
+        'missing': _not_allowed(missing, allow),
+        'unexpected': _not_allowed(unexpected, allow),
+        'of another shape': [
+            f'{key} {other_shape[key]}, expected {tuple(own[key].shape)}'
+            for key in _not_allowed(other_shape, allow)
+        ],
+    }
+
+
+def _not_allowed(keys: Iterable[str], allow: Sequence[str]) -> list[str]:
+    # Batch counters are not used in eval mode, and old files lack them.
+    patterns = (*allow, '*num_batches_tracked')
+    return [
+        key
+        for key in keys
+        if not any(fnmatchcase(key, pattern) for pattern in patterns)
+    ]
+
+
+def list_faults(faults: dict[str, list[str]]) -> str:
+    """A line for each kind of fault that there is, for messages."""
+    return '\n'.join(
+        f'  {len(keys)} {kind}: {"; ".join(keys[:4])}'
+        + ('; ...' if len(keys) > 4 else '')
+        for kind, keys in faults.items()
+        if keys
+    )

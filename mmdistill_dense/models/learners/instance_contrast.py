@@ -4,20 +4,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmengine.model import BaseModel
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from mmdistill_dense.functional.checks import check_positive
 from mmdistill_dense.registry import MODELS
 
-from ..hosts import check_views, last_map, map_spec
+from ..hosts import BackboneModel, check_views
 from ..teachers.heads import build_head
 from ..teachers.layouts import layout_of
 
 
 @MODELS.register_module()
-class InstanceContrast(BaseModel):
+class InstanceContrast(BackboneModel):
     """Learn to tell images apart from their pooled features.
 
     Views of one image are drawn together and apart from the other images of
@@ -53,23 +52,13 @@ class InstanceContrast(BaseModel):
         input_size: tuple[int, int] = (224, 224),
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(data_preprocessor, init_cfg)
         check_positive('InstanceContrast', tau=tau)
-        self.backbone = MODELS.build(backbone)
-        channels = map_spec(self.backbone, tuple(input_size)).channels
-        self.head = build_head(head, layout_of('openmmlab'), channels, False)
+        super().__init__(
+            backbone, frozen, input_size, data_preprocessor, init_cfg
+        )
+        layout = layout_of('openmmlab')
+        self.head = build_head(head, layout, self.channels, False)
         self.tau = tau
-        self.frozen = frozen
-        if frozen:
-            self.backbone.requires_grad_(False)
-        self.train(self.training)
-
-    def train(self, mode: bool = True) -> 'InstanceContrast':
-        """Set the mode; a frozen backbone stays in eval mode."""
-        super().train(mode)
-        if self.frozen:
-            self.backbone.eval()
-        return self
 
     def forward(
         self,
@@ -99,11 +88,7 @@ class InstanceContrast(BaseModel):
 
     def embed(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, C)."""
-        with torch.set_grad_enabled(
-            torch.is_grad_enabled() and not self.frozen
-        ):
-            feature = last_map(self.backbone(images), self.backbone)
-        return self.head(feature.mean((2, 3)))
+        return self.head(self.feature_map(images).mean((2, 3)))
 
     def loss(self, inputs: list[Tensor]) -> dict[str, Tensor]:
         """``loss_contrast``, and ``top1``, the share of images found."""

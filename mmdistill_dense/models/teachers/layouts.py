@@ -2,7 +2,6 @@
 
 import re
 from collections import OrderedDict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TypeVar
@@ -140,7 +139,8 @@ LAYOUTS = dict(
     ),
     # Any detector, segmentor or classifier, and our own runs
     openmmlab=Layout(encoder='backbone.', mark='backbone.'),
-    # A backbone alone: an exported student, a classifier of torchvision
+    # A backbone alone, by its own keys: of torchvision, say. Students that
+    # were exported keep theirs below backbone., as openmmlab has it.
     bare=Layout(encoder='', others=('fc.*',), mark='conv1.'),
 )
 
@@ -184,45 +184,3 @@ def arrange(
         if last is None or not place.startswith(last):
             found[place] = value
     return found
-
-
-def check_layout(keys: Iterable[str], name: str, what: str) -> None:
-    """Refuse a file that is of another layout than it is said to be.
-
-    Args:
-        keys: Its keys, without a wrapper's prefix.
-        name: Name of the layout that it should have.
-        what: Which file it is, for messages.
-
-    Raises:
-        ValueError: If it is of another one, which is named, or of none.
-    """
-    keys, layout = list(keys), LAYOUTS[name]
-    found = _recognise(keys)
-    # A file can have two marks: mmpretrain keeps the online encoder too.
-    marked = layout.encoder and _any_starts(keys, layout.mark)
-    stripped = found is None and _any_starts(keys, layout.encoder)
-    if found == name or marked or stripped:
-        return
-    starts = ', '.join(sorted({f'{k.partition(".")[0]}.*' for k in keys})[:8])
-    guess = f'It looks like layout {found!r}: set teacher.layout={found!r}.'
-    if not found:
-        guess = (
-            f'It looks like none of {", ".join(LAYOUTS)}: rename its keys to '
-            "'backbone.*' and 'head.<index>.*', which is layout 'openmmlab'."
-        )
-    raise ValueError(
-        f'{what} is not of layout {name!r}: expected keys {layout.mark}*, '
-        f'got {starts}. {guess}'
-    )
-
-
-def _recognise(keys: list[str]) -> str | None:
-    """The layout whose mark is in a file; ``None`` where no mark is."""
-    marks = {name: layout.mark for name, layout in LAYOUTS.items()}
-    found = (name for name in marks if _any_starts(keys, marks[name]))
-    return next(found, None)
-
-
-def _any_starts(keys: list[str], prefix: str) -> bool:
-    return any(key.startswith(prefix) for key in keys)

@@ -2,13 +2,12 @@
 
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from ..hosts import read_checkpoint
+from ..hosts import list_faults, load_and_compare, plain_state, read_checkpoint
 
 
 def load_weights(
@@ -68,32 +67,14 @@ def load_strictly(
     Raises:
         ValueError: If keys are missing, unexpected or of another shape.
     """
-    own = model.state_dict()
-    other_shape: dict[str, tuple] = {}
-    try:
-        missing, unexpected = model.load_state_dict(state, strict=False)
-    except RuntimeError:
-        # Shapes that still differ after the modules' own conversions.
-        for key in own:
-            if key in state and own[key].shape != state[key].shape:
-                other_shape[key] = tuple(state.pop(key).shape)
-        missing, unexpected = model.load_state_dict(state, strict=False)
-    faults = {
-        'missing': [k for k in missing if k not in other_shape],
-        'unexpected': unexpected,
-        'of another shape': [
-            f'{k} {other_shape[k]}, expected {tuple(own[k].shape)}'
-            for k in _not_allowed(other_shape, allow)
-        ],
-    }
-    for kind in ('missing', 'unexpected'):
-        faults[kind] = _not_allowed(faults[kind], allow)
+    faults = load_and_compare(model, state, allow)
     if any(faults.values()):
-        title = (
+        raise ValueError(
             f'the checkpoint of teacher {name!r} does not fit its config '
-            f'({len(own)} tensors): {checkpoint}'
+            f'({len(model.state_dict())} tensors): {checkpoint}\n'
+            f'{list_faults(faults)}\n{remedy}, or name what may differ: '
+            'teacher.allow=[pattern, ...].'
         )
-        raise ValueError(_does_not_cover(title, faults, remedy))
     return fingerprint(state)
 
 
@@ -116,51 +97,3 @@ def read_weights(checkpoint: str, name: str) -> OrderedDict[str, Tensor]:
     if not weights:
         raise ValueError(f'{what}, {checkpoint}, holds no weights.')
     return weights
-
-
-def plain_state(state: dict) -> OrderedDict[str, Tensor]:
-    """Tensors of a stock model: no wrapper's prefix, nothing of ours.
-
-    Args:
-        state: State dict of a stock or a distilled model, bare or wrapped
-            (``module.``).
-    """
-    weights = OrderedDict(
-        (key, value)
-        for key, value in _without_wrapper(state)
-        if isinstance(value, Tensor) and not key.startswith('distill.')
-    )
-    # By the versions of modules in it, hosts rename keys of older files.
-    weights._metadata = OrderedDict(
-        _without_wrapper(getattr(state, '_metadata', {}))
-    )
-    return weights
-
-
-def _without_wrapper(entries: dict) -> Iterator[tuple]:
-    for key, value in entries.items():
-        yield key.removeprefix('module.'), value
-
-
-def _not_allowed(keys: Iterable[str], allow: Sequence[str]) -> list[str]:
-    # Batch counters are not used in eval mode, and old files lack them.
-    patterns = (*allow, '*num_batches_tracked')
-    return [
-        key
-        for key in keys
-        if not any(fnmatchcase(key, pattern) for pattern in patterns)
-    ]
-
-
-def _does_not_cover(
-    title: str, faults: dict[str, list[str]], remedy: str
-) -> str:
-    lines = [title]
-    for kind, keys in faults.items():
-        if keys:
-            shown = '; '.join(keys[:4]) + ('; ...' if len(keys) > 4 else '')
-            lines.append(f'  {len(keys)} {kind}: {shown}')
-    lines.append(
-        f'{remedy}, or name what may differ: teacher.allow=[pattern, ...].'
-    )
-    return '\n'.join(lines)

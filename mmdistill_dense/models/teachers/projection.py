@@ -1,5 +1,6 @@
 """A self-supervised teacher: a backbone with its projection head."""
 
+import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from copy import deepcopy
@@ -13,8 +14,9 @@ from mmdistill_dense.registry import MODELS
 from ..hosts import FeatureSpec, Holder, forked_rng, map_spec
 from .encoder import Encoder
 from .heads import Head, build_head, mirrored
-from .layouts import arrange, check_layout, layout_of
+from .layouts import arrange, layout_of
 from .loading import load_strictly, read_weights
+from .recognition import check_head, check_layout
 from .spatial_adaptor import SpatialAdaptor
 
 
@@ -74,7 +76,7 @@ class ProjectionTeacher(Holder):
         self.layout = layout
         self.checkpoint = checkpoint
         self.allow = [allow] if isinstance(allow, str) else list(allow)
-        #: Of the weights that were loaded.
+        #: Of the weights that were loaded, and of what the head computes.
         self.fingerprint = ''
         self._head = dict(
             head=head, layout=layout_of(layout), keep_last_bn=keep_last_bn
@@ -83,11 +85,7 @@ class ProjectionTeacher(Holder):
         self._input_size = tuple(input_size)
         self._spec, self._size = self._look()
         adapted, self.channels, self.student_head = self._plan()
-        self._layers = [
-            str(layer)
-            for layer in adapted.modules()
-            if not isinstance(layer, (SpatialAdaptor, nn.Sequential))
-        ]
+        self._layers = adapted.describe()
 
     def _look(self) -> tuple[FeatureSpec, int]:
         """What the backbone gives, and how many parameters it has."""
@@ -100,7 +98,7 @@ class ProjectionTeacher(Holder):
         # A copy: some modules write into their config.
         return MODELS.build(deepcopy(self.cfg))
 
-    def _plan(self) -> tuple[nn.Module, int, dict[str, Any]]:
+    def _plan(self) -> tuple[SpatialAdaptor, int, dict[str, Any]]:
         """The adapted head, its output's channels, the student's head."""
         with torch.device('meta'):
             head = self._vector_head()
@@ -156,7 +154,7 @@ class ProjectionTeacher(Holder):
             )
         with forked_rng():
             model = Encoder(self._build(), self._vector_head())
-        self.fingerprint = load_strictly(
+        weights = load_strictly(
             model,
             self._read(len(model.head)),
             self.allow,
@@ -165,7 +163,16 @@ class ProjectionTeacher(Holder):
             self._remedy(),
         )
         model.head = SpatialAdaptor(model.head, self._relu)
+        self.fingerprint = self._fingerprint(weights)
         self.hold(model, like.device, like.dtype)
+
+    def _fingerprint(self, weights: str) -> str:
+        """The weights' fingerprint, changed by what the head computes.
+
+        With the same weights, other layers between them give other keys.
+        """
+        head = '\n'.join(self._layers).encode()
+        return f'{zlib.crc32(head, int(weights, 16)):08x}'
 
     def _read(self, layers: int) -> OrderedDict[str, Tensor]:
         """Weights by the model's keys, with the versions of modules."""
@@ -173,6 +180,8 @@ class ProjectionTeacher(Holder):
         what = f'the checkpoint of the teacher, {self.checkpoint},'
         check_layout(state, self.layout, what)
         layout = self._head['layout']
+        if self._head['head'] is None:
+            check_head(state, layout, what)
         weights = arrange(state, layout, layers)
         weights._metadata = arrange(state._metadata, layout, layers)
         return weights

@@ -73,6 +73,29 @@ class SpatialAdaptor(nn.Module):
         """(N, C, H, W) -> (N, C', H, W)."""
         return self.head(x)
 
+    def describe(self) -> list[str]:
+        """Its layers, in words that do not change with torch's version.
+
+        What does nothing is left out: heads of one description and of the
+        same weights give the same maps.
+        """
+        return [
+            _described(layer)
+            for layer in self.head.modules()
+            if not isinstance(layer, (nn.Sequential, nn.Identity))
+        ]
+
+
+def _described(layer: nn.Module) -> str:
+    settings = ''
+    if isinstance(layer, nn.Conv2d):
+        sizes = f'{layer.in_channels}, {layer.out_channels}'
+        settings = f'{sizes}, bias={layer.bias is not None}'
+    elif isinstance(layer, nn.BatchNorm2d):
+        sizes = f'{layer.num_features}, eps={layer.eps}'
+        settings = f'{sizes}, affine={layer.affine}'
+    return f'{type(layer).__name__}({settings})'
+
 
 def _adapt(layer: nn.Module, path: str, spatial: bool) -> nn.Module:
     """A layer's counterpart for maps; ``path`` names it in a message."""

@@ -1,0 +1,2 @@
+_base_ = './pcd_mocov3-r50_r18_8xb128-100e_imagenet.py'
+model = dict(backbone=dict(depth=34))

@@ -1,0 +1,6 @@
+_base_ = './pcd_mocov3-vit-b16_r18_8xb128-100e_imagenet.py'
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='mmdistill_dense.MobileNetV3',
+        arch='large'))

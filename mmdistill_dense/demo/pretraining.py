@@ -1,0 +1,109 @@
+"""What PCD left: how its contrast went, and the backbone for others."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+
+import torch
+from mmengine.config import Config
+
+from mmdistill_dense.engine.backbone_export import (
+    backbone_checkpoint,
+    backbone_config,
+    build_backbone,
+)
+from mmdistill_dense.engine.trainings.logs import curve
+from mmdistill_dense.engine.trainings.runs import Run
+from mmdistill_dense.visualization import figures
+
+from .studies import Study
+
+#: Where a value was at the beginning, and where at the end.
+Course = tuple[float, float]
+#: Iterations that the end is the mean of: a batch is small.
+LAST = 10
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """How the pre-training went.
+
+    Attributes:
+        top1: Share of cells whose positive is above every negative.
+        positive: Cosine of a cell and the teacher's.
+        hardest: Cosine of a cell and its hardest negative.
+        found: Share of images that the teacher's head finds among those of
+            a batch.
+    """
+
+    top1: Course
+    positive: Course
+    hardest: Course
+    found: Course
+
+    def told(self, study: Study) -> str:
+        """The same as a sentence."""
+        first, last = (f'{100 * value:.0f} %' for value in self.top1)
+        return (
+            f'{study.title} pre-training, without labels: cells that are '
+            f'nearer to the teacher than to any negative went from {first} '
+            f'to {last}; the cosine with the teacher from '
+            f'{_course(self.positive)}, with the hardest negative from '
+            f"{_course(self.hardest)}. The teacher's head tells "
+            f'{100 * self.found[1]:.0f} % of the images of a batch apart.'
+        )
+
+
+def _course(values: Course) -> str:
+    return f'{values[0]:.2f} to {values[1]:.2f}'
+
+
+def learned(study: Study, runs: Mapping[str, Run]) -> Pretrained:
+    """Read it from the logs of both stages."""
+
+    def course(role: str, key: str) -> Course:
+        values = curve(runs[role].folder, key)[1]
+        return values[0], mean(values[-LAST:])
+
+    keys = ('top1', 'positive', 'hardest')
+    return Pretrained(
+        *(course('pretraining', key) for key in keys),
+        found=course('contrast', 'top1'),
+    )
+
+
+def draw_learning(path: Path, runs: Mapping[str, Run]) -> None:
+    """Curves of the pre-training: its loss, and what the loss is about."""
+    folder = runs['pretraining'].folder
+    names = dict(
+        top1='cells above all negatives, share',
+        positive='cosine with the teacher',
+        hardest='cosine with the hardest negative',
+    )
+    figures.curves(
+        path,
+        {'pre-training': curve(folder, 'loss_contrast')},
+        {name: curve(folder, key) for key, name in names.items()},
+        'share or cosine',
+    )
+
+
+def hand_over_backbone(cfg: Config, run: Run, folder: Path) -> Path:
+    """Export the backbone, for any model that starts from it.
+
+    Args:
+        cfg: Config of the pre-training.
+        run: The pre-training, which has ended.
+        folder: Gets ``backbone.pth`` and ``backbone.py``.
+
+    Returns:
+        The checkpoint.
+    """
+    backbone = backbone_checkpoint(str(run.checkpoint))
+    build_backbone(cfg, backbone['state_dict'])
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / 'backbone.pth'
+    torch.save(backbone, path)
+    backbone_config(cfg, path.as_posix()).dump(folder / 'backbone.py')
+    return path

@@ -1,0 +1,89 @@
+"""What the demo trains to show PCD."""
+
+from pathlib import Path
+
+import pytest
+
+from mmdistill_dense.demo import plan, studies
+from tests.helpers.demo import (
+    EVERY,
+    config,
+    config_of,
+    planned,
+    shapes_of,
+)
+
+pytestmark = pytest.mark.usefixtures('_configs_are_read_once')
+
+
+@pytest.mark.parametrize('every', EVERY)
+def test_pre_training_is_for_segmentors_only(every):
+    settings = plan.Settings(
+        Path('work'),
+        Path('camvid') if every is studies.CAMVID else None,
+        method='pcd',
+    )
+    assert [study.name for study in settings.studies] == ['pspnet']
+    assert [study.name for study in settings.left_out] == ['mask-rcnn']
+
+
+@pytest.mark.parametrize('every', EVERY)
+def test_each_stage_of_pcd_starts_from_the_one_before(every):
+    (runs,) = planned(every, method='pcd').values()
+    teacher, head, pre, _, last = runs.values()
+    for run, source in ((head, teacher), (pre, head), (last, pre)):
+        assert run.after == (source.checkpoint,)
+    cfgs = {role: config_of(run).model for role, run in runs.items()}
+    start = dict(type='Pretrained', prefix='backbone.')
+    for role, source in (('contrast', teacher), ('distilled', pre)):
+        assert cfgs[role].backbone.init_cfg.to_dict() == dict(
+            start, checkpoint=source.checkpoint
+        )
+    assert cfgs['pretraining'].teacher.checkpoint == head.checkpoint
+    assert cfgs['pretraining'].teacher.head == cfgs['contrast'].head
+    assert cfgs['pretraining'].backbone.init_cfg is None
+    assert len({run.folder for run in runs.values()}) == len(runs)
+
+
+@pytest.mark.parametrize('every', EVERY)
+def test_backbones_of_pcd_are_those_of_the_segmentors(every):
+    (runs,) = planned(every, method='pcd').values()
+    cfgs = {role: config_of(run).model for role, run in runs.items()}
+    pre = cfgs['pretraining']
+    teacher, student = (
+        shapes_of(cfgs[role].backbone, 'mmseg')
+        for role in ('teacher', 'student')
+    )
+    assert teacher != student
+    assert shapes_of(cfgs['contrast'].backbone, 'mmseg') == teacher
+    assert shapes_of(pre.teacher.backbone, 'mmseg') == teacher
+    assert shapes_of(pre.backbone, 'mmseg') == student
+    for key in ('strides', 'dilations', 'contract_dilation'):
+        assert pre.backbone[key] == cfgs['student'].backbone[key]
+
+
+@pytest.mark.parametrize('every', EVERY)
+def test_student_and_pre_trained_differ_in_their_start_only(every):
+    (runs,) = planned(every, seed=7, length=0.5, method='pcd').values()
+    student, pre_trained = (
+        config_of(runs[role]).to_dict() for role in ('student', 'distilled')
+    )
+    pre_trained.pop('pretrained', None)  # a name in the file
+    assert pre_trained['model']['backbone'].pop('init_cfg')
+    student['model']['backbone'].pop('init_cfg', None)
+    assert pre_trained == student
+
+
+@pytest.mark.parametrize('role', ['contrast', 'pretraining'])
+@pytest.mark.parametrize('every', EVERY)
+def test_a_shorter_pre_training_has_the_same_course(every, role):
+    (runs,) = planned(every, method='pcd', length=0.5).values()
+    cfg, scaled = config(runs[role].config), config_of(runs[role])
+    factor = 0.5 * every[0].length
+    total = cfg.train_cfg.max_iters * factor
+    assert scaled.train_cfg.max_iters == runs[role].length == total
+    warmup, decay = scaled.param_scheduler
+    assert warmup.end == decay.begin == cfg.param_scheduler[0].end * factor
+    assert decay.end == total
+    assert decay.T_max == total - decay.begin
+    assert scaled.default_hooks.logger.interval == 1
