@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import DATASETS
+from mmengine.registry import DATASETS, MODELS
+from mmengine.runner import Runner
 
 from mmdistill_dense.datasets.views import LabelledImages, PackLabel
 from tests.helpers.class_tree import labelled_dataset, write_class_tree
@@ -12,6 +13,12 @@ from tests.helpers.configs import CONFIGS
 from tests.helpers.datasets import CLASSES
 
 LOAD = dict(type='LoadImageFromFile')
+SHIPPED = CONFIGS / '_base_' / 'datasets' / 'imagenet_classes.py'
+RGB = dict(
+    mean=[123.675, 116.28, 103.53],
+    std=[58.395, 57.12, 57.375],
+    bgr_to_rgb=True,
+)
 
 
 @pytest.fixture(scope='module')
@@ -76,8 +83,7 @@ def test_an_item_has_image_and_label(tree):
 
 
 def test_the_shipped_pipelines(tree):
-    path = CONFIGS / '_base_' / 'datasets' / 'imagenet_classes.py'
-    cfg = Config.fromfile(str(path))
+    cfg = Config.fromfile(str(SHIPPED))
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
         data = DATASETS.build(dict(loader.dataset, data_root=str(tree)))
         assert data[0]['inputs'].shape == (3, 224, 224)
@@ -85,6 +91,22 @@ def test_the_shipped_pipelines(tree):
     wide = dict(img=np.zeros((100, 400, 3), np.uint8))
     resize = data.pipeline.transforms[1]
     assert resize(wide)['img'].shape == (256, 1024, 3)
+
+
+@pytest.mark.parametrize('split', ['train', 'val'])
+def test_the_shipped_batches_are_stacked_by_the_workers(tree, split):
+    loader = Config.fromfile(str(SHIPPED))[f'{split}_dataloader']
+    assert loader.pin_memory
+    loader.dataset.data_root = str(tree)
+    loader.update(num_workers=0, persistent_workers=False, batch_size=4)
+    loader.pin_memory = False  # warns where there is no GPU
+    batch = next(iter(Runner.build_dataloader(loader, seed=0)))
+    assert batch['inputs'].shape == (4, 3, 224, 224)
+    assert batch['data_samples'][0].num_classes == 3
+    prepare = MODELS.build(dict(type='ImgDataPreprocessor', **RGB))
+    stacked = prepare(batch)['inputs']
+    listed = prepare(dict(batch, inputs=list(batch['inputs'])))['inputs']
+    assert torch.equal(stacked, listed)
 
 
 def test_an_unreadable_image_is_passed_over(tmp_path):

@@ -1,42 +1,15 @@
-"""Where unlabelled images come from, and what happens to unreadable ones."""
+"""Where unlabelled images come from, and the shipped views of them."""
 
 import json
 
-import cv2
-import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.dataset import default_collate, pseudo_collate
-from mmengine.registry import DATASETS
 from mmengine.runner import Runner
-from torch.utils.data import DataLoader
 
-from mmdistill_dense.datasets.views import UnlabelledImages
-from mmdistill_dense.datasets.views.unreadable import UnreadableImages
 from tests.helpers.configs import CONFIGS
-
-OWN = 'mmdistill_dense.'
-CROP = dict(type=OWN + 'RandomResizedCrop', size=16)
-PIPELINE = [
-    dict(type='LoadImageFromFile'),
-    dict(type=OWN + 'MultiView', transforms=[[CROP], [CROP]]),
-    dict(type=OWN + 'PackViews'),
-]
-
-
-def write(root, *names):
-    rng = np.random.default_rng(0)
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        picture = rng.integers(0, 256, (20, 24, 3), np.uint8)
-        cv2.imwrite(str(path), picture)
-
-
-def dataset(root, **settings):
-    settings = dict(pipeline=PIPELINE, data_root=str(root), **settings)
-    return DATASETS.build(dict(type=OWN + 'UnlabelledImages', **settings))
+from tests.helpers.views import dataset, write
 
 
 def paths(data, root):
@@ -153,128 +126,6 @@ def test_refusals(settings, message, tmp_path):
         dataset(tmp_path, **settings)
 
 
-BROKEN = (3, 4, 19)
-
-
-@pytest.fixture
-def partly_broken(tmp_path):
-    """20 images, of which one is cut, one is none and one is empty."""
-    write(tmp_path, *[f'{i:02d}.jpg' for i in range(20)])
-    cut, other, empty = (tmp_path / f'{i:02d}.jpg' for i in BROKEN)
-    cut.write_bytes(cut.read_bytes()[:400])
-    other.write_text('this is no image')
-    empty.write_bytes(b'')
-    return tmp_path
-
-
-LOADERS = [
-    dict(num_workers=0),
-    dict(num_workers=2, multiprocessing_context='fork'),
-    # Each worker imports everything anew.
-    pytest.param(
-        dict(num_workers=2, multiprocessing_context='spawn'),
-        marks=pytest.mark.slow,
-    ),
-]
-every_loader = pytest.mark.parametrize(
-    'loader', LOADERS, ids=['here', 'fork', 'spawn']
-)
-
-
-def read_all(data, **loader):
-    """Numbers of the images that a loader gave, in order."""
-    batches = DataLoader(
-        data, batch_size=4, collate_fn=pseudo_collate, **loader
-    )
-    return [s.sample_idx for batch in batches for s in batch['data_samples']]
-
-
-@every_loader
-def test_the_next_image_takes_the_place_of_an_unreadable_one(
-    partly_broken, loader
-):
-    data = dataset(partly_broken, max_unreadable=0.15)
-    expected = [*range(3), 5, 5, *range(5, 19), 0]
-    assert read_all(data, **loader) == expected
-    assert data.unreadable.indices == list(BROKEN)
-    assert read_all(data, **loader) == expected  # a second epoch
-
-
-@every_loader
-def test_too_many_unreadable_images_stop_the_run(partly_broken, loader):
-    data = dataset(partly_broken, max_unreadable=0.1)
-    message = (
-        r'3 of 20 images \(15.0%\) cannot be read, and max_unreadable=0.1 '
-        r'allows 2: .*/03.jpg, .*/04.jpg, .*/19.jpg\. .* raise max_unreadable'
-    )
-    with pytest.raises(RuntimeError, match=message):
-        read_all(data, **loader)
-
-
-def test_each_is_logged_once(partly_broken, log_lines):
-    data = dataset(partly_broken, max_unreadable=0.5)
-    read_all(data)
-    read_all(data)
-    lines = [line for line in log_lines if 'Unreadable' in line]
-    assert len(lines) == 3
-    for number, (line, index) in enumerate(zip(lines, BROKEN, strict=True), 1):
-        assert f'{index:02d}.jpg is skipped (' in line
-        assert line.endswith(f'{number} of 20 so far.')
-        assert '\n' not in line
-    assert 'failed to load image' in lines[1]
-
-
-def test_a_file_that_went_away_is_unreadable(tmp_path):
-    write(tmp_path, 'a.png', 'b.png', 'c.png')
-    data = dataset(tmp_path)
-    (tmp_path / 'a.png').unlink()
-    assert read_all(data) == [1, 1, 2]
-
-
-@pytest.mark.parametrize(
-    ('share', 'count', 'allowed'),
-    [(0, 100, 0), (0.01, 18, 1), (0.01, 1000, 10), (1.0, 5, 5)],
-)
-def test_how_many_are_allowed(share, count, allowed):
-    assert UnreadableImages(count, share).allowed == allowed
-
-
-def test_none_is_allowed_with_a_share_of_0(partly_broken):
-    data = dataset(partly_broken, max_unreadable=0)
-    with pytest.raises(RuntimeError, match=r'1 of 20 .* allows 0: .*03.jpg\.'):
-        read_all(data)
-
-
-def test_no_readable_image_at_all_ends(tmp_path):
-    for name in ('a.jpg', 'b.jpg'):
-        (tmp_path / name).write_bytes(b'')
-    data = dataset(tmp_path, max_unreadable=1.0)
-    message = r'2 of 2 images \(100.0%\) cannot be read'
-    for _ in range(2):
-        with pytest.raises(RuntimeError, match=message):
-            data[0]
-
-
-def test_a_mistake_in_a_transform_is_no_unreadable_image(tmp_path):
-    write(tmp_path, 'a.png')
-
-    def fail(results):
-        raise KeyError('mine')
-
-    data = UnlabelledImages([PIPELINE[0], fail], data_root=str(tmp_path))
-    with pytest.raises(KeyError, match='mine'):
-        data[0]
-    assert len(data.unreadable) == 0
-
-
-def test_a_copy_counts_for_itself(partly_broken):
-    data = dataset(partly_broken, max_unreadable=0.5)
-    part = data.get_subset(10)
-    read_all(part, num_workers=2)
-    assert part.unreadable.indices == [3, 4]
-    assert data.unreadable.indices == []
-
-
 def two_batches(loader, seed):
     batches = iter(Runner.build_dataloader(loader, seed=seed))
     return [next(batches) for _ in range(2)]
@@ -290,6 +141,7 @@ def test_shipped_views_depend_on_the_seed_alone(path, tmp_path):
     write(tmp_path, *[f'{folder}/{i}.jpg' for i in range(12)])
     loader.dataset.data_root = str(tmp_path)
     loader.update(num_workers=2, persistent_workers=True, batch_size=4)
+    loader.pop('pin_memory', None)  # warns where there is no GPU
     first, again, other = (two_batches(loader, seed) for seed in (0, 0, 1))
     for batch, same in zip(first, again, strict=True):
         for a, b in zip(batch['inputs'], same['inputs'], strict=True):

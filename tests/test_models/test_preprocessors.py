@@ -8,6 +8,7 @@ from mmengine.structures import BaseDataElement
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 RGB = dict(mean=MEAN, std=STD, bgr_to_rgb=True)
+PLAIN = dict(mean=None, std=None, bgr_to_rgb=False)
 
 
 def build(**settings):
@@ -50,9 +51,10 @@ def test_values_in_rgb(collate):
 def test_values_in_bgr_and_as_they_are():
     batch = default_collate(items())
     first = batch['inputs'][0].clone()
-    plain = build()(batch)['inputs'][0]
+    plain = build(**PLAIN)(batch)['inputs'][0]
     assert torch.equal(plain, first.float())
-    halved = build(mean=[0, 0, 0], std=[1, 2, 4])(batch)['inputs'][0]
+    halves = dict(mean=[0, 0, 0], std=[1, 2, 4], bgr_to_rgb=False)
+    halved = build(**halves)(batch)['inputs'][0]
     assert torch.equal(halved[:, 2] * 4, first[:, 2].float())
     assert torch.equal(batch['inputs'][0], first)
 
@@ -62,14 +64,14 @@ def test_nothing_of_it_is_saved_and_it_moves():
     assert preprocessor.state_dict() == {}
     preprocessor.to('meta')
     assert preprocessor.mean.device.type == 'meta'
-    views = build().to('meta')(default_collate(items()))['inputs']
+    views = build(**PLAIN).to('meta')(default_collate(items()))['inputs']
     assert all(view.device.type == 'meta' for view in views)
 
 
 def test_data_samples_may_be_missing():
     batch = default_collate(items())
     del batch['data_samples']
-    assert build()(batch)['data_samples'] is None
+    assert build(**PLAIN)(batch)['data_samples'] is None
 
 
 def tensors(*shapes):
@@ -99,23 +101,37 @@ REFUSED = {
 @pytest.mark.parametrize(('inputs', 'message'), REFUSED.values(), ids=REFUSED)
 def test_batches_that_are_refused(inputs, message):
     with pytest.raises(ValueError, match=message):
-        build()(dict(inputs=inputs))
+        build(**PLAIN)(dict(inputs=inputs))
 
 
 def test_a_batch_that_is_no_dict_is_refused():
     with pytest.raises(ValueError, match='a list of views, got NoneType'):
-        build()(tensors((2, 3, 4, 4), (2, 3, 4, 4)))
+        build(**PLAIN)(tensors((2, 3, 4, 4), (2, 3, 4, 4)))
 
 
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
-        (dict(mean=MEAN), 'or both None, got .* std=None'),
-        (dict(std=STD), 'or both None, got mean=None'),
+        (dict(mean=MEAN, std=None), 'or both None, got .* std=None'),
+        (dict(mean=None, std=STD), 'or both None, got mean=None'),
         (dict(mean=[0, 0], std=[1, 1]), 'three numbers each'),
         (dict(mean=MEAN, std=[1, 0, 1]), 'std must be above 0'),
     ],
 )
 def test_statistics_that_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
+        build(**settings, bgr_to_rgb=True)
+
+
+@pytest.mark.parametrize('name', RGB)
+def test_nothing_is_taken_for_granted(name):
+    settings = {key: RGB[key] for key in RGB if key != name}
+    with pytest.raises(TypeError, match=f"keyword-only argument: '{name}'"):
         build(**settings)
+
+
+def test_unnormalised_views_are_logged(log_lines):
+    build(**RGB)
+    assert not log_lines
+    build(**PLAIN)
+    assert [line for line in log_lines if 'go on unnormalised' in line]

@@ -1,39 +1,21 @@
-# Two views of each training image of the embedded data set, as BYOL makes
-# them (Grill et al., 2020), with milder crops for images of 128x96. No labels.
+# Training images of the embedded data set, 128x96, with milder crops than
+# BYOL's and without their labels.
 # data_root/images/train/
 # The environment variable SHAPES_ROOT sets data_root.
+_base_ = './byol_views.py'
 data_root = '{{$SHAPES_ROOT:data/shapes/}}'
 crop_size = (72, 96)
-load = dict(type='LoadImageFromFile')
 # Width to height as the view has it, give or take a third.
 crop = dict(
     type='mmdistill_dense.RandomResizedCrop',
     size=crop_size,
     scale=(0.3, 1.0),
     ratio=(1.0, 16 / 9))
-flip = dict(type='RandomFlip', prob=0.5)
-colour = [
-    dict(
-        type='mmdistill_dense.ColorJitter',
-        brightness=0.4,
-        contrast=0.4,
-        saturation=0.2,
-        hue=0.1,
-        prob=0.8),
-    dict(type='mmdistill_dense.RandomGrayscale', prob=0.2)
-]
-view_1 = [
-    crop, flip, *colour,
-    dict(type='mmdistill_dense.GaussianBlur', sigma=(0.1, 2.0), prob=1.0)
-]
-view_2 = [
-    crop, flip, *colour,
-    dict(type='mmdistill_dense.GaussianBlur', sigma=(0.1, 2.0), prob=0.1),
-    dict(type='mmdistill_dense.Solarize', thr=128, prob=0.2)
-]
 train_pipeline = [
-    load,
-    dict(type='mmdistill_dense.MultiView', transforms=[view_1, view_2]),
+    dict(type='LoadImageFromFile'),
+    dict(
+        type='mmdistill_dense.MultiView',
+        transforms=[[crop, *_base_.changes_1], [crop, *_base_.changes_2]]),
     dict(type='mmdistill_dense.PackViews')
 ]
 train_dataloader = dict(

@@ -10,7 +10,12 @@ from mmengine.structures import BaseDataElement
 
 from mmdistill_dense.registry import TRANSFORMS
 
-from .geometry import is_flipped, view_box
+from .geometry import (
+    check_tracked,
+    check_untouched,
+    is_flipped,
+    view_box,
+)
 
 
 @TRANSFORMS.register_module()
@@ -18,8 +23,10 @@ class MultiView(BaseTransform):
     """One view of the image from each of several pipelines.
 
     Where a view lies is known after ``mmdistill_dense.RandomResizedCrop``,
-    horizontal ``RandomFlip`` and resizing, in any order; other crops,
-    padding and rotations do not say what they did.
+    one horizontal ``RandomFlip`` and resizing, in any order. Other crops,
+    padding, rotations and the like do not say what they did and are refused
+    by name. Before ``MultiView``, images may only be read and resized (or
+    cropped by ``mmdistill_dense.RandomResizedCrop``).
 
     Replaces ``img`` by a list of images (H, W, 3), and adds ``views``: for
     each a dict of ``box`` (left, top, right, bottom in pixels of the image
@@ -29,7 +36,9 @@ class MultiView(BaseTransform):
         transforms: A pipeline per view, two or more.
 
     Raises:
-        ValueError: If there are fewer than two pipelines.
+        ValueError: If there are fewer than two pipelines, or one of them
+            moves pixels without a trace or flips twice. In use, if the image
+            was flipped, cropped or padded before.
     """
 
     def __init__(self, transforms: Sequence[Sequence[dict | Callable]]):
@@ -42,8 +51,11 @@ class MultiView(BaseTransform):
                 f'transforms, one list per view, got {transforms!r}.'
             )
         self.pipelines = [Compose(list(p)) for p in transforms]
+        for pipeline in self.pipelines:
+            check_tracked(pipeline.transforms)
 
     def transform(self, results: dict) -> dict | None:
+        check_untouched(results)
         # A transform that works in place must not reach the next view.
         made = [
             pipeline(dict(results, img=results['img'].copy()))

@@ -19,9 +19,9 @@ ATTEMPTS = 10
 class RandomResizedCrop(BaseTransform):
     """Crop a random part of the image and resize it, as torchvision does.
 
-    Bicubic where it grows, and the mean over the pixel's area where it
-    shrinks, so that nothing aliases. Changes ``img`` and ``img_shape`` and
-    adds ``view_box``.
+    The mean over the pixel's area where both sides shrink, bicubic
+    otherwise: a side that shrinks while the other one grows may alias.
+    Changes ``img`` and ``img_shape`` and adds ``view_box``.
 
     Args:
         size: Height and width of the result, in pixels; one number for a
@@ -32,6 +32,8 @@ class RandomResizedCrop(BaseTransform):
     Raises:
         ValueError: If an argument is none of these.
     """
+
+    tracks_view_box = True
 
     def __init__(
         self,

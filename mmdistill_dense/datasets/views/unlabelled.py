@@ -9,7 +9,12 @@ from mmengine.dataset import BaseDataset
 from mmdistill_dense.registry import DATASETS
 
 from .image_files import find_images, listed_images
-from .unreadable import SHOWN, UnreadableImages, checked_share
+from .unreadable import (
+    SHOWN,
+    UnreadableImages,
+    checked_share,
+    is_mistake,
+)
 
 
 @DATASETS.register_module()
@@ -22,9 +27,10 @@ class UnlabelledImages(BaseDataset):
     sorted by path, labels are not looked at.
 
     An image that cannot be read is logged and counted, and the next one that
-    can is taken in its place; too many of them end the run. What
-    reads is the first transform of the pipeline. Workers of one loader count
-    together; each process of a distributed run counts what it reads.
+    can is taken in its place; too many of them end the run, and so does a
+    process whose first 20 all fail. What reads is the first transform of the
+    pipeline. Workers of one loader count together; each process of a
+    distributed run counts what it reads.
 
     Args:
         pipeline: Transforms; the first one reads ``img_path``.
@@ -42,7 +48,8 @@ class UnlabelledImages(BaseDataset):
             is missing.
         ValueError: If there is no image, ``ann_file`` is no annotation file
             of COCO, or an argument is none of these.
-        RuntimeError: While reading, if too many images are unreadable.
+        RuntimeError: While reading, if too many images are unreadable, or
+            the first transform is no reader or has a mistake.
     """
 
     def __init__(
@@ -86,34 +93,48 @@ class UnlabelledImages(BaseDataset):
         """What the pipeline makes of an image, or of the next readable one.
 
         Raises:
-            RuntimeError: If too many images are unreadable.
+            RuntimeError: If too many images are unreadable, or the first
+                transform has a mistake.
         """
         while True:
             image = self.get_data_info(idx % len(self))
-            if image['sample_idx'] not in self.unreadable:
-                read = self._read(image)
+            index, path = image['sample_idx'], image['img_path']
+            if index not in self.unreadable:
+                read, reason = self._read(image)
                 if read is not None:
+                    self.unreadable.some_read = True
                     return self._transform(read)
+                self.unreadable.add(index, path, reason)
             self._check_readable()
             idx += 1
 
-    def _read(self, image: dict) -> dict | None:
-        index, path = image['sample_idx'], image['img_path']
+    def _read(self, image: dict) -> tuple[dict | None, str]:
+        """What the first transform makes of an image, or why nothing."""
+        path = image['img_path']
         try:
             for load in self.pipeline.transforms[:1]:
                 image = load(image)
-            reason = 'the reader gave nothing'
         except Exception as error:  # decoders raise many kinds
-            image, reason = None, f'{type(error).__name__}: {error}'
-        if image is None:
-            self.unreadable.add(index, path, ' '.join(reason.split()))
-        return image
+            reason = ' '.join(f'{type(error).__name__}: {error}'.split())
+            if is_mistake(error):
+                raise RuntimeError(
+                    f'{type(self).__name__}: {type(load).__name__}, the first '
+                    f'transform of the pipeline, failed on {path} with '
+                    f'{reason}. That is a mistake in it, or in its settings, '
+                    'not in the image. It must read img_path, as '
+                    'LoadImageFromFile does.'
+                ) from error
+            return None, reason
+        return image, 'the reader gave nothing' if image is None else ''
 
     def _check_readable(self) -> None:
-        if self.unreadable.too_many:
+        if self.unreadable.too_many or self.unreadable.in_vain:
             first = self.unreadable.indices[:SHOWN]
-            paths = [self.get_data_info(index)['img_path'] for index in first]
-            raise RuntimeError(self.unreadable.message(paths))
+            images = [self.get_data_info(index) for index in first]
+            paths = [image['img_path'] for image in images]
+            # Another worker may have found it, so it is read once more.
+            reason = self._read(images[0])[1] or 'it can be read by now'
+            raise RuntimeError(self.unreadable.message(paths, reason))
 
     def _transform(self, image: dict | None) -> Any:
         for transform in self.pipeline.transforms[1:]:

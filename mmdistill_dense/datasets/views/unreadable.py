@@ -8,6 +8,10 @@ from mmengine.logging import print_log
 
 #: So many are named when there are too many.
 SHOWN = 3
+#: A process that has read nothing gives up after so many.
+VAIN = 20
+#: No image causes these, whatever is in it.
+MISTAKES = (AttributeError, ImportError, KeyError, NameError, TypeError)
 
 
 class UnreadableImages:
@@ -29,6 +33,8 @@ class UnreadableImages:
         self.share = checked_share(share)
         self.allowed = max(1, int(share * count)) if share else 0
         self._flags = torch.zeros(count, dtype=torch.uint8).share_memory_()
+        #: Of this process alone.
+        self.some_read, self._failed = False, 0
 
     def __contains__(self, index: int) -> bool:
         return bool(self._flags[index])
@@ -53,8 +59,14 @@ class UnreadableImages:
         """Whether the run should end: over the share, or none is left."""
         return len(self) > self.allowed or len(self) == len(self._flags)
 
+    @property
+    def in_vain(self) -> bool:
+        """Whether this process tried long enough and has read nothing."""
+        return not self.some_read and self._failed >= VAIN
+
     def add(self, index: int, path: str, reason: str) -> None:
         """Note an image, with a line in the log the first time."""
+        self._failed += 1
         if index in self:
             return
         self._flags[index] = 1
@@ -65,17 +77,36 @@ class UnreadableImages:
             level=logging.WARNING,
         )
 
-    def message(self, paths: list[str]) -> str:
-        """Why the run ends, given the paths of the first unreadable ones."""
+    def message(self, paths: list[str], reason: str) -> str:
+        """Why the run ends.
+
+        Args:
+            paths: Of the first unreadable images.
+            reason: Why the first of them cannot be read.
+        """
         count, total = len(self), len(self._flags)
         more = ', ...' if count > len(paths) else ''
+        named = f'{", ".join(paths)}{more}. The first of them: {reason}.'
+        if not self.too_many:
+            return (
+                f'the first {VAIN} images that were tried cannot be read: '
+                f'{named} Usual cause: a disk that is not mounted, or a '
+                'reader, the first transform, that is not made for them.'
+            )
         return (
             f'{count} of {total} images ({count / total:.1%}) cannot be read, '
             f'and max_unreadable={self.share:g} allows {self.allowed}: '
-            f'{", ".join(paths)}{more}. Usual cause: an interrupted copy or '
-            'download, or a disk that is not mounted. Copy them again, remove '
-            'them, or raise max_unreadable in the data set.'
+            f'{named} Usual cause: an interrupted copy or download, or a disk '
+            'that is not mounted. Copy them again, remove them, or raise '
+            'max_unreadable in the data set.'
         )
+
+
+def is_mistake(error: Exception) -> bool:
+    """Whether a reader failed by a mistake of code or config."""
+    if isinstance(error, AttributeError) and error.name and error.obj is None:
+        return False  # OpenCV gives None for an image it cannot decode
+    return isinstance(error, MISTAKES)
 
 
 def checked_share(share: float) -> float:

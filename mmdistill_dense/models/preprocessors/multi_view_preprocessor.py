@@ -1,8 +1,10 @@
 """Batches of views, as a model wants them."""
 
+import logging
 from collections.abc import Sequence
 
 import torch
+from mmengine.logging import print_log
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
@@ -19,24 +21,32 @@ class MultiViewPreprocessor(BaseDataPreprocessor):
     """Moves views to the model's device, stacks and normalises them.
 
     Batches of ``default_collate`` and of ``pseudo_collate`` both do; the
-    first stacks in the loader's workers, and is the quicker one.
+    first stacks in the loader's workers, and is the quicker one. It takes
+    two views or more; ``PixelContrastDistiller`` wants exactly two.
+
+    The first three have no defaults, as a teacher only knows the images that
+    it was trained with. Give ImageNet's mean and std of RGB together with
+    ``bgr_to_rgb=True``.
 
     Args:
-        mean: Of each channel, 0-255, in the order after ``bgr_to_rgb``.
+        mean: Of each channel, 0-255, in the order after ``bgr_to_rgb``. With
+            ``mean=None, std=None`` images stay as they are, which is logged.
         std: Of each channel, likewise.
-        bgr_to_rgb: Turn the order of channels round.
+        bgr_to_rgb: Turn the order of channels round. Images are read as BGR.
         non_blocking: Whether copies to the device may overlap with work.
 
     Raises:
-        ValueError: If only one of mean and std is given, or they are not
+        TypeError: If mean, std or bgr_to_rgb is left out.
+        ValueError: If only one of mean and std is None, or they are not
             three numbers each, std above 0.
     """
 
     def __init__(
         self,
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
-        bgr_to_rgb: bool = False,
+        *,
+        mean: Sequence[float] | None,
+        std: Sequence[float] | None,
+        bgr_to_rgb: bool,
         non_blocking: bool = False,
     ) -> None:
         super().__init__(non_blocking)
@@ -46,6 +56,13 @@ class MultiViewPreprocessor(BaseDataPreprocessor):
             _check_statistics(mean, std)
             self.register_buffer('mean', _column(mean), persistent=False)
             self.register_buffer('std', _column(std), persistent=False)
+        else:
+            print_log(
+                'MultiViewPreprocessor: mean and std are None, so the views '
+                'go on unnormalised, 0 to 255.',
+                logger='current',
+                level=logging.WARNING,
+            )
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Views (N, 3, H, W) in float32, ready for the model.
