@@ -9,8 +9,8 @@ from mmdistill_dense.registry import MODELS
 _LAST = dict(large=16, small=12)
 
 
-@MODELS.register_module(name='MobileNetV3')
-def mobilenet_v3(
+@MODELS.register_module()
+def MobileNetV3(
     arch: str = 'large',
     out_indices: tuple[int, ...] | None = None,
     **settings: Any,

@@ -10,7 +10,7 @@ from mmdistill_dense.visualization import overlay
 
 from ...helpers.datasets import PALETTE, write_dataset
 from ...helpers.models import mask_rcnn, pspnet, save_weights
-from ...helpers.runs import distilled, run_config
+from ...helpers.runs import run_config
 
 MODELS = dict(mmseg=pspnet, mmdet=mask_rcnn)
 
@@ -81,7 +81,6 @@ def test_a_student_that_its_host_cannot_use_is_named(
     case, tmp_path, monkeypatch
 ):
     cfg, weights = case
-    cfg.model = distilled(cfg.model)
     script = "raise SystemExit('no such stock model')"
     monkeypatch.setitem(handover.SCRIPTS, cfg.default_scope, script)
     with pytest.raises(DemoError, match=r'(?s)could not be used.*no such sto'):
