@@ -14,6 +14,7 @@ REFERENCE = re.compile(r'\$\{([^}]*)\}')
 NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?')
 #: Keys that rows share unless they have their own.
 SHARED = ('seeds', 'length', 'options')
+WORK = 'work_dirs/studies'
 ROW_KEYS = ('config', 'title', 'scored', *SHARED, 'variants')
 
 
@@ -95,9 +96,7 @@ def read_study(path: Path) -> Study:
         metrics=_metrics(path, content['metrics']),
         baselines=_baselines(path, content['baseline'], rows),
         rows=rows,
-        work_dir=Path(
-            text(where, content, 'work_dir', f'work_dirs/studies/{name}')
-        ),
+        work_dir=Path(text(where, content, 'work_dir', f'{WORK}/{name}')),
         results=path.parent / text(where, content, 'results', f'{name}.json'),
     )
     for row in rows.values():
