@@ -71,7 +71,9 @@ def test_it_stays_frozen_and_in_eval_mode(teacher):
     assert all(torch.equal(after[k], before[k]) for k in before)
     # With the statistics of a batch an image's maps would hang on others.
     alone = teacher.maps(images[:1])
-    assert torch.allclose(maps[:1], alone, rtol=1e-4, atol=1e-6)
+    # Some processors sum two images in another order than one.
+    tiny = 1e-5 * float(maps.abs().max())
+    assert torch.allclose(maps[:1], alone, rtol=1e-4, atol=tiny)
 
 
 def test_it_is_in_no_checkpoint_and_no_optimizer(teacher):
