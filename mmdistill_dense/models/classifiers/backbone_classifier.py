@@ -54,7 +54,7 @@ class BackboneClassifier(BackboneModel):
             backbone, frozen, input_size, data_preprocessor, init_cfg
         )
         self.num_classes = num_classes
-        self.fc = nn.Linear(self.channels, num_classes)
+        self.fc = nn.Linear(self.spec.channels, num_classes)
         nn.init.normal_(self.fc.weight, std=0.01)
         nn.init.zeros_(self.fc.bias)
 

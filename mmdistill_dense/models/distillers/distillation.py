@@ -218,10 +218,10 @@ class Distillation(nn.Module):
         Args:
             like: A parameter of the student, for device and dtype.
         """
-        for name, teacher in self.teachers.items():
+        for teacher in self.teachers.values():
             if not teacher.loaded:
                 teacher.load(like)
-                announce(name, teacher)
+                announce(teacher)
         for name, term in self.terms.items():
             if not (term.loaded or term.resting):
                 with _naming(name):

@@ -62,7 +62,7 @@ class Inheritance:
         else:
             teacher = make_teacher(self.name, self.teacher)
             teacher.load(next(student.parameters()))
-            announce(self.name, teacher)
+            announce(teacher)
         count = 0
         for module in self.modules:
             for ours, theirs in _pairs(module, student, teacher.model):

@@ -113,7 +113,7 @@ class MaskTokenLearner(BaseModel):
         """
         if not self.teacher.loaded:
             self.teacher.load(self.mask_modules[0].mask_token)
-            announce(self.teacher.name, self.teacher)
+            announce(self.teacher)
 
     def forward(
         self,

@@ -5,28 +5,20 @@ from typing import Any
 
 import torch
 from mmengine.logging import print_log
-from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from mmdistill_dense.registry import MODELS
 
-from ..hosts import (
-    check_backbone_keys,
-    check_views,
-    forked_rng,
-    last_map,
-    load_pretrained,
-    map_spec,
-)
+from ..hosts import BackboneModel, check_views, forked_rng
 from ..teachers.projection import ProjectionTeacher
 from .guards import check_reached, warn_of_fixed_parts
 from .pairing import PAIRINGS, pair_views
 from .queue import NegativeQueue
-from .report import describe_contrast
+from .report import describe_contrast, say_loaded
 
 
 @MODELS.register_module()
-class PixelContrastDistiller(BaseModel):
+class PixelContrastDistiller(BackboneModel):
     r"""Self-supervised pre-training of a small backbone (PCD, ICCV 2023).
 
     Each cell of the student's last map is told from vectors of other images
@@ -84,16 +76,14 @@ class PixelContrastDistiller(BaseModel):
         input_size: tuple[int, int] = (224, 224),
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(data_preprocessor, init_cfg)
+        size = tuple(input_size)
+        super().__init__(backbone, False, size, data_preprocessor, init_cfg)
         if pairing not in PAIRINGS:
             raise ValueError(
                 f'pairing must be one of {", ".join(PAIRINGS)}, got '
                 f'{pairing!r}.'
             )
-        size = tuple(input_size)
         self.pairing = pairing
-        self.backbone = MODELS.build(backbone)
-        self.spec = map_spec(self.backbone, size)
         loss = loss or dict(type='mmdistill_dense.PixelContrastLoss')
         self.contrast = MODELS.build(loss)
         # One seed, one student: whatever teaches it, and through what.
@@ -130,7 +120,6 @@ class PixelContrastDistiller(BaseModel):
 
     def init_weights(self) -> None:
         """Initialise the student, load the teacher."""
-        load_pretrained(self.backbone)
         super().init_weights()
         self.load_teacher()
 
@@ -143,11 +132,7 @@ class PixelContrastDistiller(BaseModel):
         if not self.teacher.loaded:
             self.teacher.load(self.queue.vectors)
             self.queue.said_by(self.teacher.fingerprint)
-            print_log(
-                f'The teacher is loaded from {self.teacher.checkpoint}; it '
-                'is frozen and in no checkpoint.',
-                logger='current',
-            )
+            say_loaded(self.teacher)
 
     def forward(
         self,
@@ -182,8 +167,7 @@ class PixelContrastDistiller(BaseModel):
         Args:
             images: One view (N, 3, H, W), preprocessed.
         """
-        feature = last_map(self.backbone(images), self.backbone)
-        return self.head(self.attention(feature))
+        return self.head(self.attention(self.feature_map(images)))
 
     def loss(self, inputs: list[Tensor], data_samples: list) -> dict:
         """``loss_contrast``, and what is only logged.
@@ -224,9 +208,3 @@ class PixelContrastDistiller(BaseModel):
             whole = self.queue.vectors.dtype  # not autocast's
             self.queue.put(teachers[0].mean((2, 3), dtype=whole))
         return losses
-
-    def _load_from_state_dict(
-        self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any
-    ) -> None:
-        check_backbone_keys(self, state_dict, prefix)
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

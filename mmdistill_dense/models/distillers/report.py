@@ -9,6 +9,7 @@ from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger, print_log
 from torch import nn
 
+from ..teachers.projection import ProjectionTeacher
 from ..teachers.stock import StockTeacher
 
 if TYPE_CHECKING:
@@ -91,13 +92,19 @@ def left_out(term: nn.Module) -> list[tuple]:
     ]
 
 
-def announce(name: str, teacher: StockTeacher) -> None:
+def announce(teacher: StockTeacher) -> None:
     """Say that a teacher is loaded, and write its config."""
+    name = teacher.name
     stem = 'teacher' if name == 'teacher' else f'teacher_{name}'
     dump_config(f'{stem}.py', teacher.config)
+    say_loaded(teacher)
+
+
+def say_loaded(teacher: StockTeacher | ProjectionTeacher) -> None:
+    """Say where a teacher's weights come from."""
     print_log(
-        f'Teacher {name!r} is loaded from {teacher.checkpoint}; it is frozen '
-        'and in no checkpoint.',
+        f'Teacher {teacher.name!r} is loaded from {teacher.checkpoint}; it is '
+        'frozen and in no checkpoint.',
         logger='current',
     )
 

@@ -6,7 +6,6 @@ from .held import Holder, freeze
 from .inputs import InputAdapter, InputForm
 from .isolation import evaluated, forked_rng
 from .maps import check_views, last_map, map_spec
-from .pretrained import check_backbone_keys, load_pretrained
 from .probe import FeatureSpec, Probe, blank_batch, probe, spec_of
 from .routes import follow, inference_route, routes_of
 from .weights import (
@@ -24,7 +23,6 @@ __all__ = [
     'InputForm',
     'Probe',
     'blank_batch',
-    'check_backbone_keys',
     'check_views',
     'evaluated',
     'expand_alias',
@@ -35,7 +33,6 @@ __all__ = [
     'last_map',
     'list_faults',
     'load_and_compare',
-    'load_pretrained',
     'map_spec',
     'plain_state',
     'probe',

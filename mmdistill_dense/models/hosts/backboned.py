@@ -26,7 +26,7 @@ class BackboneModel(BaseModel):
         backbone: Any that returns maps; the last one is used.
         frozen: Whether it stays as it is: eval mode, no gradient.
         input_size: Height and width of the images, in pixels, for the dry
-            run that finds ``channels``.
+            run that finds ``spec``, its last map's channels and stride.
         data_preprocessor: As in MMEngine.
         init_cfg: Of the whole model, as in MMEngine.
     """
@@ -44,7 +44,7 @@ class BackboneModel(BaseModel):
         self.frozen = frozen
         if frozen:
             self.backbone.requires_grad_(False)
-        self.channels = map_spec(self.backbone, tuple(input_size)).channels
+        self.spec = map_spec(self.backbone, tuple(input_size))
         self.train(self.training)
 
     def train(self, mode: bool = True) -> 'BackboneModel':

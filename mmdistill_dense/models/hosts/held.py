@@ -28,6 +28,11 @@ class Holder(nn.Module):
         self._held = [module.to(device=device, dtype=dtype)]
 
     @property
+    def model(self) -> nn.Module | None:
+        """What is held; ``None`` before it is loaded."""
+        return self._held[0] if self._held else None
+
+    @property
     def loaded(self) -> bool:
         return bool(self._held)
 

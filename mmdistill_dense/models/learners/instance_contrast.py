@@ -57,7 +57,7 @@ class InstanceContrast(BackboneModel):
             backbone, frozen, input_size, data_preprocessor, init_cfg
         )
         layout = layout_of('openmmlab')
-        self.head = build_head(head, layout, self.channels, False)
+        self.head = build_head(head, layout, self.spec.channels, False)
         self.tau = tau
 
     def forward(

@@ -132,11 +132,6 @@ class ProjectionTeacher(Holder):
             ]
         )
 
-    @property
-    def model(self) -> nn.Module | None:
-        """Backbone and adapted head; ``None`` before it is loaded."""
-        return self._held[0] if self._held else None
-
     def load(self, like: Tensor) -> None:
         """Build backbone and head, load them strictly, adapt, freeze.
 

@@ -52,11 +52,6 @@ class StockTeacher(Holder):
         """Put hooks on a model; subclasses say which."""
         raise NotImplementedError
 
-    @property
-    def model(self) -> nn.Module | None:
-        """The stock model; ``None`` before it is loaded."""
-        return self._held[0] if self._held else None
-
     def load(self, like: Tensor) -> None:
         """Build the model, load it strictly, freeze it.
 
