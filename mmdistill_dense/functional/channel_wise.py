@@ -1,10 +1,9 @@
 """Channel-wise knowledge distillation (CWD)."""
 
 from torch import Tensor
-from torch.nn.functional import log_softmax
 
 from .checks import check_maps, check_positive
-from .precision import full_precision
+from .divergence import softmax_divergence
 
 
 def channel_wise_divergence(
@@ -24,7 +23,9 @@ def channel_wise_divergence(
     constant added to a channel of either map changes nothing.
 
     Computed in float32 inside autocast and for half precision maps, in
-    float64 for float64 maps. No gradient reaches the teacher.
+    float64 for float64 maps. No gradient reaches the teacher. The student's
+    is made with the value and kept, at the size of its map; it may be asked
+    for once, not differentiated again.
 
     Source: Shu et al., "Channel-wise Knowledge Distillation for Dense
     Prediction", ICCV 2021 (arXiv 2011.13256).
@@ -53,8 +54,4 @@ def channel_wise_divergence(
     name = 'channel_wise_divergence'
     check_maps(name, student=student, teacher=teacher)
     check_positive(name, tau=tau)
-    with full_precision(student, teacher.detach()) as (s, t):
-        log_p = log_softmax(t.flatten(2) / tau, -1)  # N,C,H,W -> N,C,HW
-        log_q = log_softmax(s.flatten(2) / tau, -1)
-        divergence = (log_p.exp() * (log_p - log_q)).sum(-1)  # -> N,C
-        return tau**2 * divergence.mean()
+    return softmax_divergence(student, teacher, tau, dim=2)

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from .checks import check_maps, check_masks
 from .precision import full_precision
+from .squared_error import squared_error
 
 #: What the official code adds to each squared norm of a mask.
 _EPS = 1e-12
@@ -119,9 +120,11 @@ def masked_distance(
     the *squared* mask over the sum of the mask, so a mask of 0.5 everywhere
     gives half the plain MSE. An empty mask counts as 0 where the official
     code gives NaN. Only (N, H, W) and (N, T, H, W) maps are made beside the
-    difference of the inputs, never (N, T, C, H, W). Computed in float32
-    inside autocast and for half precision maps. No gradient reaches the
-    teacher. Source: as :func:`receptive_masks`.
+    difference of the inputs, never (N, T, C, H, W); the difference is what
+    is kept for the backward pass. Computed in float32 inside autocast and
+    for half precision maps. No gradient reaches the teacher; the student's
+    may be asked for once, not differentiated again.
+    Source: as :func:`receptive_masks`.
 
     Args:
         student: Map of shape (N, C, H, W).
@@ -153,15 +156,14 @@ def masked_distance(
     check_masks(name, masks, like=student, weights=token_weights)
     if not eps >= 0:
         raise ValueError(f'{name}: eps must not be negative, got {eps}.')
-    with full_precision(student, teacher.detach(), masks) as (s, t, m):
-        errors = (s - t).square().mean(1)  # N,C,H,W -> N,H,W
-        sums = torch.einsum('nthw,nhw->nt', m.square(), errors)
+    with full_precision(masks) as (m,):
         areas = m.sum((2, 3)) + eps  # -> N,T
         # A sigmoid that underflows has area 0, and sum 0.
-        tiny = torch.finfo(areas.dtype).tiny
-        distances = sums / areas.clamp_min(tiny)
-        if token_weights is None:
-            value = distances.mean()
-        else:
-            value = (token_weights.to(distances) * distances).sum(1).mean()
+        areas = areas.clamp_min(torch.finfo(areas.dtype).tiny)
+        shares = torch.full_like(areas, 1 / m.shape[1])
+        if token_weights is not None:
+            shares = token_weights.to(areas)
+        weights = torch.einsum('nthw,nt->nhw', m.square(), shares / areas)
+        errors = squared_error(student, teacher)
+        value = (weights * errors).sum() / len(m)
     return value / 2 if half else value

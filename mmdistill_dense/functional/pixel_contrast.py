@@ -1,14 +1,14 @@
 """Pixel-wise contrast of two maps against a queue (PCD)."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 from torch.linalg import vector_norm
 from torch.nn.functional import normalize
+
+from mmdistill_dense import kernels
 
 from .checks import (
     check_chunk,
@@ -17,6 +17,7 @@ from .checks import (
     check_queue,
     check_valid,
 )
+from .gradient import finish, made_in_forward
 from .precision import full_precision
 
 #: Bytes of logits that are held at a time.
@@ -69,7 +70,7 @@ def pixel_contrast(
         tau: Temperature, above 0.
         valid: Cells that count, bool of shape (N, H, W); ``None``: all.
         chunk: Cells whose logits are held at a time; ``None``: as many as
-            fit into 64 MiB.
+            fit into 64 MiB. The kernel for GPUs holds none.
 
     Returns:
         A scalar above 0. With no valid cell 0, and a gradient of zeros.
@@ -132,8 +133,9 @@ def pixel_contrast_statistics(
     maps = student, teacher.detach(), queue.detach()
     with full_precision(*maps) as (s, t, q):
         rows, targets = _cells(s, valid), _cells(t.to(s), valid)
-        parts = _parts(rows, targets, q.to(s), tau, chunk)
-        losses, positive, hardest, gradient = map(torch.cat, parts)
+        losses, positive, hardest, gradient = _contrast(
+            rows, targets, q.to(s), tau, chunk
+        )
         statistics = dict(
             positive=_mean(positive),
             hardest=_mean(hardest),
@@ -157,25 +159,27 @@ def _mean(values: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _parts(
+def _contrast(
     rows: Tensor,
     targets: Tensor,
     queue: Tensor,
     tau: float,
     chunk: int | None,
-) -> Iterable[tuple[Tensor, ...]]:
-    """What :func:`_part` gives of all chunks: four tuples of tensors."""
+) -> tuple[Tensor, ...]:
+    """What :func:`_part` gives, of all rows."""
+    learns = rows.requires_grad
+    if kernels.usable(rows, targets, queue) and kernels.fits(rows, queue):
+        return kernels.pixel_contrast(rows, targets, queue, tau, learns)
     chunk = chunk or max(1, _BUDGET // (queue.shape[1] * queue.element_size()))
     chunk = max(1, min(chunk, len(rows)))
     logits = rows.new_empty(chunk, queue.shape[1])
-    learns = rows.requires_grad
     parts = (
         _part(s, t, queue, tau, logits[: len(s)], learns)
         for s, t in zip(
             torch.split(rows, chunk), torch.split(targets, chunk), strict=True
         )
     )
-    return zip(*parts, strict=True)
+    return tuple(map(torch.cat, zip(*parts, strict=True)))
 
 
 def _part(
@@ -224,8 +228,8 @@ class _Known(Function):
         return value.clone()
 
     @staticmethod
-    @once_differentiable
+    @made_in_forward
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None, None]:
         (gradient,) = ctx.saved_tensors
-        # The weight and 1 / M only here: in what is saved they could vanish.
-        return gradient * (grad_output / max(1, len(gradient))), None, None
+        factor = grad_output / max(1, len(gradient))
+        return finish(gradient, factor), None, None

@@ -1,10 +1,9 @@
 """Pixel-wise knowledge distillation: KL divergence over the classes."""
 
 from torch import Tensor
-from torch.nn.functional import log_softmax
 
 from .checks import check_classes, check_maps, check_positive
-from .precision import full_precision
+from .divergence import softmax_divergence
 
 
 def pixel_wise_divergence(
@@ -24,7 +23,9 @@ def pixel_wise_divergence(
     constant added to all classes of a pixel changes nothing.
 
     Computed in float32 inside autocast and for half precision maps, in
-    float64 for float64 maps. No gradient reaches the teacher.
+    float64 for float64 maps. No gradient reaches the teacher. The student's
+    is made with the value and kept, at the size of its map; it may be asked
+    for once, not differentiated again.
 
     Source: the pixel-wise term of Liu et al., "Structured Knowledge
     Distillation for Semantic Segmentation", CVPR 2019 (arXiv 1903.04197);
@@ -55,8 +56,4 @@ def pixel_wise_divergence(
     check_maps(name, student=student, teacher=teacher)
     check_classes(name, student)
     check_positive(name, tau=tau)
-    with full_precision(student, teacher.detach()) as (s, t):
-        log_p = log_softmax(t / tau, 1)
-        log_q = log_softmax(s / tau, 1)
-        divergence = (log_p.exp() * (log_p - log_q)).sum(1)  # -> N,H,W
-        return tau**2 * divergence.mean()
+    return softmax_divergence(student, teacher, tau, dim=1)

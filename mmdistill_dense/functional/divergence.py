@@ -1,0 +1,110 @@
+"""KL divergence of softmaxes, with its gradient in the same pass."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.nn.functional import log_softmax
+
+from mmdistill_dense import kernels
+
+from .gradient import (
+    finish,
+    learning,
+    made_in_forward,
+    pieces,
+    working_dtype,
+)
+
+#: What a gradient in half precision is multiplied by while it is kept. It is
+#: a difference of probabilities, at most 1, and of a large map around 1e-5,
+#: where float16 has few digits; a power of two is exact.
+_HALF_SCALE = 2.0**15
+
+
+def softmax_divergence(
+    student: Tensor, teacher: Tensor, tau: float, dim: int
+) -> Tensor:
+    r"""Mean over distributions of :math:`\tau^2 KL(p^T \| p^S)`.
+
+    The gradient for the student, :math:`\tau (p^S - p^T)` over the number of
+    distributions, is made with the value, piece by piece, and is all that is
+    kept for the backward pass, in the student's dtype. It may be asked for
+    once, not differentiated again. Computed in float32 for half precision
+    maps, whatever autocast says.
+
+    Args:
+        student: Map of shape (N, C, H, W).
+        teacher: Map of the same shape; no gradient reaches it.
+        tau: Temperature.
+        dim: 2 for a softmax over the positions of each channel, 1 for one
+            over the channels of each position.
+
+    Returns:
+        A scalar.
+    """
+    count = student[:, 0].numel() if dim == 1 else student.shape[:2].numel()
+    total: Tensor = _Divergence.apply(  # type: ignore[no-untyped-call]
+        student, teacher.detach(), tau, dim, learning(student)
+    )
+    return total * (tau**2 / count)
+
+
+class _Divergence(Function):
+    """The sum of all divergences, without a factor of the temperature."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        student: Tensor,
+        teacher: Tensor,
+        tau: float,
+        dim: int,
+        learns: bool,
+    ) -> Tensor:
+        scale = _HALF_SCALE if student.element_size() == 2 else 1.0
+        ctx.divisor = tau * scale
+        if dim == 2 and kernels.usable(student, teacher):
+            gradient = torch.empty_like(student) if learns else None
+            total = kernels.channel_wise(
+                student, teacher, tau, gradient, scale
+            ).sum()
+        else:
+            with torch.autocast(student.device.type, enabled=False):
+                total, gradient = _in_pieces(
+                    student, teacher, tau, dim, scale if learns else None
+                )
+        if gradient is not None:
+            ctx.save_for_backward(gradient)
+        return total
+
+    @staticmethod
+    @made_in_forward
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient,) = ctx.saved_tensors
+        return finish(gradient, grad_output / ctx.divisor), *[None] * 4
+
+
+def _in_pieces(
+    student: Tensor,
+    teacher: Tensor,
+    tau: float,
+    dim: int,
+    scale: float | None,
+) -> tuple[Tensor, Tensor | None]:
+    """The sum of divergences, and ``scale * (p_S - p_T)`` if it is asked."""
+    dtype = working_dtype(student, teacher)
+    ours, theirs = student.flatten(2), teacher.flatten(2)  # -> N,C,HW
+    gradient = None if scale is None else torch.empty_like(ours)
+    sums = []
+    for index in pieces(ours, 3 - dim):
+        log_q = log_softmax(ours[index].to(dtype) / tau, dim)
+        log_p = log_softmax(theirs[index].to(dtype) / tau, dim)
+        p = log_p.exp()
+        sums.append(log_p.sub_(log_q).mul_(p).sum())
+        if gradient is not None and scale is not None:
+            gradient[index] = log_q.exp_().sub_(p).mul_(scale)
+    if gradient is not None:
+        gradient = gradient.view(student.shape)  # HW -> H,W
+    return torch.stack(sums).sum(), gradient

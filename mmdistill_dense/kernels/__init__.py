@@ -1,0 +1,64 @@
+"""Triton versions of hot functions, for CUDA tensors.
+
+Triton takes a second to import and is not everywhere: it is imported by the
+first of these functions that runs, after :func:`usable` said yes.
+"""
+
+import torch
+from torch import Tensor
+
+from .device import usable
+
+__all__ = [
+    'channel_wise',
+    'fits',
+    'pixel_contrast',
+    'squared_error',
+    'usable',
+]
+
+
+def channel_wise(
+    student: Tensor,
+    teacher: Tensor,
+    tau: float,
+    gradient: Tensor | None = None,
+    scale: float = 1.0,
+) -> Tensor:
+    """See :func:`mmdistill_dense.kernels.divergence.channel_wise`."""
+    from .divergence import channel_wise
+
+    return channel_wise(student, teacher, tau, gradient, scale)
+
+
+def squared_error(
+    student: Tensor, teacher: Tensor, difference: Tensor | None = None
+) -> Tensor:
+    """See :func:`mmdistill_dense.kernels.difference.squared_error`."""
+    from .difference import squared_error
+
+    return squared_error(student, teacher, difference)
+
+
+def pixel_contrast(
+    rows: Tensor, targets: Tensor, queue: Tensor, tau: float, learns: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """See :func:`mmdistill_dense.kernels.contrast.pixel_contrast`."""
+    from .contrast import pixel_contrast
+
+    return pixel_contrast(rows, targets, queue, tau, learns)
+
+
+def fits(rows: Tensor, queue: Tensor) -> bool:
+    """Whether :func:`pixel_contrast` serves rows (M, C) and a queue (C, K).
+
+    A program keeps whole rows, and their gradient, in registers. In full
+    float32 the vendor's matrix products are as fast, by count: it is for
+    TF32, where ``torch.backends.cuda.matmul.allow_tf32`` asks for it.
+    """
+    return (
+        torch.backends.cuda.matmul.allow_tf32
+        and rows.ndim == queue.ndim == 2
+        and rows.shape[1] == queue.shape[0] <= 512
+        and queue.shape[1] > 0
+    )

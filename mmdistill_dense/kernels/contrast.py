@@ -1,0 +1,204 @@
+"""Pixel-wise contrast (PCD) whose logits never reach memory.
+
+As in flash attention (Dao et al., 2022), with the queue for keys and values.
+"""
+
+import math
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+from torch.linalg import vector_norm
+from torch.nn.functional import normalize
+
+from .device import machine
+
+#: The smallest length that a vector is divided by; that of ``normalize``.
+_EPS = 1e-12
+#: Columns of the queue that are read together.
+_COLUMNS = 32
+#: Channels that are multiplied together, so that they fit into registers.
+_BLOCK = 32
+#: Triton's word for products that are float32's own.
+EXACT = 'ieee'
+
+
+@triton.jit
+def contrast(
+    unit,
+    queue,
+    tops,
+    sums,
+    means,
+    rows,
+    channels,
+    columns,
+    q_channel,
+    q_column,
+    k,
+    part_size,
+    LEARNS: tl.constexpr,
+    PRECISION: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    CHANNELS: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    part = tl.program_id(1)
+    s_rows = unit + row.to(tl.int64)[:, None] * channels
+    top = tl.full([ROWS], float('-inf'), tl.float32)
+    total = tl.zeros([ROWS], tl.float32)
+    mean = tl.zeros([ROWS, CHANNELS], tl.float32)
+    end = tl.minimum(part * part_size + part_size, columns)
+    for start in range(part * part_size, end, COLUMNS):
+        column = start + tl.arange(0, COLUMNS)
+        q_columns = queue + column.to(tl.int64)[None, :] * q_column
+        cosine = tl.zeros([ROWS, COLUMNS], tl.float32)
+        for first in range(0, CHANNELS, BLOCK):
+            c = first + tl.arange(0, BLOCK)
+            s = tl.load(
+                s_rows + c[None, :],
+                (row[:, None] < rows) & (c[None, :] < channels),
+                0.0,
+            )
+            q = tl.load(
+                q_columns + c.to(tl.int64)[:, None] * q_channel,
+                (c[:, None] < channels) & (column[None, :] < columns),
+                0.0,
+            ).to(tl.float32)
+            cosine = tl.dot(s, q, cosine, input_precision=PRECISION)
+        cosine = tl.where(column[None, :] < columns, cosine, float('-inf'))
+        higher = tl.maximum(top, tl.max(cosine, 1))
+        fade = tl.exp2((top - higher) * k)
+        p = tl.exp2((cosine - higher[:, None]) * k)
+        total = total * fade + tl.sum(p, 1)
+        if LEARNS:
+            c = tl.arange(0, CHANNELS)
+            q = tl.load(
+                q_columns + c.to(tl.int64)[:, None] * q_channel,
+                (c[:, None] < channels) & (column[None, :] < columns),
+                0.0,
+            ).to(tl.float32)
+            mean = mean * fade[:, None]
+            mean = tl.dot(p, tl.trans(q), mean, input_precision=PRECISION)
+        top = higher
+    c = tl.arange(0, CHANNELS)
+    here = row.to(tl.int64)[:, None] * channels + c[None, :]
+    within = (row[:, None] < rows) & (c[None, :] < channels)
+    line = part.to(tl.int64) * rows + row
+    tl.store(tops + line, top, row < rows)
+    tl.store(sums + line, total, row < rows)
+    if LEARNS:
+        here += part.to(tl.int64) * rows * channels
+        tl.store(means + here, mean, within)
+
+
+@torch.no_grad()
+def pixel_contrast(
+    rows: Tensor, targets: Tensor, queue: Tensor, tau: float, learns: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Contrast rows with their targets, against a queue of negatives.
+
+    All arithmetic is in float32; TF32 products where
+    ``torch.backends.cuda.matmul`` allows them.
+
+    Args:
+        rows: Student's cells (M, C), of any lengths.
+        targets: Teacher's cells (M, C), likewise.
+        queue: Negatives (C, K), columns of length 1.
+        tau: Temperature.
+        learns: Whether a gradient is wanted.
+
+    Returns:
+        Losses (nats), cosines with the target and with the hardest negative,
+        each (M,), and the gradient (M, C) of the losses' sum; no rows of it
+        if nobody ``learns``. All float32.
+    """
+    rows, targets = rows.float(), targets.float()
+    lengths = vector_norm(rows, dim=1, keepdim=True)
+    safe = lengths.clamp_min(_EPS)
+    unit, target = rows / safe, normalize(targets, eps=_EPS)
+    positive = (unit * target).sum(1)
+    hardest, total, means = _negatives(unit, queue, tau, learns)
+    top = torch.maximum(positive, hardest)
+    fade = ((hardest - top) / tau).exp()
+    total = total * fade
+    whole = total + ((positive - top) / tau).exp()
+    losses = whole.log() + (top - positive) / tau
+    gradient = rows[:0]
+    if learns:
+        # Sum over k of the softmax's p_k (q_k - t), then the unit vector's
+        # own: what lies along it changes a length that does not count.
+        gradient = means * fade[:, None] - total[:, None] * target
+        gradient /= tau * whole[:, None]
+        along = (gradient * unit).sum(1, keepdim=True) * (lengths >= _EPS)
+        gradient = (gradient - along * unit) / safe
+    return losses, positive, hardest, gradient
+
+
+def _negatives(
+    unit: Tensor, queue: Tensor, tau: float, learns: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Per row: the largest cosine with a column, and relative to it the sum
+    of exponentials (M,) and the columns weighted with them (M, C)."""
+    count, channels = unit.shape
+    lanes = max(16, int(triton.next_power_of_2(channels)))
+    rows = 64 if lanes <= 256 else 32  # what registers hold
+    blocks = triton.cdiv(count, rows)
+    part_size, parts = _parts(blocks, queue)
+    tops, sums = unit.new_empty(2, parts, count)
+    means = unit.new_empty(parts, count if learns else 0, channels)
+    if count:
+        with torch.cuda.device_of(unit):
+            contrast[(blocks, parts)](
+                unit.contiguous(),
+                queue,
+                tops,
+                sums,
+                means,
+                count,
+                channels,
+                queue.shape[1],
+                *queue.stride(),
+                math.log2(math.e) / tau,
+                part_size,
+                LEARNS=learns,
+                PRECISION=precision(),
+                ROWS=rows,
+                COLUMNS=_COLUMNS,
+                CHANNELS=lanes,
+                BLOCK=min(lanes, _BLOCK),
+                num_warps=8,
+                num_stages=2,
+            )
+    if parts == 1:
+        return tops[0], sums[0], means[0]
+    hardest = tops.amax(0)
+    fades = ((tops - hardest) / tau).exp()
+    if learns:
+        means = means.mul_(fades[:, :, None])
+    return hardest, (sums * fades).sum(0), means.sum(0)
+
+
+def _parts(blocks: int, queue: Tensor) -> tuple[int, int]:
+    """Columns of a part and parts of the queue, to fill the machine."""
+    columns = queue.shape[1]
+    wanted = 4 * machine(queue.device).multiprocessors
+    parts = triton.cdiv(wanted, max(1, blocks))
+    # A part shorter than this costs more in what is joined than it saves.
+    parts = min(parts, triton.cdiv(columns, 32 * _COLUMNS))
+    size = triton.cdiv(triton.cdiv(columns, parts), _COLUMNS) * _COLUMNS
+    return size, triton.cdiv(columns, size)
+
+
+def precision() -> str:
+    """How float32 is multiplied, as torch was told for its own products."""
+    matmul = torch.backends.cuda.matmul
+    try:
+        allowed = matmul.allow_tf32
+    except RuntimeError:
+        # Set through the newer switch, which the older refuses to read.
+        allowed = matmul.fp32_precision == 'tf32'
+    return 'tf32' if allowed else EXACT

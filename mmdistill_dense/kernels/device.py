@@ -1,0 +1,77 @@
+"""Where Triton's kernels run, and on how large a machine."""
+
+import functools
+import warnings
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+_DTYPES = torch.float32, torch.float16, torch.bfloat16
+#: Fakes, distributed tensors and the like hold no memory of this device.
+_PLAIN = Tensor, Parameter
+
+
+class Machine(NamedTuple):
+    """What a launch is sized by."""
+
+    multiprocessors: int
+    cache: int  # bytes of the second level
+
+
+def usable(*tensors: Tensor) -> bool:
+    """Whether a Triton kernel serves these tensors.
+
+    It does for plain float32, float16 and bfloat16 tensors on one CUDA
+    device where a trial kernel ran, outside of ``torch.compile`` and
+    ``torch.export``, which would not see into it.
+    """
+    if not tensors or not all(map(_plain, tensors)):
+        return False
+    device = tensors[0].device
+    return (
+        all(x.device == device for x in tensors)
+        and not torch.compiler.is_compiling()
+        and _serves(device, any(x.dtype == torch.bfloat16 for x in tensors))
+    )
+
+
+def _plain(x: Tensor) -> bool:
+    return type(x) in _PLAIN and x.is_cuda and x.dtype in _DTYPES
+
+
+def _serves(device: torch.device, with_bfloat16: bool) -> bool:
+    major, _ = torch.cuda.get_device_capability(device)
+    return major >= (8 if with_bfloat16 else 7) and runs(device)
+
+
+@functools.cache
+def runs(device: torch.device) -> bool:
+    """Whether a kernel compiles and starts there; says once why not.
+
+    Triton may be missing, or find no compiler for its launcher, or no longer
+    know an old device. None of it shall stop a training that can do without.
+    """
+    try:
+        from .trial import trial
+
+        trial(device)
+    except Exception as error:
+        warnings.warn(
+            f'Triton kernels do not run on {device}, so losses are computed '
+            'without them, which is slower: '
+            f'{type(error).__name__}: {error}',
+            stacklevel=2,
+        )
+        return False
+    return True
+
+
+@functools.cache
+def machine(device: torch.device) -> Machine:
+    """The size of a CUDA device; a small one for Triton's interpreter."""
+    if device.type != 'cuda':
+        return Machine(4, 2**20)
+    properties = torch.cuda.get_device_properties(device)
+    return Machine(properties.multi_processor_count, properties.L2_cache_size)

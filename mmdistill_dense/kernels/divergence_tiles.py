@@ -1,0 +1,111 @@
+"""CWD in any layout: channels are cut into parts, and those joined again."""
+
+import math
+from functools import partial
+from typing import NamedTuple
+
+import torch
+import triton
+from torch import Tensor
+
+from .device import machine
+from .divergence_parts import gradients, part_sums, whole_sums
+from .layout import Layout
+
+#: Values of a lane that are read together.
+_REPEAT = 4
+#: Lanes of a tile: channels times positions.
+_LANES = 1024
+#: Parts that one program can join.
+_MOST_PARTS = 1024
+
+
+class Cut(NamedTuple):
+    """How a map is cut into tiles, and its channels into parts."""
+
+    lanes: tuple[int, int]  # channels and positions of a tile
+    part_size: int  # positions of a part, whole tiles
+    parts: int
+
+
+def channel_wise(
+    student: Tensor,
+    teacher: Tensor,
+    tau: float,
+    gradient: Tensor | None,
+    scale: float,
+    *,
+    maps: Layout,
+) -> Tensor:
+    """See :func:`mmdistill_dense.kernels.divergence.channel_wise`."""
+    new = partial(torch.empty, device=student.device, dtype=torch.float32)
+    n, channels, *_ = student.shape
+    size = student.shape[2] * student.shape[3]
+    shape = channels, size, maps.width
+    count, k = n * channels, math.log2(math.e) / tau
+    (block, positions), part_size, parts = cut_of(student, maps)
+    blocks = triton.cdiv(channels, block)
+    constants = dict(
+        FLAT=maps.width == size, CHANNELS=block, POSITIONS=positions
+    )
+    steps = [step for steps in maps.steps for step in steps]
+    sums = new(5, count, parts)
+    part_sums[(n * blocks * parts,)](
+        student,
+        teacher,
+        sums,
+        count * parts,
+        *shape,
+        *steps[:8],
+        k,
+        part_size,
+        parts,
+        REPEAT=_REPEAT,
+        **constants,
+    )
+    divergences, softmaxes = new(n, channels), new(count, 4)
+    lanes = triton.next_power_of_2(parts)
+    rows = max(1, 128 // lanes)
+    whole_sums[(triton.cdiv(count, rows),)](
+        sums,
+        count * parts,
+        divergences,
+        softmaxes,
+        count,
+        parts,
+        k,
+        tau,
+        scale,
+        ROWS=rows,
+        PARTS=lanes,
+    )
+    if gradient is not None:
+        tiles = triton.cdiv(size, positions)
+        gradients[(n * blocks * tiles,)](
+            student,
+            teacher,
+            gradient,
+            softmaxes,
+            *shape,
+            *steps,
+            k,
+            **constants,
+        )
+    return divergences
+
+
+def cut_of(student: Tensor, maps: Layout) -> Cut:
+    """Tiles that lie as the maps do, and parts that fill the machine."""
+    n, channels, *_ = student.shape
+    size = student.shape[2] * student.shape[3]
+    # 32 of both where the maps lie across each other.
+    most = 1 if maps.positions_first else 64 if maps.channels_first else 32
+    block = min(most, int(triton.next_power_of_2(channels)))
+    tile = _LANES // block * _REPEAT
+    wanted = 8 * machine(student.device).multiprocessors
+    parts = triton.cdiv(wanted, n * triton.cdiv(channels, block))
+    parts = min(parts, triton.cdiv(size, tile), _MOST_PARTS)
+    part_size = triton.cdiv(triton.cdiv(size, parts), tile) * tile
+    return Cut(
+        (block, _LANES // block), part_size, triton.cdiv(size, part_size)
+    )

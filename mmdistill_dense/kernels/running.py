@@ -1,0 +1,60 @@
+"""Sums of two softmaxes that are read piece by piece.
+
+What is kept of the values of a channel read so far, student and teacher:
+
+- ``m_s``, ``m_t``: their maxima;
+- ``l_s``, ``l_t``: the sums of ``exp((s - m_s) / tau)``, likewise of t;
+- ``w``: the sum of ``exp((t - m_t) / tau) * ((t - m_t) - (s - m_s))``.
+
+The divergence is then ``w / (l_t tau) - log(l_t) + log(l_s)``. Differences
+are taken before they are scaled, so that a constant in a channel, however
+large, costs no digits. ``k`` is ``log2(e) / tau`` throughout.
+"""
+
+import triton
+import triton.language as tl
+
+#: Below every value; finite, so that no difference of maxima is undefined.
+LOWEST = tl.constexpr(-1.7e38)
+
+
+@triton.jit
+def absorb(m_s, l_s, m_t, l_t, w, s, t, within, k):
+    """Add values (R, ...) to sums (...); those not ``within`` are -inf.
+
+    Each lane of a tile keeps sums of its own, over R values of a thread, so
+    that no thread waits for another.
+    """
+    top_s = tl.maximum(m_s, tl.max(s, 0))
+    top_t = tl.maximum(m_t, tl.max(t, 0))
+    l_s = l_s * tl.exp2((m_s - top_s) * k)
+    w = w - l_t * ((top_t - m_t) - (top_s - m_s))
+    fade = tl.exp2((m_t - top_t) * k)
+    from_s = s - tl.expand_dims(top_s, 0)
+    from_t = t - tl.expand_dims(top_t, 0)
+    e_t = tl.exp2(from_t * k)
+    l_s += tl.sum(tl.exp2(from_s * k), 0)
+    l_t = l_t * fade + tl.sum(e_t, 0)
+    # Outside, inf - inf.
+    apart = tl.where(within, from_t - from_s, 0.0)
+    w = w * fade + tl.sum(e_t * apart, 0)
+    return top_s, l_s, top_t, l_t, w
+
+
+@triton.jit
+def merge(m_s, l_s, m_t, l_t, w, k):
+    """Sums (A, B) of B parts each -> sums (A, 1) of the whole."""
+    top_s = tl.max(m_s, 1, keep_dims=True)
+    top_t = tl.max(m_t, 1, keep_dims=True)
+    w = w - l_t * ((top_t - m_t) - (top_s - m_s))
+    fade = tl.exp2((m_t - top_t) * k)
+    w = tl.sum(w * fade, 1, keep_dims=True)
+    l_t = tl.sum(l_t * fade, 1, keep_dims=True)
+    l_s = tl.sum(l_s * tl.exp2((m_s - top_s) * k), 1, keep_dims=True)
+    return top_s, l_s, top_t, l_t, w
+
+
+@triton.jit
+def divergence(l_s, l_t, w, tau):
+    """KL(teacher | student) of a channel, from the sums of its whole."""
+    return w / (l_t * tau) + (tl.log(l_s) - tl.log(l_t))

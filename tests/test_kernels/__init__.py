@@ -1,0 +1,1 @@
+"""Triton kernels: on a GPU, or interpreted, or only compiled."""

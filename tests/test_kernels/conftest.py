@@ -1,0 +1,37 @@
+"""Where kernels run: on a GPU, or where a subprocess interprets them."""
+
+import os
+
+import pytest
+import torch
+
+from mmdistill_dense.kernels import device as machines
+
+
+@pytest.fixture
+def device():
+    """A device whose tensors kernels take here.
+
+    Triton reads its flag when it is imported, which other tests have done by
+    now: ``test_interpreted`` runs the files that ask for this in a process
+    of their own.
+    """
+    pytest.importorskip('triton')
+    if os.environ.get('TRITON_INTERPRET') == '1':
+        return torch.device('cpu')
+    if not torch.cuda.is_available():
+        pytest.skip('no CUDA device; test_interpreted.py runs this test too')
+    return torch.device('cuda', torch.cuda.current_device())
+
+
+@pytest.fixture
+def sized(monkeypatch):
+    """Let kernels believe in a machine of so many processors."""
+
+    def size(module, multiprocessors):
+        def machine(device):
+            return machines.Machine(multiprocessors, cache=2**12)
+
+        monkeypatch.setattr(module, 'machine', machine)
+
+    return size

@@ -1,0 +1,191 @@
+"""Kernels are compiled for GPUs, and fit them; no GPU is needed."""
+
+import os
+
+import pytest
+
+pytest.importorskip('triton')
+pytestmark = pytest.mark.skipif(
+    os.environ.get('TRITON_INTERPRET') == '1',
+    reason='with TRITON_INTERPRET=1 Triton compiles nothing',
+)
+
+#: Bytes that a block may have of each multiprocessor that we compile for.
+SHARED = {80: 163 * 2**10, 90: 227 * 2**10}
+DTYPES = 'float32', 'float16', 'bfloat16'
+
+each_capability = pytest.mark.parametrize(
+    'capability', [pytest.param(80, marks=pytest.mark.slow), 90]
+)
+each_dtype = pytest.mark.parametrize('dtype', DTYPES)
+
+
+@pytest.fixture
+def compiled(tmp_path, monkeypatch):
+    """Compile anew, keep nothing, and hold the result against its GPU."""
+    from .compiling import compiled
+
+    # The user's cache would answer for a kernel of before.
+    monkeypatch.setenv('TRITON_CACHE_DIR', str(tmp_path))
+
+    def compile_(kernel, capability, *, registers, **given):
+        result = compiled(kernel, capability, tmp_path, **given)
+        assert f'sm_{capability}' in result.ptx
+        assert kernel.__name__ in result.ptx
+        assert 16 <= result.registers <= registers
+        assert result.spilled == 0
+        assert result.shared <= SHARED[capability]
+        return result
+
+    return compile_
+
+
+def along(sides, dimension):
+    """Neighbours in memory, as a launch tells it."""
+    return {f'{side}_{dimension}': 1 for side in sides}
+
+
+@each_capability
+@each_dtype
+def test_rows(compiled, capability, dtype):
+    from mmdistill_dense.kernels.divergence_rows import rows
+
+    lanes = 128 if dtype == 'float32' else 256
+    result = compiled(
+        rows,
+        capability,
+        registers=128,
+        maps=dict.fromkeys(('student', 'teacher', 'gradient'), dtype),
+        sums=['divergences'],
+        constants=dict(WRITES=True, REPEAT=512 // lanes, LANES=lanes * 16),
+        warps=16,
+    )
+    # 16 bytes at once, and threads that wait only for the last sums.
+    assert 'ld.global.v4' in result.ptx
+    assert result.shared <= 64
+
+
+@each_capability
+@each_dtype
+def test_tiles(compiled, capability, dtype):
+    from mmdistill_dense.kernels.divergence_parts import gradients, part_sums
+
+    constants = dict(FLAT=True, CHANNELS=64, POSITIONS=16)
+    sums = compiled(
+        part_sums,
+        capability,
+        registers=168,
+        maps=dict.fromkeys(('student', 'teacher'), dtype),
+        sums=['sums'],
+        constants=dict(along('st', 'channel'), REPEAT=4, **constants),
+    )
+    ends = compiled(
+        gradients,
+        capability,
+        registers=64,
+        maps=dict.fromkeys(('student', 'teacher', 'gradient'), dtype),
+        sums=['softmaxes'],
+        constants=along('stg', 'channel') | constants,
+    )
+    assert 'ld.global.v4' in sums.ptx
+    assert 'st.global.v4' in ends.ptx
+
+
+@pytest.mark.parametrize(
+    ('channels', 'given'),
+    [
+        (1, dict(s_column=1, t_column=1, FLAT=True)),
+        (32, dict(s_column=1, t_channel=1, FLAT=False)),
+    ],
+)
+def test_sums_of_other_tiles(compiled, channels, given):
+    from mmdistill_dense.kernels.divergence_parts import part_sums
+
+    positions = 1024 // channels
+    compiled(
+        part_sums,
+        80,
+        registers=240,
+        maps=dict(student='float16', teacher='float32'),
+        sums=['sums'],
+        constants=dict(
+            given, REPEAT=4, CHANNELS=channels, POSITIONS=positions
+        ),
+    )
+
+
+@pytest.mark.parametrize(('rows', 'parts'), [(1, 1024), (128, 1)])
+def test_whole_sums(compiled, rows, parts):
+    from mmdistill_dense.kernels.divergence_parts import whole_sums
+
+    compiled(
+        whole_sums,
+        80,
+        registers=64,
+        maps={},
+        sums=['sums', 'divergences', 'softmaxes'],
+        constants=dict(ROWS=rows, PARTS=parts),
+    )
+
+
+@each_capability
+@each_dtype
+@pytest.mark.parametrize(
+    ('side', 'channels'), [('column', 16), ('channel', 256)]
+)
+def test_squared_error(compiled, capability, dtype, side, channels):
+    from mmdistill_dense.kernels.difference import errors_of
+
+    result = compiled(
+        errors_of,
+        capability,
+        registers=104,
+        maps=dict.fromkeys(('student', 'teacher', 'difference'), dtype),
+        sums=['errors'],
+        constants=dict(
+            along('std', side),
+            FLAT=True,
+            WRITES=True,
+            CHANNELS=channels,
+            POSITIONS=2048 // channels,
+        ),
+    )
+    assert 'ld.global.v4' in result.ptx
+    assert 'st.global.v4' in result.ptx
+
+
+@each_capability
+@pytest.mark.parametrize(
+    ('precision', 'lanes', 'dtype'),
+    [
+        ('ieee', 256, 'float32'),
+        ('ieee', 512, 'float32'),
+        ('tf32', 256, 'float32'),
+        ('tf32', 256, 'bfloat16'),
+    ],
+)
+def test_contrast(compiled, capability, precision, lanes, dtype):
+    from mmdistill_dense.kernels.contrast import contrast
+
+    result = compiled(
+        contrast,
+        capability,
+        registers=255,
+        maps=dict(queue=dtype),
+        sums=['unit', 'tops', 'sums', 'means'],
+        constants=dict(
+            q_column=1,
+            LEARNS=True,
+            PRECISION=precision,
+            ROWS=64 if lanes == 256 else 32,
+            COLUMNS=32,
+            CHANNELS=lanes,
+            BLOCK=32,
+        ),
+        warps=8,
+        stages=2,
+    )
+    # On tensor cores or not, as was asked.
+    assert ('mma' in result.ptx) == (precision == 'tf32')
+    # Of a desktop's GPU, 99 KiB.
+    assert result.shared <= 99 * 2**10

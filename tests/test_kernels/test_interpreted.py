@@ -1,0 +1,40 @@
+"""The tests of kernels, with Triton's interpreter in place of a GPU."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+FILES = dict(channel_wise=70, squared_error=40, pixel_contrast=25)
+
+
+def test_every_file_is_named():
+    asking = {
+        path.stem.removeprefix('test_')
+        for path in HERE.glob('test_*.py')
+        if re.search(r'^def test_\w+\(device', path.read_text(), re.MULTILINE)
+    }
+    assert asking - {'usable'} == set(FILES)
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_interpreted(name):
+    pytest.importorskip('triton')
+    done = subprocess.run(
+        [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider']
+        + [HERE / f'test_{name}.py'],
+        cwd=HERE.parents[1],
+        env={**os.environ, 'TRITON_INTERPRET': '1', 'PYTEST_ADDOPTS': ''},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    # Nothing but passed, and no fewer than there are to pass.
+    last = done.stdout.strip().splitlines()[-1]
+    told = re.fullmatch(r'(\d+) passed(, \d+ warnings?)? in .*', last)
+    assert told, done.stdout
+    assert int(told[1]) >= FILES[name]
