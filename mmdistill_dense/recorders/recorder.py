@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 
@@ -75,6 +76,9 @@ class Recorder:
                 f"members, as in '{self.path}.*', or another module."
             )
         for tensor, version in self._kept:
+            # A trace cannot branch on it; the dry run, never one, has.
+            if torch.compiler.is_compiling():
+                break
             if tensor._version != version:
                 raise RuntimeError(
                     f'the {self.take} of {self.path!r} was changed in place '

@@ -98,9 +98,10 @@ def test_connectors_follow_a_model_that_is_handed_over(seg_teacher):
     kinds = {p.dtype for p in model.distill.parameters()}
     assert kinds == {torch.float64}
     images = torch.randn(1, 3, 64, 64, dtype=torch.float64)
-    with model.distill.recording():
+    batch = images, segmentation_batch(1)['data_samples']
+    with model.distill.recording(*batch):
         model.extract_feat(images)
-        losses = model.distill(images, segmentation_batch(1)['data_samples'])
+        losses = model.distill(*batch)
     assert losses['loss_kd'].dtype == torch.float64
 
 
@@ -118,7 +119,7 @@ def test_a_step_with_several_batches_is_refused_while_idle_too(seg_teacher):
     tell(iter=0, epoch=0)
     model = scheduled(seg_teacher, begin=4)
     with pytest.raises(TypeError, match=r'expected images.*got dict'):
-        model.distill(dict(weak=torch.zeros(1, 3, 8, 8)), [])
+        model.loss(dict(weak=torch.zeros(1, 3, 8, 8)), [])
 
 
 def test_the_log_says_how_the_teacher_sees_images(teacher_of, seg_teacher):

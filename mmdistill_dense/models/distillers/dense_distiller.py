@@ -89,7 +89,7 @@ class DenseDistiller:
         """
         distill = self.distill
         distill.load_teachers(next(self.parameters()))
-        with distill.recording():
+        with distill.recording(inputs, data_samples):
             losses = super().loss(inputs, data_samples, **kwargs)
             ours = distill(inputs, data_samples)
         losses = merge_losses(losses, ours, type(self).__bases__[1].__name__)

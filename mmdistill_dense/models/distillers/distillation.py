@@ -14,9 +14,10 @@ from ..hosts import InputForm, Probe, expand_alias, forked_rng, probe
 from . import guards
 from .balance import BalanceMeter
 from .inheritance import Inheritance
+from .naming import naming
 from .regions import SampledRegions
 from .report import announce, describe_terms, note_tokens
-from .schedule import Clock, check_length
+from .schedule import Clock, check_lengths
 from .settings import (
     check_used,
     choose_teacher,
@@ -82,6 +83,8 @@ class Distillation(nn.Module):
                 for name, modules in lent.items()
             ]
         self._factors: dict[str, float] = {}
+        #: Features of this step by term, until they are compared.
+        self._theirs: dict[str, list[Tensor]] = {}
         self._began = False
         if terms:
             print_log(describe_terms(self), logger='current')
@@ -90,13 +93,13 @@ class Distillation(nn.Module):
         self, student: nn.Module, taps: Mapping, size: tuple[int, int]
     ) -> Probe | None:
         for name, (tap, _) in taps.items():
-            with _naming(name, 'student'):
+            with naming(name, 'student'):
                 path = expand_alias(tap['path'], student)
                 self.recorders.add(student, name, **{**tap, 'path': path})
                 self.regions.add(student, name)
         if not taps:
             return None
-        with _naming(', '.join(taps), 'student'):
+        with naming(', '.join(taps), 'student'):
             return probe(student, self.recorders, list(taps), size)
 
     def _look_at_teachers(
@@ -110,7 +113,7 @@ class Distillation(nn.Module):
                 for term, (_, tap) in taps.items()
                 if self.teacher_of[term] == name
             }
-            with _naming(', '.join(mine), f'teacher {name!r}'):
+            with naming(', '.join(mine), f'teacher {name!r}'):
                 found[name] = teacher.attach(mine, form, size)
                 for term in mine:
                     self.regions.check(term, teacher.paths[term])
@@ -124,7 +127,7 @@ class Distillation(nn.Module):
         settings = {k: v for k, v in cfg.items() if k not in ('at', 'teacher')}
         guards.check_per_image(name, 'student', ours.features[name])
         guards.check_per_image(name, 'teacher', other.features[name])
-        with _naming(name):
+        with naming(name):
             if 'loss' not in settings:
                 raise ValueError("no 'loss' is given.")
             levels = dict(student=ours.specs[name], teacher=other.specs[name])
@@ -137,24 +140,31 @@ class Distillation(nn.Module):
         self.terms[name] = term.train()
 
     @contextmanager
-    def recording(self) -> Iterator[None]:
-        """Record what the terms that are active now need of the student."""
+    def recording(self, inputs: Tensor, samples: list) -> Iterator[None]:
+        """Record what the terms that are active now need of the student.
+
+        Teachers look first, while no activation of the student waits in
+        memory; those that are asked about its regions wait for them.
+
+        Args:
+            inputs: Images (N, 3, H, W) that the student will see inside.
+            samples: Their data samples.
+        """
         if not self._began:
-            self._compare_lengths()
+            check_lengths(self.terms, self.clock)
+            self._began = True
         self._factors = {
             name: term.factor(self.clock) for name, term in self.terms.items()
         }
+        if self.terms:
+            guards.check_inputs(inputs)
         sources = self.regions.with_sources(self._active())
-        with self.recorders.recording(sources):
-            yield
-
-    def _compare_lengths(self) -> None:
-        """In the first step, when the Runner has told how long it will be."""
-        for name, term in self.terms.items():
-            with _naming(name):
-                length = self.clock.length(term.schedule.by_epoch)
-                check_length(term.schedule, length)
-        self._began = True
+        self._ask_teachers(inputs, samples, waiting=False)
+        try:
+            with self.recorders.recording(sources):
+                yield
+        finally:
+            self._theirs = {}
 
     def _active(self) -> list[str]:
         return [name for name, factor in self._factors.items() if factor]
@@ -169,30 +179,35 @@ class Distillation(nn.Module):
         Returns:
             One scalar per term, ``loss_<name>``.
         """
-        if self.terms:
-            guards.check_inputs(inputs)
-        theirs = self._ask_teachers(inputs, samples)
+        self._ask_teachers(inputs, samples, waiting=True)
         return {
-            f'loss_{name}': self._compare(term, theirs[name])
-            if name in theirs
+            f'loss_{name}': self._compare(term, self._theirs.pop(name))
+            if name in self._theirs
             else zero_of(term, like=inputs)
             for name, term in self.terms.items()
         }
 
-    def _ask_teachers(self, inputs: Tensor, samples: list) -> dict:
-        """Features by term, of those teachers that an active term needs."""
-        features = {}
+    def _ask_teachers(
+        self, inputs: Tensor, samples: list, waiting: bool
+    ) -> None:
+        """Show the batch to teachers that an active term needs.
+
+        Args:
+            inputs: Images (N, 3, H, W).
+            samples: Their data samples.
+            waiting: Those that wait for regions, or the others.
+        """
         for name, teacher in self.teachers.items():
             keys = [k for k in self._active() if self.teacher_of[k] == name]
-            if keys:
-                with _naming(', '.join(keys), f'teacher {name!r}'):
+            if keys and self.regions.asked(keys) == waiting:
+                with naming(', '.join(keys), f'teacher {name!r}'):
                     rois = self.regions.read(keys)
-                    features.update(teacher(inputs, samples, keys, rois))
-        return features
+                    self._theirs.update(teacher(inputs, samples, keys, rois))
 
     def _compare(self, term: Term, theirs: list[Tensor]) -> Tensor:
+        self.teachers[self.teacher_of[term.name]].join(theirs)
         source = self.recorders[term.name]
-        with _naming(term.name, 'student'):
+        with naming(term.name, 'student'):
             ours = source.read()
         first = torch.is_grad_enabled() and not term.checked
         if first:
@@ -224,7 +239,7 @@ class Distillation(nn.Module):
                 announce(teacher)
         for name, term in self.terms.items():
             if not (term.loaded or term.resting):
-                with _naming(name):
+                with naming(name):
                     term.load(like)
                 owner = self.teachers[self.teacher_of[name]]
                 note_tokens(name, term.loss, owner)
@@ -233,16 +248,3 @@ class Distillation(nn.Module):
         """Give the student what it inherits, with its teachers loaded."""
         for inheritance in self.inheritances:
             inheritance.copy(student, self.teachers)
-
-
-@contextmanager
-def _naming(term: str, side: str = '') -> Iterator[None]:
-    """Put the term's name before what a lower floor has to say."""
-    try:
-        yield
-    except (ValueError, TypeError, RuntimeError) as error:
-        kind = type(error)
-        if kind not in (ValueError, TypeError, RuntimeError):
-            raise  # such as torch's out-of-memory error
-        where = f'term {term!r}' + (f', {side}' if side else '')
-        raise kind(f'{where}: {error}') from error

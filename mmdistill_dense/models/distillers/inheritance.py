@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mmdistill_dense.recorders import resolve_paths
 
+from ..teachers.stock import StockTeacher
 from .report import announce
 from .settings import make_teacher
 
@@ -37,9 +38,11 @@ class Inheritance:
         teacher: Mapping,
     ) -> None:
         self.name = name
-        self.teacher = teacher
+        # Switches may fold weights or round them.
+        known = StockTeacher.settings
+        self.teacher = {k: v for k, v in teacher.items() if k in known}
         self.modules = _resolve(modules, student, 'student')
-        stock, _ = make_teacher(name, teacher).rehearse()
+        stock, _ = make_teacher(name, self.teacher).rehearse()
         _resolve(self.modules, stock, f'teacher {name!r}')
         for module in self.modules:
             _pairs(module, student, stock)
@@ -54,10 +57,12 @@ class Inheritance:
 
         Args:
             student: The student, initialised.
-            teachers: Those that are loaded; another one is loaded for this
-                and let go again.
+            teachers: Those that are loaded; another one, or one whose
+                weights were changed to run faster, is loaded for this and
+                let go again.
         """
-        if self.name in teachers:
+        shared = self.name in teachers
+        if shared and not teachers[self.name].speed.changes_model:
             teacher = teachers[self.name]
         else:
             teacher = make_teacher(self.name, self.teacher)

@@ -66,6 +66,10 @@ class SampledRegions:
         """Terms, and what else must be recorded for them."""
         return [*terms, *(_key(t) for t in terms if t in self.extractors)]
 
+    def asked(self, terms: Sequence[str]) -> bool:
+        """Whether one of these terms needs regions."""
+        return any(term in self.extractors for term in terms)
+
     def read(self, terms: Sequence[str]) -> dict[str, Tensor]:
         """Regions (R, 5) of those terms that have them.
 

@@ -98,6 +98,13 @@ def announce(teacher: StockTeacher) -> None:
     stem = 'teacher' if name == 'teacher' else f'teacher_{name}'
     dump_config(f'{stem}.py', teacher.config)
     say_loaded(teacher)
+    speed = getattr(teacher, 'speed', None)
+    if str(speed or ''):
+        print_log(
+            f'Teacher {name!r} runs with {speed}; on a noise image what is '
+            f'recorded moves by {teacher.moved:.1e} of its largest value.',
+            logger='current',
+        )
 
 
 def say_loaded(teacher: StockTeacher | ProjectionTeacher) -> None:

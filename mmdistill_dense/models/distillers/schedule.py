@@ -1,9 +1,13 @@
 """When a term counts, and how much."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mmengine.logging import MessageHub, print_log
+from torch import nn
+
+from .naming import naming
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,18 @@ class Clock:
 def _published(name: str) -> int | None:
     """What RuntimeInfoHook has told the message hub."""
     return MessageHub.get_current_instance().get_info(name)
+
+
+def check_lengths(terms: Mapping[str, nn.Module], clock: Clock) -> None:
+    """Compare each term's schedule with the run, now that its length is known.
+
+    Raises:
+        ValueError: If one counts epochs in a run that has none to count.
+    """
+    for name, term in terms.items():
+        with naming(name):
+            schedule = term.schedule
+            check_length(schedule, clock.length(schedule.by_epoch))
 
 
 def check_length(schedule: Schedule, length: int | None) -> None:

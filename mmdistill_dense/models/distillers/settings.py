@@ -135,7 +135,7 @@ def make_teacher(
             f'teacher: {name!r} is no name for a teacher: expected letters, '
             'digits and underscores, and none that torch keeps for itself.'
         )
-    known = {'cfg', 'checkpoint', 'cfg_options', 'allow'}
+    known = kind.settings
     if not isinstance(cfg, Mapping):
         raise ValueError(
             f'teacher {name!r}: expected dict(cfg=...) with {sorted(known)}, '

@@ -6,7 +6,14 @@ from .held import Holder, freeze
 from .inputs import InputAdapter, InputForm
 from .isolation import evaluated, forked_rng
 from .maps import check_views, last_map, map_spec
-from .probe import FeatureSpec, Probe, blank_batch, probe, spec_of
+from .probe import (
+    FeatureSpec,
+    Probe,
+    blank_batch,
+    blank_sample,
+    probe,
+    spec_of,
+)
 from .routes import follow, inference_route, routes_of
 from .weights import (
     list_faults,
@@ -23,6 +30,7 @@ __all__ = [
     'InputForm',
     'Probe',
     'blank_batch',
+    'blank_sample',
     'check_views',
     'evaluated',
     'expand_alias',

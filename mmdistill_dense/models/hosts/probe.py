@@ -131,10 +131,10 @@ def blank_batch(
 ) -> tuple[Tensor, list[BaseDataElement]]:
     """A blank image ``(1, 3, *size)`` in the model's dtype, and its sample."""
     image = next(model.parameters()).new_zeros(1, 3, *size)
-    return image, [_blank_sample(size)]
+    return image, [blank_sample(size)]
 
 
-def _blank_sample(size: tuple[int, int]) -> BaseDataElement:
+def blank_sample(size: tuple[int, int]) -> BaseDataElement:
     """Metainfo as both hosts give it for an image that needs no padding."""
     return BaseDataElement(
         metainfo=dict(

@@ -1,6 +1,8 @@
 """The frozen teacher, observed while it sees the student's images."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,12 +14,14 @@ from ..hosts import (
     InputAdapter,
     InputForm,
     Probe,
+    blank_sample,
     expand_alias,
     follow,
     forked_rng,
     probe,
 )
 from ..hosts.regions import join
+from .speed import Speed, compare
 from .stock import StockTeacher
 
 
@@ -32,11 +36,21 @@ class FrozenTeacher(StockTeacher):
 
     Args:
         *args: Those of :class:`StockTeacher`.
-        **kwargs: Likewise.
+        **kwargs: Likewise, and the switches of :class:`Speed`.
     """
 
+    settings = StockTeacher.settings | {f.name for f in fields(Speed)}
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        switches = {
+            field.name: kwargs.pop(field.name)
+            for field in fields(Speed)
+            if field.name in kwargs
+        }
         super().__init__(*args, **kwargs)
+        self.speed = Speed(**switches)
+        #: How far the switches have moved what is recorded.
+        self.moved = 0.0
         self.adapter: InputAdapter | None = None
         #: What each term records, in words.
         self.recorded: dict[str, str] = {}
@@ -44,6 +58,9 @@ class FrozenTeacher(StockTeacher):
         self.paths: dict[str, list[str]] = {}
         self._taps: dict[str, dict] = {}
         self._probe: Probe | None = None
+        self._input_size = (0, 0)
+        #: What was recorded before the switches were on.
+        self._plain: dict[str, list[Tensor]] = {}
 
     def attach(
         self,
@@ -60,7 +77,7 @@ class FrozenTeacher(StockTeacher):
             student: Form of the batches that will come.
             input_size: Height and width of the dry run's image, in pixels.
         """
-        self._taps = dict(taps)
+        self._taps, self._input_size = dict(taps), input_size
         with forked_rng():
             model, recorders = self._build()
             found = probe(model, recorders, list(taps), input_size)
@@ -76,6 +93,68 @@ class FrozenTeacher(StockTeacher):
             path = expand_alias(tap['path'], model)
             recorders.add(model, key, **{**tap, 'path': path})
         return recorders
+
+    def load(self, like: Tensor) -> None:
+        """As :meth:`StockTeacher.load`, then with the switches on.
+
+        Raises:
+            RuntimeError: If the switches break it.
+        """
+        super().load(like)
+        self.speed.lower(self.model)
+        trial = partial(self._try, self.model, like, self.speed)
+        if self._plain:
+            self.moved = self._compare(trial)
+        self.speed.compile_parts(self.model, trial)
+
+    def _compare(self, trial: Callable) -> float:
+        before, self._plain = self._plain, {}
+        try:
+            after = trial()
+        except RuntimeError as error:
+            raise RuntimeError(
+                f'teacher {self.name!r} does not run with {self.speed}: '
+                f'{error}. Take a switch out of teacher; some ops of mmcv '
+                'know no low precision.'
+            ) from error
+        return compare(before, after, self.speed)
+
+    def _adapt(self, model: nn.Module) -> None:
+        if self.speed.changes_model:
+            first = next(model.parameters())
+            trial = partial(self._try, model.eval(), first, Speed())
+            self._plain = trial()
+            self.speed.reshape(model, trial)
+
+    def _try(
+        self, model: nn.Module, like: Tensor, speed: Speed
+    ) -> dict[str, list[Tensor]]:
+        """What all terms record of an image of noise, always the same."""
+        size = self._input_size
+        noise = torch.randn(
+            1, 3, *size, generator=torch.Generator().manual_seed(0)
+        )
+        batch = noise.to(like), [blank_sample(size)]
+        return self._look(model, *batch, list(self._taps), None, speed)
+
+    @torch.no_grad()
+    def _look(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        samples: list,
+        keys: Sequence[str],
+        rois: Tensor | None,
+        speed: Speed,
+    ) -> dict[str, list[Tensor]]:
+        """One brief pass through a model that carries our recorders."""
+        with (
+            speed.autocast(images.device),
+            self._hooks.recording(keys, self._probe.calls),
+        ):
+            route = self._probe.route
+            follow(route, model, speed.images(images), samples, rois)
+            return {key: self._hooks[key].read() for key in keys}
 
     @torch.no_grad()
     def forward(
@@ -98,15 +177,20 @@ class FrozenTeacher(StockTeacher):
             The levels of each term, detached; on a box head a row for each
             of the term's regions.
         """
-        images = self.adapter(inputs, samples)
         # In one go: a box head looks at every region by itself.
         rois, rows = join(regions or {})
-        with self._hooks.recording(keys, self._probe.calls):
-            follow(self._probe.route, self.model, images, samples, rois)
-            found = {key: self._hooks[key].read() for key in keys}
-        for key, mine in rows.items():
-            found[key] = [level[mine] for level in found[key]]
+        with self.speed.beside(inputs):
+            images = self.adapter(inputs, samples)
+            found = self._look(
+                self.model, images, samples, keys, rois, self.speed
+            )
+            for key, mine in rows.items():
+                found[key] = [level[mine] for level in found[key]]
         return found
+
+    def join(self, features: Sequence[Tensor]) -> None:
+        """Wait for features of ``forward`` that another stream makes."""
+        self.speed.join(features)
 
     def rehearse(self) -> tuple[nn.Module, Callable]:
         """A model of random weights, and the brief pass through it.

@@ -26,6 +26,9 @@ class StockTeacher(Holder):
         ValueError: If it holds no model.
     """
 
+    #: What its config may say.
+    settings = frozenset({'cfg', 'checkpoint', 'cfg_options', 'allow'})
+
     def __init__(
         self,
         name: str,
@@ -72,5 +75,9 @@ class StockTeacher(Holder):
         self.fingerprint = load_weights(
             model, self.checkpoint, self.allow, self.name
         )
+        self._adapt(model)
         self.hold(model, like.device, like.dtype)
         self.to(device=like.device)
+
+    def _adapt(self, model: nn.Module) -> None:
+        """Change a model that is loaded, before it is frozen."""

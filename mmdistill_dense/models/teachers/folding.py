@@ -1,0 +1,139 @@
+"""Fold batch norms into the convolutions before them."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.utils._python_dispatch import TorchDispatchMode
+
+_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
+
+
+def fold_batch_norms(model: nn.Module, run: Callable[[], Any]) -> int:
+    """Fold every batch norm that only rescales what one convolution gives.
+
+    Which these are is seen in one pass, not guessed from names: the norm's
+    input is the very tensor that the convolution has put out, nothing else
+    reads it, and both are called once. Modules with hooks, such as
+    recorders, stay as they are.
+
+    Args:
+        model: In eval mode, in float32 or float64; changed in place.
+        run: One pass without gradient through the part that is used.
+
+    Returns:
+        How many were folded; each is an ``Identity`` now.
+    """
+    watch = _Watch(model)
+    with watch:
+        run()
+    shared = _shared_weights(model)
+    pairs = [
+        (conv, norm)
+        for conv, norm in watch.pairs()
+        if id(model.get_submodule(conv).weight) not in shared
+    ]
+    for conv, norm in pairs:
+        _fold(model, conv, norm)
+    return len(pairs)
+
+
+class _Watch(TorchDispatchMode):
+    """Sees which tensors convolutions put out, and who reads them."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        #: By id, with the tensor, so that no id is given a second time.
+        self._outputs: dict[int, tuple[Tensor, str]] = {}
+        self._reads: dict[int, int] = {}
+        self._inputs: dict[str, int] = {}
+        self._calls: dict[str, int] = {}
+        self._handles: list = []
+        for name, module in model.named_modules():
+            self._watch(name, module)
+
+    def _watch(self, name: str, module: nn.Module) -> None:
+        if module._forward_hooks or module._forward_pre_hooks:
+            return
+        # Subclasses may do more than their base.
+        if type(module) is nn.Conv2d:
+            hook = module.register_forward_hook(
+                lambda _, args, output: self._put_out(name, output)
+            )
+        elif type(module) in _NORMS and module.track_running_stats:
+            hook = module.register_forward_pre_hook(
+                lambda _, args: self._take_in(name, args[0])
+            )
+        else:
+            return
+        self._handles.append(hook)
+
+    def _put_out(self, name: str, output: Tensor) -> None:
+        self._calls[name] = self._calls.get(name, 0) + 1
+        self._outputs[id(output)] = output, name
+        self._reads[id(output)] = 0
+
+    def _take_in(self, name: str, taken: Tensor) -> None:
+        self._calls[name] = self._calls.get(name, 0) + 1
+        self._inputs[name] = id(taken)
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: Any = None
+    ) -> Any:
+        for tensor in _tensors((args, kwargs)):
+            if id(tensor) in self._reads:
+                self._reads[id(tensor)] += 1
+        return func(*args, **(kwargs or {}))
+
+    def __exit__(self, *args: Any) -> None:
+        super().__exit__(*args)
+        for handle in self._handles:
+            handle.remove()
+
+    def pairs(self) -> Iterator[tuple[str, str]]:
+        """Names of a convolution and the norm that alone reads it."""
+        for norm, taken in self._inputs.items():
+            _, conv = self._outputs.get(taken, (None, ''))
+            once = self._calls[norm] == self._calls.get(conv) == 1
+            if once and self._reads[taken] == 1:
+                yield conv, norm
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _tensors(item)
+    elif isinstance(value, dict):
+        yield from _tensors(list(value.values()))
+
+
+def _shared_weights(model: nn.Module) -> set[int]:
+    """Ids of weights that several modules have."""
+    seen: set[int] = set()
+    shared: set[int] = set()
+    for module in model.modules():
+        for parameter in module._parameters.values():
+            if id(parameter) in seen:
+                shared.add(id(parameter))
+            seen.add(id(parameter))
+    return shared - {id(None)}
+
+
+def _fold(model: nn.Module, conv_name: str, norm_name: str) -> None:
+    conv, norm = map(model.get_submodule, (conv_name, norm_name))
+    with torch.no_grad():
+        conv.weight, conv.bias = fuse_conv_bn_weights(
+            conv.weight,
+            conv.bias,
+            norm.running_mean,
+            norm.running_var,
+            norm.eps,
+            norm.weight,
+            norm.bias,
+        )
+    parent, _, leaf = norm_name.rpartition('.')
+    model.get_submodule(parent)._modules[leaf] = nn.Identity()
