@@ -97,8 +97,15 @@ FLOORS = {
         ['functional', 'recorders', 'registry', 'compat', 'models'],
         {'mmengine', 'cv2', 'matplotlib', *ANYWHERE},
     ),
+    'documents': ([], set()),
+    'benchmark': (
+        ['compat', 'documents', 'engine', 'functional', 'models'],
+        {'mmengine', 'matplotlib', 'rich', *ANYWHERE},
+    ),
+    # The only place that knows the peer; it is imported where asked for.
+    'benchmark.peer': (['benchmark'], {'mmengine', 'mmrazor', *ANYWHERE}),
     'study': (
-        ['compat', 'engine', 'visualization'],
+        ['compat', 'documents', 'engine', 'visualization'],
         {'mmengine', 'cv2', 'rich', 'yaml', *ANYWHERE},
     ),
     'demo': (

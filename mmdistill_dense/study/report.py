@@ -1,15 +1,9 @@
-"""A study's tables in documents, and its figures.
+"""A study's tables in documents, and its figures."""
 
-A document says where a table goes, and the lines in between are written::
-
-    <!-- study: docs/studies/camvid_pspnet.yaml scores -->
-    <!-- end of study -->
-"""
-
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from mmdistill_dense.documents import Blocks
 from mmdistill_dense.visualization import figures
 from mmdistill_dense.visualization.overlay import example_rows
 
@@ -20,10 +14,8 @@ from .plan import Entry, plan_study
 from .results import ResultsFile
 from .tables import TABLES, class_gains, scored_rows
 
-END = '<!-- end of study -->'
-BLOCK = re.compile(
-    rf'(<!-- study: (?P<file>\S+) (?P<table>\S+) -->\n).*?{END}', re.DOTALL
-)
+BLOCKS = Blocks('study', 'docs/studies/NAME.yaml scores', StudyError)
+BLOCK = BLOCKS.pattern
 
 
 def update_document(path: Path, root: Path) -> bool:
@@ -39,35 +31,17 @@ def update_document(path: Path, root: Path) -> bool:
     Raises:
         StudyError: If a table has no such name, or a file cannot be read.
     """
-    try:
-        text = path.read_text('utf-8')
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(f'{path} cannot be read: {error}') from error
-    blocks = len(BLOCK.findall(text))
-    begins, ends = text.count('<!-- study:'), text.count(END)
-    if not blocks or not blocks == begins == ends:
-        raise StudyError(
-            f'{path} asks for no table, or not rightly: {begins} tables '
-            f'begin and {ends} end in it, {blocks} of them as expected: a '
-            'line <!-- study: docs/studies/NAME.yaml scores --> and a line '
-            f'{END} below it.'
-        )
-    new = BLOCK.sub(lambda match: _block(match, path, root), text)
-    if new != text:
-        path.write_text(new, encoding='utf-8')
-    return new != text
 
+    def make(file: str, table: str) -> str:
+        if table not in TABLES:
+            raise StudyError(
+                f'{path} asks for a table {table!r} of {file}. '
+                f'Expected one of {", ".join(TABLES)}.'
+            )
+        study = read_study(root / file)
+        return TABLES[table](study, ResultsFile(study.results))
 
-def _block(match: re.Match, path: Path, root: Path) -> str:
-    make: Callable | None = TABLES.get(match['table'])
-    if make is None:
-        raise StudyError(
-            f'{path} asks for a table {match["table"]!r} of {match["file"]}. '
-            f'Expected one of {", ".join(TABLES)}.'
-        )
-    study = read_study(root / match['file'])
-    table = make(study, ResultsFile(study.results))
-    return f'{match[1]}\n{table}\n\n{END}'
+    return BLOCKS.update(path, make)
 
 
 def write_report(study: Study, results: ResultsFile) -> Path:

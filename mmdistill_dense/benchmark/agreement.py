@@ -1,0 +1,86 @@
+"""Contenders must train the same thing, or their times say nothing."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import isclose
+
+from torch import nn
+
+from . import BenchmarkError
+from .contenders import Contender
+
+#: Relative difference of losses, and of the distillation loss of a teacher
+#: whose switches change its numbers.
+EXACT, SWITCHED = 1e-3, 0.2
+
+
+def check_agreement(
+    contenders: Sequence[Contender],
+) -> dict[str, dict[str, float]]:
+    """Compare the losses of the first step, in full precision.
+
+    The student's own ones must be those of the stock student, by name; the
+    distillation loss must be that of ``ours``. A peer's teacher is in eval
+    mode for it, dropout included, as ours always is.
+
+    Returns:
+        The losses of each contender, ``distillation`` among them.
+
+    Raises:
+        BenchmarkError: If some differ.
+    """
+    found = {}
+    for one in contenders:
+        with _teacher_in_eval(one.model):
+            found[one.name] = one.losses()
+    own, _ = found['student']
+    _, distilled = found['ours']
+    for name, (task, distillation) in found.items():
+        _same_keys(name, task, own)
+        for key, value in task.items():
+            _compare(name, key, value, own[key], EXACT)
+        if name not in ('student', 'floor'):
+            loose = SWITCHED if name.startswith('ours,') else EXACT
+            _compare(name, 'distillation', distillation, distilled, loose)
+    return {
+        name: {**task, 'distillation': distillation}
+        for name, (task, distillation) in found.items()
+    }
+
+
+def _same_keys(name: str, found: dict, expected: dict) -> None:
+    if found.keys() != expected.keys():
+        raise BenchmarkError(
+            f'{name} has the losses {sorted(found)}, the stock student has '
+            f'{sorted(expected)}: they do not train the same, nothing is '
+            'compared.'
+        )
+
+
+def _compare(
+    name: str, key: str, value: float, expected: float, tolerance: float
+) -> None:
+    if not isclose(value, expected, rel_tol=tolerance, abs_tol=1e-6):
+        raise BenchmarkError(
+            f'{name}: {key} is {value:.6g} in the first step, expected '
+            f'{expected:.6g} to {tolerance:g}: they do not train the same, '
+            'nothing is compared.'
+        )
+
+
+@contextmanager
+def _teacher_in_eval(model: nn.Module) -> Iterator[None]:
+    """Switch off what is random in a peer's teacher; ours is no child."""
+    teacher = getattr(model, 'teacher', None)
+    if teacher is None:
+        yield
+        return
+    modes = {module: module.training for module in teacher.modules()}
+    # One by one: mmdet's ResNet.train() gives None, and does more.
+    for module in modes:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode

@@ -1,0 +1,178 @@
+"""Full training steps that are compared: the student's, the floor, ours."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from mmengine.registry import OPTIMIZERS
+from torch import Tensor, nn
+
+from . import BenchmarkError
+from .models import Setup
+
+Losses = dict[str, Any]
+DTYPES = {'bf16': torch.bfloat16, 'fp16': torch.float16}
+
+
+class Contender:
+    """A model that is trained on one batch, over and over.
+
+    The learning rate is 0: the optimizer does its work, the weights stay, so
+    every round repeats the same work for all. The student's random numbers
+    (sampled regions, dropout) are the same for all, too.
+
+    Args:
+        name: For tables.
+        model: What is trained, on its device.
+        setup: Gives the optimizer.
+        data: A preprocessed batch.
+        precision: ``fp32``, or ``bf16`` and ``fp16`` for autocast.
+        student: The student in it; default: ``model``.
+        before: What runs before the student's forward, and gives no loss.
+        seed: Of the student's random numbers.
+        prefixes: Of the student's own losses, and of those of distillation.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: nn.Module,
+        setup: Setup,
+        data: dict,
+        precision: str,
+        *,
+        student: nn.Module | None = None,
+        before: Callable[[Tensor], object] | None = None,
+        seed: int = 0,
+        prefixes: tuple[str, str] = ('', 'loss_cwd'),
+    ) -> None:
+        self.name = name
+        self.model = model
+        self.student = student or model
+        self.data = data
+        self.before = before
+        self.prefixes = prefixes
+        model.train()
+        # Where the student begins: a peer's teacher, which runs before, may
+        # have drawn some.
+        self._seed = seed
+        self.student.register_forward_pre_hook(self._draw_alike)
+        self.device = data['inputs'].device.type
+        self.dtype = DTYPES.get(precision)
+        self.optimizer = OPTIMIZERS.build(
+            dict(setup.optimizer, params=model.parameters())
+        )
+        self.scaler = torch.amp.GradScaler(
+            self.device, enabled=self.dtype is torch.float16
+        )
+
+    def _draw_alike(self, *_: object) -> None:
+        torch.manual_seed(self._seed)
+
+    def step(self) -> None:
+        """One iteration of training."""
+        self.optimizer.zero_grad()
+        with self._autocast():
+            losses = self._forward()
+        total, _ = self.model.parse_losses(losses)
+        self.scaler.scale(total).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+
+    def _forward(self) -> Losses:
+        if self.before is not None:
+            self.before(self.data['inputs'])
+        try:
+            return self.model(**self.data, mode='loss')
+        except RuntimeError as error:
+            # As mmcv's suppression of boxes on a CPU.
+            if self.dtype is None or 'scalar type' not in str(error):
+                raise
+            raise BenchmarkError(
+                f'{self.name} does not run in {self.dtype} on '
+                f'{self.device}: {error}. Use --precision fp32 there.'
+            ) from error
+
+    def _autocast(self) -> AbstractContextManager:
+        if self.dtype is None:
+            return nullcontext()
+        return torch.autocast(self.device, self.dtype)
+
+    @torch.no_grad()
+    def losses(self) -> tuple[dict[str, float], float]:
+        """The student's own losses by name, and that of distillation.
+
+        In full precision, whatever steps are taken in.
+        """
+        with torch.enable_grad():
+            found = self._forward()
+        own, distilled = self.prefixes
+        sums = {key: _sum(value) for key, value in found.items()}
+        task = {
+            key.removeprefix(own): value
+            for key, value in sums.items()
+            if key.startswith(own) and not key.startswith(distilled)
+        }
+        return task, sum(sums[k] for k in sums if k.startswith(distilled))
+
+
+def _sum(value: Tensor | list[Tensor]) -> float:
+    parts = value if isinstance(value, list) else [value]
+    return sum(part.mean().item() for part in parts)
+
+
+def student(setup: Setup, data: dict, precision: str, seed: int) -> Contender:
+    """The stock student."""
+    model = setup.stock_student().to(data['inputs'].device)
+    return Contender('student', model, setup, data, precision, seed=seed)
+
+
+def floor(setup: Setup, data: dict, precision: str, seed: int) -> Contender:
+    """The stock student, and the bare pass of the stock teacher."""
+    device = data['inputs'].device
+    teacher = setup.stock_teacher().to(device).eval().requires_grad_(False)
+
+    def bare(images: Tensor) -> None:
+        with torch.no_grad():
+            maps = teacher.extract_feat(images)
+            if not setup.pair.levels:
+                teacher.decode_head.forward(maps)
+
+    model = setup.stock_student().to(device)
+    return Contender(
+        'floor', model, setup, data, precision, before=bare, seed=seed
+    )
+
+
+def ours(
+    setup: Setup,
+    data: dict,
+    precision: str,
+    seed: int,
+    switches: dict[str, Any] | None = None,
+) -> Contender:
+    """The shipped distilled model.
+
+    Raises:
+        BenchmarkError: If the teacher does not know a switch.
+    """
+    name = ours_name(switches or {})
+    try:
+        model = setup.distilled(switches or {}).to(data['inputs'].device)
+        # As init_weights does where training starts.
+        model.distill.load_teachers(next(model.parameters()))
+    except (TypeError, ValueError, RuntimeError) as error:
+        if not switches:
+            raise
+        raise BenchmarkError(
+            f'{name} cannot be built: {error}. --switches takes keys of the '
+            'teacher in a config; docs/performance.md names them.'
+        ) from error
+    return Contender(name, model, setup, data, precision, seed=seed)
+
+
+def ours_name(switches: dict[str, Any]) -> str:
+    """For tables."""
+    said = ', '.join(f'{key}={value}' for key, value in switches.items())
+    return f'ours, {said}' if said else 'ours'

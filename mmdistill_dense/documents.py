@@ -1,0 +1,76 @@
+"""Tables that are written into Markdown files, where they ask for them.
+
+A document says where a table goes, and the lines in between are written::
+
+    <!-- study: docs/studies/camvid_pspnet.yaml scores -->
+    <!-- end of study -->
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+
+class Blocks:
+    """Blocks of one kind, such as ``study``.
+
+    Args:
+        kind: The word that a block begins and ends with.
+        example: A file and the name of a table, for messages.
+        error: What is raised, as a sentence for the user.
+    """
+
+    def __init__(
+        self, kind: str, example: str, error: type[Exception]
+    ) -> None:
+        self.kind = kind
+        self.example = example
+        self.error = error
+        self.end = f'<!-- end of {kind} -->'
+        #: Groups: the first line, ``file`` and ``table``.
+        self.pattern = re.compile(
+            rf'(<!-- {kind}: (?P<file>\S+) (?P<table>\S+) -->\n).*?{self.end}',
+            re.DOTALL,
+        )
+
+    def update(self, path: Path, make: Callable[[str, str], str]) -> bool:
+        """Write what a document asks for.
+
+        Args:
+            path: A Markdown file.
+            make: Gives the text of a table of a file, as the block names
+                both.
+
+        Returns:
+            Whether something changed.
+
+        Raises:
+            Exception: ``error``, if the document cannot be read or has no
+                block; and what ``make`` raises.
+        """
+        text = self._read(path)
+
+        def fill(match: re.Match[str]) -> str:
+            table = make(match['file'], match['table'])
+            return f'{match[1]}\n{table}\n\n{self.end}'
+
+        new = self.pattern.sub(fill, text)
+        if new != text:
+            path.write_text(new, encoding='utf-8')
+        return new != text
+
+    def _read(self, path: Path) -> str:
+        try:
+            text = path.read_text('utf-8')
+        except (OSError, UnicodeDecodeError) as error:
+            raise self.error(f'{path} cannot be read: {error}') from error
+        blocks = len(self.pattern.findall(text))
+        begins, ends = text.count(f'<!-- {self.kind}:'), text.count(self.end)
+        if not blocks or not blocks == begins == ends:
+            raise self.error(
+                f'{path} asks for no table, or not rightly: {begins} tables '
+                f'begin and {ends} end in it, {blocks} of them as expected: a '
+                f'line <!-- {self.kind}: {self.example} --> and a line '
+                f'{self.end} below it.'
+            )
+        return text

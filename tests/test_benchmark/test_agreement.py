@@ -1,0 +1,71 @@
+"""Contenders that do not train the same are not compared."""
+
+from types import SimpleNamespace
+
+import pytest
+from torch import nn
+
+from mmdistill_dense.benchmark import BenchmarkError
+from mmdistill_dense.benchmark.agreement import check_agreement
+
+OWN = dict(loss_cls=2.0, loss_box=0.5)
+
+
+def contender(name, distilled=0.0, model=None, **losses):
+    found = {**OWN, **losses}
+    return SimpleNamespace(
+        name=name,
+        model=model or nn.Identity(),
+        losses=lambda: (found, distilled),
+    )
+
+
+def check(*others):
+    return check_agreement(
+        [contender('student'), contender('ours', 3.0), *others]
+    )
+
+
+def test_losses_that_agree_are_given_back():
+    found = check(contender('floor'), contender('theirs', 3.001))
+    assert found['theirs'] == dict(**OWN, distillation=3.001)
+    assert found['floor']['distillation'] == 0
+
+
+@pytest.mark.parametrize(
+    ('other', 'said'),
+    [
+        (contender('theirs', 3.1), r'theirs: distillation is 3\.1 .* 3 to'),
+        (contender('theirs', 3.0, loss_cls=2.1), r'theirs: loss_cls is 2\.1'),
+        (contender('floor', 0.0, loss_box=0.6), r'floor: loss_box is 0\.6'),
+        (contender('theirs', float('nan')), 'theirs: distillation is nan'),
+        (contender('theirs', 3.0, loss_mask=1.0), 'theirs has the losses'),
+        (contender('ours, precision=bf16', 4.0), r'bf16: distillation is 4'),
+    ],
+)
+def test_others_are_refused(other, said):
+    with pytest.raises(BenchmarkError, match=said):
+        check(other)
+
+
+def test_switches_may_round():
+    with pytest.raises(BenchmarkError, match='they do not train the same'):
+        check(contender('theirs', 3.05))
+    check(contender('ours, precision=bf16', 3.05))
+
+
+def test_a_peers_teacher_is_in_eval_for_it_and_as_before_after():
+    model = nn.Module()
+    model.teacher = nn.Sequential(nn.Dropout(), nn.BatchNorm2d(1).eval())
+    seen = []
+    other = contender('theirs', 3.0, model=model)
+    theirs = other.losses
+
+    def losses():
+        seen.append([m.training for m in model.teacher.modules()])
+        return theirs()
+
+    other.losses = losses
+    check(other)
+    assert seen == [[False] * 3]
+    assert [m.training for m in model.teacher.modules()] == [True, True, False]

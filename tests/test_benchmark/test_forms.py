@@ -1,0 +1,72 @@
+"""The forms that are compared give one value."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from mmdistill_dense.benchmark import BenchmarkError, forms
+from mmdistill_dense.benchmark.losses import check_equal
+from mmdistill_dense.benchmark.settings import Settings
+
+FORMS = dict(
+    cwd=forms.cwd,
+    pixel_wise=forms.pixel_wise,
+    maskd=forms.maskd,
+    contrast=partial(forms.contrast, queue_length=32),
+)
+
+
+def drawn(form, shapes=((2, 8, 5, 6), (2, 8, 3, 3)), **settings):
+    settings = Settings(**settings)
+    maps = forms.draw_maps(shapes, settings)
+    return maps, form(maps, settings)
+
+
+@pytest.mark.parametrize('name', FORMS)
+def test_forms_agree_in_value_and_gradient(name):
+    maps, values = drawn(FORMS[name])
+    check_equal(name, values, 1e-5)
+    ours, plain = (
+        forms.train(values[form], maps) for form in ('ours', 'plain form')
+    )
+    for mine, theirs in zip(ours, plain, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize('name', FORMS)
+def test_forms_agree_in_low_precision(name):
+    maps, values = drawn(FORMS[name], precision='bf16')
+    assert maps.student[0].dtype == torch.bfloat16
+    check_equal(name, values, 5e-2)
+    assert all(x.isfinite().all() for x in forms.train(values['ours'], maps))
+
+
+def test_levels_are_summed():
+    both, one, other = (
+        drawn(forms.cwd, shapes)[1]['plain form']().item()
+        for shapes in (
+            [(1, 4, 3, 3), (1, 4, 3, 3)],
+            [(1, 4, 3, 3)],
+            [(1, 4, 3, 3)],
+        )
+    )
+    assert both > one == other
+
+
+def test_the_plain_contrast_is_a_cross_entropy():
+    maps, values = drawn(FORMS['contrast'], [(1, 4, 1, 1)])
+    assert maps.elements == 4
+    assert maps.bytes == 16
+    # At chance the positive is one of 33.
+    assert 0 < values['plain form']().item() < 10
+
+
+def test_other_values_are_refused():
+    values = {
+        'ours': lambda: torch.tensor(1.0),
+        'plain form': lambda: torch.tensor(1.1),
+    }
+    with pytest.raises(BenchmarkError, match=r'x: plain form is 1\.1 and our'):
+        check_equal('x', values, 1e-2)
+    check_equal('x', values, 0.2)

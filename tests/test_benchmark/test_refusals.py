@@ -1,0 +1,111 @@
+"""What cannot be done is said in a sentence, and nothing is measured."""
+
+import runpy
+import sys
+from importlib.util import find_spec
+
+import pytest
+import torch
+
+from mmdistill_dense.benchmark import BenchmarkError, peer
+from mmdistill_dense.benchmark.settings import Settings, parse_switches
+
+from ..helpers.configs import ROOT
+
+
+@pytest.fixture
+def tool(monkeypatch, capsys, tmp_path):
+    """``tools/benchmark.py`` in an empty folder; returns what it printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        script = str(ROOT / 'tools' / 'benchmark.py')
+        monkeypatch.setattr(sys, 'argv', [script, *arguments])
+        runpy.run_path(script, run_name='__main__')
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_a_peer_that_is_missing_is_named(tool, monkeypatch):
+    monkeypatch.setattr(peer, 'find_spec', lambda name: None)
+    said = (
+        '^benchmark: --peer mmrazor: mmrazor is not installed here. Get it '
+        r'with: pip install --no-deps mmrazor==1\.0\.0 ordered-set$'
+    )
+    for mode in ('losses', 'step', 'memory'):
+        with pytest.raises(SystemExit, match=said):
+            tool(mode, '--quick', '--peer', 'mmrazor')
+
+
+def test_a_peer_that_does_not_import_is_named(monkeypatch):
+    monkeypatch.setattr(peer, 'find_spec', lambda name: object())
+    monkeypatch.setitem(sys.modules, 'mmrazor', None)
+    monkeypatch.setattr(sys, 'meta_path', list(sys.meta_path))
+    with pytest.raises(
+        BenchmarkError, match=r'it does not import: .* Expected 1'
+    ):
+        peer.load()
+
+
+def test_what_is_left_out_is_empty():
+    left_out = peer._Empty('a')
+    assert left_out.Anything is not left_out.Anything
+    assert isinstance(left_out.Anything, type)
+    with pytest.raises(AttributeError, match='__file__'):
+        left_out.__file__  # noqa: B018
+    finder = peer._LeaveOut()
+    assert finder.find_spec('torch') is None
+    for name in peer.LEFT_OUT:
+        assert finder.find_spec(name).name == name
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
+def test_a_gpu_that_is_missing_is_named(tool):
+    with pytest.raises(SystemExit, match=r'--device cuda: torch sees no GPU'):
+        tool('step', '--device', 'cuda')
+
+
+@pytest.mark.parametrize('name', ['rounds', 'threads', 'batch'])
+def test_no_rounds_are_refused(name):
+    with pytest.raises(BenchmarkError, match=f'--{name} must be 1 or more'):
+        Settings(**{name: 0}).check()
+
+
+def test_switches_are_read():
+    assert parse_switches('precision=bf16,fold_bn=True, a=3') == dict(
+        precision='bf16', fold_bn=True, a=3
+    )
+
+
+@pytest.mark.parametrize('text', ['', ',', 'fold_bn', '=1', 'a=', '1b=2'])
+def test_other_switches_are_refused(text):
+    with pytest.raises(BenchmarkError, match=r'--switches .* ?[Ee]xpected'):
+        parse_switches(text)
+
+
+@pytest.mark.parametrize('switches', ['speed=11', 'precision=fp8'])
+def test_a_switch_that_no_teacher_has_is_named(tool, switches):
+    said = rf'benchmark: ours, {switches} cannot be built: .* takes keys of'
+    arguments = ('--quick', '--model', 'pspnet', '--switches', switches)
+    with pytest.raises(SystemExit, match=said):
+        tool('step', *arguments)
+
+
+def test_a_host_that_needs_single_precision_is_named(tool):
+    options = ('--quick', '--model', 'mask-rcnn', '--precision', 'bf16')
+    said = r'student does not run in torch\.bfloat16 on cpu: expected scalar'
+    with pytest.raises(SystemExit, match=said):
+        tool('step', *options)
+
+
+def test_a_report_needs_results(tool):
+    with pytest.raises(SystemExit, match=r'benchmark: none\.json cannot be'):
+        tool('report', 'none.json')
+
+
+@pytest.mark.skipif(
+    find_spec('mmrazor') is not None, reason='mmrazor is installed'
+)
+def test_the_peer_is_not_needed():
+    assert 'mmrazor' not in sys.modules

@@ -1,0 +1,42 @@
+"""The results file."""
+
+import json
+
+import pytest
+
+from mmdistill_dense.benchmark import BenchmarkError
+from mmdistill_dense.benchmark.results import read_report
+
+from . import samples
+
+
+def test_a_report_comes_back_as_it_was(tmp_path):
+    path = tmp_path / 'new' / 'x.json'
+    written = samples.report(
+        samples.step_section(),
+        samples.memory_section(),
+        samples.loss_section(),
+        samples.scaling_section(),
+    )
+    written.write(path)
+    assert read_report(path) == written
+    # Every single time is in it.
+    (row,) = [
+        row
+        for row in json.loads(path.read_text())['sections'][0]['rows']
+        if row['name'] == 'ours'
+    ]
+    assert row['seconds'] == samples.STEPS['ours']
+
+
+@pytest.mark.parametrize('text', ['', '{}', '{"sections": [{}]}', '[]'])
+def test_another_file_is_refused(tmp_path, text):
+    path = tmp_path / 'x.json'
+    path.write_text(text)
+    with pytest.raises(BenchmarkError, match='cannot be read as results'):
+        read_report(path)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(BenchmarkError, match=r'none\.json cannot be read'):
+        read_report(tmp_path / 'none.json')

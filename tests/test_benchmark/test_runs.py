@@ -1,0 +1,149 @@
+"""Each mode from its command line to its file, at small sizes."""
+
+import os
+import runpy
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+from mmdistill_dense.benchmark import peer
+from mmdistill_dense.benchmark.claims import value_of
+from mmdistill_dense.benchmark.results import read_report
+
+from ..helpers.configs import ROOT
+
+SCRIPT = str(ROOT / 'tools' / 'benchmark.py')
+needs_peer = pytest.mark.skipif(
+    find_spec('mmrazor') is None,
+    reason=f'mmrazor is not installed: {peer.INSTALL}',
+)
+
+
+@pytest.fixture
+def measured(monkeypatch, capsys, tmp_path):
+    """The report of a quick run, and what it printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(mode, *arguments):
+        options = ['--quick', '--rounds', '2', '--out', 'x.json', *arguments]
+        monkeypatch.setattr(sys, 'argv', [SCRIPT, mode, *options])
+        runpy.run_path(SCRIPT, run_name='__main__')
+        return read_report(tmp_path / 'x.json'), capsys.readouterr().out
+
+    return run
+
+
+def check_common(report, mode, said):
+    assert report.mode == mode
+    assert report.command.startswith(f'python tools/benchmark.py {mode} ')
+    assert report.settings['quick']
+    assert report.settings['seed'] == 0
+    assert report.machine['cores'] >= 1
+    assert report.machine['threads'] >= 1
+    assert report.machine['load_before'] >= 0
+    assert {'torch', 'mmcv', 'mmengine', 'mmdet', 'mmseg'} <= set(
+        report.versions
+    )
+    assert 'Written: x.json' in said
+    for section in report.sections:
+        for claim in section.claims:
+            value_of(section, claim)
+
+
+def names(section):
+    return [row.name for row in section.rows]
+
+
+def test_step_of_a_detector(measured):
+    switches = ('--switches', 'fold_bn=True')
+    report, said = measured('step', '--model', 'mask-rcnn', *switches)
+    check_common(report, 'step', said)
+    (section,) = report.sections
+    assert names(section) == ['student', 'floor', 'ours', 'ours, fold_bn=True']
+    assert all(len(row.seconds) == 2 for row in section.rows)
+    ours, stock = (
+        section.row(name).about['first_losses'] for name in ('ours', 'student')
+    )
+    assert ours['loss_mask'] == pytest.approx(stock['loss_mask'], rel=1e-5)
+    assert ours['distillation'] > 0 == stock['distillation']
+    assert 'ours / floor' in said
+    assert sum(section.sizes['instances']) > 0
+
+
+def test_memory_of_a_segmentor(measured):
+    report, said = measured('memory', '--model', 'pspnet')
+    check_common(report, 'memory', said)
+    (section,) = report.sections
+    assert names(section) == ['student', 'floor', 'ours']
+    student, floor, ours = (row.bytes for row in section.rows)
+    assert 0 < student['weights'] < floor['weights']
+    # No weights of ours, and less than a MiB of other things.
+    assert abs(ours['weights'] - floor['weights']) < 2**20
+    assert ours['peak'] >= student['peak'] > ours['net'] > 0
+
+
+@pytest.mark.slow
+def test_losses(measured):
+    report, said = measured('losses')
+    check_common(report, 'losses', said)
+    assert [section.name for section in report.sections] == [
+        'losses/cwd-neck',
+        'losses/cwd-logits',
+        'losses/maskd',
+        'losses/pcd',
+        'scaling/cwd',
+        'scaling/pixel-wise-kl',
+        'scaling/maskd',
+        'scaling/pcd',
+    ]
+    maskd = report.sections[2]
+    # The plain form makes six maps of each.
+    feature = maskd.row('ours').bytes['feature']
+    assert maskd.row('plain form').bytes['extra'] > 6 * feature
+    assert {'linear in H*W', 'linear in N', 'linear in levels'} <= {
+        claim.what for claim in report.sections[4].claims
+    }
+
+
+def test_low_precision_is_that_of_all(measured):
+    report, _ = measured(
+        'step',
+        '--model',
+        'pspnet',
+        '--precision',
+        'bf16',
+        '--size',
+        '32',
+        '48',
+    )
+    (section,) = report.sections
+    assert report.settings['precision'] == 'bf16'
+    assert (section.sizes['height'], section.sizes['width']) == (32, 48)
+
+
+@needs_peer
+@pytest.mark.parametrize('mode', ['step', 'memory', 'losses'])
+def test_a_peer_is_measured_beside(mode, tmp_path):
+    """In a process of its own: the peer registers a lot."""
+    out = tmp_path / 'x.json'
+    command = [sys.executable, SCRIPT, mode, '--quick', '--rounds', '2']
+    done = subprocess.run(
+        [*command, '--peer', 'mmrazor', '--out', str(out)],
+        capture_output=True,
+        text=True,
+        env=os.environ | dict(PYTHONWARNINGS='ignore'),
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    report = read_report(out)
+    assert report.peer['version'] == '1.0.0'
+    assert report.versions['mmrazor'] == '1.0.0'
+    for name in report.peer['left_out']:
+        assert name in done.stdout
+    rows = [name for section in report.sections for name in names(section)]
+    if mode == 'losses':
+        assert rows.count('mmrazor') == 2
+    else:
+        assert rows.count(peer.SINGLE) == 2
+        assert rows.count(peer.FPN) == 1

@@ -1,0 +1,196 @@
+"""Tables, their blocks in documents, and figures."""
+
+import re
+
+import cv2
+import pytest
+from rich.console import Console
+
+from mmdistill_dense.benchmark import BenchmarkError
+from mmdistill_dense.benchmark.figures import draw_figures
+from mmdistill_dense.benchmark.report import (
+    BLOCKS,
+    markdown_of,
+    update_document,
+)
+from mmdistill_dense.benchmark.tables import tables_of
+
+from ..helpers.configs import ROOT
+from . import samples
+
+SECTIONS = dict(
+    step=samples.step_section,
+    memory=samples.memory_section,
+    losses=samples.loss_section,
+    scaling=samples.scaling_section,
+)
+
+
+def cells(text):
+    rows = (line.strip('| ').split(' | ') for line in text.splitlines())
+    return {row[0]: row[1:] for row in rows if len(row) > 1}
+
+
+def test_steps_have_medians_and_quartiles():
+    found = cells(markdown_of(samples.report(samples.step_section()), 'step'))
+    assert found['student'] == ['1,100.0', '1,050.0-1,150.0', '+0.0']
+    assert found['ours'] == ['2,100.0', '2,050.0-2,150.0', '+1,000.0']
+    assert found['ours / floor'] == ['1.050', '1.025-1.075', '<= 1.03', 'no']
+
+
+def test_memory_is_above_the_weights_and_the_student():
+    report = samples.report(samples.memory_section())
+    found = cells(markdown_of(report, 'memory'))
+    assert found['ours'] == ['30.0', '120.0', '20.0']
+
+
+def test_losses_have_rates_and_bytes():
+    report = samples.report(samples.loss_section())
+    found = cells(markdown_of(report, 'losses'))
+    assert found['ours'][0] == '100'
+    assert found['ours'][2:] == ['3.1', '4.0', '105.0']
+    assert found['MiB'][0] == '600 MiB'
+    assert found['MiB'][2] == '<= 256 MiB'
+    assert found['share'][2] == '>= 0.8'
+
+
+def test_scaling_has_time_per_element():
+    report = samples.report(samples.scaling_section())
+    found = cells(markdown_of(report, 'scaling'))
+    assert found['size 9x9'] == ['6', '1.2e+03', '0.0']
+
+
+def test_one_section_or_all_or_claims():
+    other = samples.step_section()
+    other.name = 'step/pspnet'
+    report = samples.report(samples.step_section(), other)
+    one = markdown_of(report, 'step/pspnet')
+    assert markdown_of(report, 'step').count('| student |') == 2
+    assert one.count('| student |') == 1
+    claims = markdown_of(report, 'claims')
+    assert '| student |' not in claims
+    assert claims.count('| ours / floor |') == 2
+
+
+def test_a_table_that_is_not_there_is_named():
+    report = samples.report(samples.step_section())
+    said = "no table 'memory', only step, step/mask-rcnn, claims, origin"
+    for name in ('memory', 'ste', 'step/mask'):
+        with pytest.raises(BenchmarkError, match=said.replace('memory', name)):
+            markdown_of(report, name)
+
+
+def test_the_origin_says_how_to_do_it_again():
+    text = markdown_of(samples.report(samples.step_section()), 'origin')
+    for said in (
+        '```shell\npython tools/benchmark.py step --seed 3\n```',
+        '2 cores of a processor, threads 2',
+        'commit abc',
+        'torch 2.0',
+        'mmrazor 1.0.0, imported without `a.b`',
+        '- a note',
+    ):
+        assert said in text
+
+
+@pytest.mark.parametrize('mode', SECTIONS)
+def test_the_console_shows_the_same(mode):
+    console = Console(width=200, record=True, quiet=False)
+    section = SECTIONS[mode]()
+    with console.capture() as capture:
+        for table in tables_of(section):
+            console.print(table.rich())
+    shown = capture.get()
+    for table in tables_of(section):
+        for line in table.lines:
+            assert all(cell in shown for cell in line)
+
+
+@pytest.mark.parametrize('mode', SECTIONS)
+def test_figures_are_drawn_beside_the_results(mode, tmp_path):
+    report = samples.report(SECTIONS[mode]())
+    drawn = draw_figures(report, tmp_path / 'cpu')
+    if mode == 'losses':
+        assert drawn == []
+        return
+    assert [path.name for path in drawn] == [f'cpu_{mode}.png']
+    assert cv2.imread(str(drawn[0])).std() > 5
+
+
+@pytest.fixture
+def page(tmp_path):
+    samples.report(samples.step_section()).write(tmp_path / 'x.json')
+    path = tmp_path / 'page.md'
+
+    def write(table, file='x.json'):
+        path.write_text(
+            f'# Page\n\n<!-- benchmark: {file} {table} -->\nold\n'
+            '<!-- end of benchmark -->\n\nBelow.\n'
+        )
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize('table', ['step', 'step/mask-rcnn', 'origin'])
+def test_a_document_gets_its_tables(page, tmp_path, table):
+    path = page(table)
+    assert update_document(path, tmp_path)
+    text = path.read_text()
+    report = samples.report(samples.step_section())
+    assert markdown_of(report, table) in text
+    assert '\nold\n' not in text
+    assert text.endswith('Below.\n')
+    assert not update_document(path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ('table', 'file', 'said'),
+    [
+        ('steps', 'x.json', "page.md asks for 'steps' of x.json: the report"),
+        ('step', 'y.json', 'y.json cannot be read as results'),
+    ],
+)
+def test_a_wrong_block_is_named(page, tmp_path, table, file, said):
+    path = page(table, file)
+    before = path.read_text()
+    with pytest.raises(BenchmarkError, match=re.escape(said)):
+        update_document(path, tmp_path)
+    assert path.read_text() == before
+
+
+def test_a_document_without_a_block_is_named(tmp_path):
+    path = tmp_path / 'page.md'
+    path.write_text('<!-- benchmark: x.json step -->\nprecious\n')
+    with pytest.raises(BenchmarkError, match=r'1 tables begin .* 0 end'):
+        update_document(path, tmp_path)
+
+
+PAGES = [
+    path
+    for path in (ROOT / 'README.md', *sorted(ROOT.glob('docs/*.md')))
+    if BLOCKS.pattern.search(path.read_text(encoding='utf-8'))
+]
+
+
+@pytest.mark.parametrize('shipped', PAGES, ids=lambda path: path.name)
+def test_shipped_tables_are_those_of_their_results(shipped, tmp_path):
+    copy = tmp_path / shipped.name
+    copy.write_text(shipped.read_text(encoding='utf-8'), encoding='utf-8')
+    assert not update_document(copy, ROOT), (
+        f'{shipped.name} differs from its results: run tools/benchmark.py '
+        f'report FILE.json --docs docs/{shipped.name}'
+    )
+
+
+RESULTS = sorted(ROOT.glob('docs/benchmarks/*.json'))
+
+
+@pytest.mark.parametrize('path', RESULTS, ids=lambda path: path.stem)
+def test_shipped_results_are_of_whole_runs(path):
+    from mmdistill_dense.benchmark.results import read_report
+
+    report = read_report(path)
+    assert not report.settings['quick']
+    assert report.commit
+    assert str(ROOT) not in path.read_text(encoding='utf-8')

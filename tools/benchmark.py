@@ -1,0 +1,64 @@
+"""Measure ours, the floor and a peer side by side, in one run.
+
+    tools/benchmark.py step --peer mmrazor --out step.json
+    tools/benchmark.py report step.json --docs docs/performance.md
+
+Contenders take turns; a table shows medians, quartiles and ratios beside
+their targets, and the JSON file has every time and what is needed to do it
+again. Nothing is installed: the peer is used where it is there.
+"""
+
+import logging
+import os
+import shlex
+import sys
+import warnings
+from pathlib import Path
+
+# torch's profiler tells of each start otherwise; read where torch is loaded.
+os.environ.setdefault('KINETO_LOG_LEVEL', '99')
+
+from mmengine.logging import MMLogger
+from rich.console import Console
+
+from mmdistill_dense.benchmark import BenchmarkError
+from mmdistill_dense.benchmark.arguments import (
+    make_parser,
+    settings_of,
+)
+from mmdistill_dense.benchmark.figures import draw_figures
+from mmdistill_dense.benchmark.main import run
+from mmdistill_dense.benchmark.report import update_document
+from mmdistill_dense.benchmark.results import read_report
+
+
+def report(args, console):
+    """Figures beside the results, tables in documents."""
+    written = []
+    for path in args.results:
+        written += draw_figures(read_report(path), path.with_suffix(''))
+    for path in args.docs:
+        if update_document(path, Path.cwd()):
+            written.append(path)
+    console.print(f'Written: {", ".join(map(str, written))}', soft_wrap=True)
+
+
+def main():
+    args = make_parser(__doc__).parse_args()
+    console = Console(file=sys.stdout, markup=False, highlight=False)
+    MMLogger.get_current_instance().setLevel(logging.ERROR)
+    warnings.simplefilter('ignore')  # the hosts' own, while they build
+    try:
+        if args.mode == 'report':
+            report(args, console)
+        else:
+            command = shlex.join(
+                ['python', 'tools/benchmark.py', *sys.argv[1:]]
+            )
+            run(args.mode, settings_of(args), command, console, args.out)
+    except BenchmarkError as error:
+        raise SystemExit(f'benchmark: {error}') from error
+
+
+if __name__ == '__main__':
+    main()
