@@ -44,7 +44,7 @@ def _panels(
     """One panel below the other, with a line for each row."""
     count = sum(len(section.rows) for section in sections)
     height = 0.35 * count + 0.9 * len(sections)
-    figure = Figure((8, height), layout='constrained')
+    figure = Figure((10, height), layout='constrained')
     ratios = [len(section.rows) + 1 for section in sections]
     axes = figure.subplots(len(sections), squeeze=False, height_ratios=ratios)
     for axis, section in zip(axes[:, 0], sections, strict=True):
@@ -64,7 +64,7 @@ def _steps(sections: list[Section]) -> Figure:
             times = [second * 1e3 for second in row.seconds]
             axis.plot(times, [line] * len(times), 'o', alpha=0.5, ms=4)
             axis.plot(median(times), line, '|', color='black', ms=16)
-        axis.set_xlabel('ms: a dot for each round, a bar at the median')
+        axis.set_xlabel('ms; dots: rounds, bar: median')
 
     return _panels(sections, draw)
 

@@ -28,7 +28,8 @@ class DenseDistiller:
     Args:
         student: Config of a stock detector or segmentor, or the model.
         teacher: ``dict(cfg=..., checkpoint=..., cfg_options=..., allow=...)``
-            or several of these by name.
+            with the switches of ``Speed`` where wanted, or several of these
+            by name.
         terms: Terms by name: ``at``, ``loss``, and where wanted
             ``connector``, ``level_weights``, ``schedule``, ``grid``,
             ``teacher``; see ``docs/concepts.md``.
