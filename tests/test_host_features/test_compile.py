@@ -103,10 +103,11 @@ def test_a_compiled_backbone_and_neck_give_the_eager_losses(built):
         torch.testing.assert_close(compiled, eager, rtol=1e-4, atol=1e-6)
 
 
+# A segmentor, whose own loss needs these two to be one graph.
+@dynamo.config.patch(
+    capture_dynamic_output_shape_ops=True, capture_scalar_outputs=True
+)
 def test_a_whole_step_is_one_graph(built, monkeypatch):
-    # A segmentor, whose own loss needs these two to be one graph.
-    for name in ('dynamic_output_shape_ops', 'scalar_outputs'):
-        monkeypatch.setattr(dynamo.config, f'capture_{name}', True)
     model, batch = built(pspnet), segmentation_batch()
     data = model.data_preprocessor(batch, True)
 
