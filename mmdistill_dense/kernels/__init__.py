@@ -4,10 +4,9 @@ Triton takes a second to import and is not everywhere: it is imported by the
 first of these functions that runs, after :func:`usable` said yes.
 """
 
-import torch
 from torch import Tensor
 
-from .device import usable
+from .device import allows_tf32, usable
 
 __all__ = [
     'channel_wise',
@@ -54,10 +53,10 @@ def fits(rows: Tensor, queue: Tensor) -> bool:
 
     A program keeps whole rows, and their gradient, in registers. In full
     float32 the vendor's matrix products are as fast, by count: it is for
-    TF32, where ``torch.backends.cuda.matmul.allow_tf32`` asks for it.
+    TF32, where torch is allowed to use it.
     """
     return (
-        torch.backends.cuda.matmul.allow_tf32
+        allows_tf32()
         and rows.ndim == queue.ndim == 2
         and rows.shape[1] == queue.shape[0] <= 512
         and queue.shape[1] > 0

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.linalg import vector_norm
 from torch.nn.functional import normalize
 
-from .device import machine
+from .device import allows_tf32, machine
 
 #: The smallest length that a vector is divided by; that of ``normalize``.
 _EPS = 1e-12
@@ -194,11 +194,5 @@ def _parts(blocks: int, queue: Tensor) -> tuple[int, int]:
 
 
 def precision() -> str:
-    """How float32 is multiplied, as torch was told for its own products."""
-    matmul = torch.backends.cuda.matmul
-    try:
-        allowed = matmul.allow_tf32
-    except RuntimeError:
-        # Set through the newer switch, which the older refuses to read.
-        allowed = matmul.fp32_precision == 'tf32'
-    return 'tf32' if allowed else EXACT
+    """How float32 is multiplied: as in torch's own products."""
+    return 'tf32' if allows_tf32() else EXACT

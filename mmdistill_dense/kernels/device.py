@@ -68,6 +68,19 @@ def runs(device: torch.device) -> bool:
     return True
 
 
+def allows_tf32() -> bool:
+    """Whether torch may multiply float32 matrices in TF32 on CUDA devices.
+
+    From torch 2.9 on ``fp32_precision`` answers however the switch was set;
+    ``allow_tf32`` raises there where the newer one was used.
+    """
+    matmul = torch.backends.cuda.matmul
+    try:
+        return bool(matmul.fp32_precision == 'tf32')
+    except AttributeError:
+        return bool(matmul.allow_tf32)
+
+
 @functools.cache
 def machine(device: torch.device) -> Machine:
     """The size of a CUDA device; a small one for Triton's interpreter."""

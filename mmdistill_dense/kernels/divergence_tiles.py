@@ -16,6 +16,9 @@ from .layout import Layout
 _REPEAT = 4
 #: Lanes of a tile: channels times positions.
 _LANES = 1024
+#: Warps that sum a tile. With 4, versions of Triton before 3.7 do not fit its
+#: values into registers, and spill up to kilobytes a thread.
+WARPS = 8
 #: Parts that one program can join.
 _MOST_PARTS = 1024
 
@@ -62,6 +65,7 @@ def channel_wise(
         parts,
         REPEAT=_REPEAT,
         **constants,
+        num_warps=WARPS,
     )
     divergences, softmaxes = new(n, channels), new(count, 4)
     lanes = triton.next_power_of_2(parts)

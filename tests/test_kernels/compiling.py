@@ -1,5 +1,6 @@
 """Kernels compiled for GPUs that are not there."""
 
+import inspect
 import re
 import subprocess
 from pathlib import Path
@@ -40,25 +41,36 @@ def compiled(
     types.update(dict.fromkeys(sums, '*fp32'))
     types.update(dict.fromkeys(constants, 'constexpr'))
     assert list(types) == names
-    aligned = {
-        (place,): [['tt.divisibility', 16]]
-        for place, name in enumerate(names)
-        if types[name] not in ('fp32', 'constexpr')
-    }
-    source = ASTSource(
-        kernel,
-        signature=types,
-        constexprs={(names.index(x),): v for x, v in constants.items()},
-        attrs=aligned,
-    )
     result = triton.compile(
-        source,
+        source_of(kernel, types, constants),
         target=GPUTarget('cuda', capability, 32),
         options=dict(num_warps=warps, num_stages=stages),
     )
     registers, spilled = usage(result.asm['cubin'], folder)
     return Compiled(
         registers, spilled, result.metadata.shared, result.asm['ptx']
+    )
+
+
+def source_of(kernel, types, constants):
+    """What Triton compiles: types by name, and the values of constants."""
+    names = list(types)
+    aligned = [
+        place
+        for place, name in enumerate(names)
+        if types[name] not in ('fp32', 'constexpr')
+    ]
+    if 'constexprs' not in inspect.signature(ASTSource).parameters:
+        # Triton 3.2, which torch 2.6 pins.
+        from triton.backends.compiler import AttrsDescriptor
+
+        hints = AttrsDescriptor.from_hints(dict.fromkeys(aligned, 16))
+        return ASTSource(kernel, types, constants, hints)
+    return ASTSource(
+        kernel,
+        signature=types,
+        constexprs={(names.index(x),): v for x, v in constants.items()},
+        attrs={(place,): [['tt.divisibility', 16]] for place in aligned},
     )
 
 

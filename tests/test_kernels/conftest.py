@@ -24,6 +24,25 @@ def device():
     return torch.device('cuda', torch.cuda.current_device())
 
 
+def by_the_old_switch(allowed):
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+
+
+def by_the_new_switch(allowed):
+    matmul = torch.backends.cuda.matmul
+    if not hasattr(matmul, 'fp32_precision'):
+        pytest.skip('torch before 2.9 has no fp32_precision')
+    matmul.fp32_precision = 'tf32' if allowed else 'ieee'
+
+
+@pytest.fixture(params=[by_the_old_switch, by_the_new_switch])
+def set_tf32(request):
+    """Allow TF32 products or not, by each of torch's switches."""
+    before = machines.allows_tf32()
+    yield request.param
+    by_the_old_switch(before)
+
+
 @pytest.fixture
 def sized(monkeypatch):
     """Let kernels believe in a machine of so many processors."""

@@ -7,6 +7,7 @@ import torch
 from torch.nn.functional import normalize
 
 from mmdistill_dense import kernels
+from mmdistill_dense.kernels.device import allows_tf32
 
 #: The function hides the module of its name.
 module = import_module('mmdistill_dense.functional.pixel_contrast')
@@ -15,7 +16,7 @@ module = import_module('mmdistill_dense.functional.pixel_contrast')
 @pytest.fixture(autouse=True)
 def _exact():
     """No TF32 on a GPU: its products have 11 bits."""
-    before = torch.backends.cuda.matmul.allow_tf32
+    before = allows_tf32()
     torch.backends.cuda.matmul.allow_tf32 = False
     yield
     torch.backends.cuda.matmul.allow_tf32 = before
@@ -112,11 +113,11 @@ def test_no_rows(device):
     assert [tuple(x.shape) for x in ours] == [(0,), (0,), (0,), (0, 24)]
 
 
-def test_it_follows_the_switch_for_tf32(device):
+def test_it_follows_the_switch_for_tf32(device, set_tf32):
     from mmdistill_dense.kernels import contrast
 
     assert contrast.precision() == contrast.EXACT
-    torch.backends.cuda.matmul.allow_tf32 = True
+    set_tf32(True)
     assert contrast.precision() == 'tf32'
     rows, targets, queue = given(70, 24, 130, device)
     assert_like_part(rows, targets, queue, atol=5e-3)

@@ -140,12 +140,8 @@ def test_this_gpu_is_used():
         ((5, 3), (3,), False),
     ],
 )
-def test_what_fits(rows, queue, answer):
-    before = torch.backends.cuda.matmul.allow_tf32
-    try:
-        for tf32 in (True, False):
-            torch.backends.cuda.matmul.allow_tf32 = tf32
-            fitting = fits(torch.ones(rows), torch.ones(queue))
-            assert fitting == (answer and tf32)
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = before
+def test_what_fits(set_tf32, rows, queue, answer):
+    for allowed in (True, False):
+        set_tf32(allowed)
+        fitting = fits(torch.ones(rows), torch.ones(queue))
+        assert fitting == (answer and allowed)
