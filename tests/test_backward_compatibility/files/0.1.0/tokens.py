@@ -1,0 +1,129 @@
+custom_hooks = [
+    dict(type='mmdistill_dense.TokenFileHook'),
+]
+default_hooks = dict(
+    checkpoint=dict(
+        by_epoch=False, interval=2, out_dir='.', type='CheckpointHook'),
+    logger=dict(interval=1, type='LoggerHook'))
+default_scope = 'mmseg'
+log_processor = dict(by_epoch=False, window_size=1)
+model = dict(
+    _scope_='mmseg',
+    at='backbone',
+    init_std=0.5,
+    num_tokens=2,
+    teacher=dict(
+        cfg=dict(
+            _scope_='mmseg',
+            backbone=dict(
+                base_channels=4,
+                depth=18,
+                dilations=(
+                    1,
+                    1,
+                ),
+                num_stages=2,
+                out_indices=(
+                    0,
+                    1,
+                ),
+                stem_channels=4,
+                strides=(
+                    1,
+                    2,
+                ),
+                type='ResNet'),
+            data_preprocessor=dict(
+                bgr_to_rgb=True,
+                mean=[
+                    123.675,
+                    116.28,
+                    103.53,
+                ],
+                size=(
+                    64,
+                    64,
+                ),
+                std=[
+                    58.395,
+                    57.12,
+                    57.375,
+                ],
+                type='SegDataPreProcessor'),
+            decode_head=dict(
+                align_corners=False,
+                channels=4,
+                concat_input=False,
+                dropout_ratio=0.0,
+                in_channels=8,
+                loss_decode=dict(
+                    class_weight=[
+                        0.05,
+                        1.0,
+                        1.0,
+                        1.0,
+                    ],
+                    type='CrossEntropyLoss'),
+                norm_cfg=dict(type='BN'),
+                num_classes=4,
+                num_convs=1,
+                type='FCNHead'),
+            test_cfg=dict(mode='whole'),
+            train_cfg=dict(),
+            type='EncoderDecoder'),
+        checkpoint='segmentor_teacher.pth'),
+    type='mmdistill_dense.MaskTokenLearner')
+optim_wrapper = dict(
+    optimizer=dict(lr=0.01, momentum=0.9, type='SGD', weight_decay=0.0001),
+    type='OptimWrapper')
+param_scheduler = [
+    dict(by_epoch=False, end=4, power=0.9, type='PolyLR'),
+]
+randomness = dict(seed=0)
+train_cfg = dict(max_iters=4, type='IterBasedTrainLoop', val_interval=4)
+train_dataloader = dict(
+    batch_size=2,
+    dataset=dict(
+        data_prefix=dict(img_path='images', seg_map_path='labels'),
+        data_root='shapes',
+        img_suffix='.jpg',
+        metainfo=dict(
+            classes=(
+                'ground',
+                'square',
+                'bar',
+                'pole',
+            ),
+            palette=[
+                (
+                    90,
+                    90,
+                    90,
+                ),
+                (
+                    200,
+                    40,
+                    40,
+                ),
+                (
+                    40,
+                    200,
+                    40,
+                ),
+                (
+                    40,
+                    40,
+                    200,
+                ),
+            ]),
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='LoadAnnotations'),
+            dict(type='PackSegInputs'),
+        ],
+        seg_map_suffix='.png',
+        test_mode=False,
+        type='BaseSegDataset'),
+    num_workers=0,
+    sampler=dict(shuffle=True, type='InfiniteSampler'))
+work_dir = 'tokens'
