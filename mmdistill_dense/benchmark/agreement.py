@@ -8,6 +8,7 @@ from torch import nn
 
 from . import BenchmarkError
 from .contenders import Contender
+from .products import float32_products
 
 #: Relative difference of losses, and of the distillation loss of a teacher
 #: whose switches change its numbers.
@@ -31,7 +32,7 @@ def check_agreement(
     """
     found = {}
     for one in contenders:
-        with _teacher_in_eval(one.model):
+        with _teacher_in_eval(one.model), float32_products('fp32'):
             found[one.name] = one.losses()
     own, _ = found['student']
     _, distilled = found['ours']

@@ -25,7 +25,13 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
     for mode in MODES:
         command = commands.add_parser(mode, help=HELP[mode])
         _add_common(command)
-        if mode != 'losses':
+        if mode == 'losses':
+            command.add_argument(
+                '--no-scaling',
+                action='store_true',
+                help='leave out the many sizes of each loss',
+            )
+        else:
             _add_models(command)
     report = commands.add_parser(
         'report', help='figures of results, and their tables in documents'
@@ -52,9 +58,9 @@ def _add_common(command: argparse.ArgumentParser) -> None:
     add('--seed', type=int, default=0)
     add(
         '--precision',
-        choices=['fp32', 'bf16', 'fp16'],
+        choices=['fp32', 'tf32', 'bf16', 'fp16'],
         default='fp32',
-        help='autocast, for all alike',
+        help='for all alike: float32 products in TF32 on a GPU, or autocast',
     )
     add('--quick', action='store_true', help='small sizes, for tests')
 
@@ -90,7 +96,9 @@ def settings_of(args: argparse.Namespace) -> Settings:
         peer=args.peer,
         quick=args.quick,
     )
-    if args.mode != 'losses':
+    if args.mode == 'losses':
+        settings.scaling = not args.no_scaling
+    else:
         settings.models = args.model
         settings.size = tuple(args.size) if args.size else None
         settings.batch = args.batch

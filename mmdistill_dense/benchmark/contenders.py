@@ -27,7 +27,7 @@ class Contender:
         model: What is trained, on its device.
         setup: Gives the optimizer.
         data: A preprocessed batch.
-        precision: ``fp32``, or ``bf16`` and ``fp16`` for autocast.
+        precision: ``bf16`` or ``fp16`` for autocast; others do without.
         student: The student in it; default: ``model``.
         before: What runs before the student's forward, and gives no loss.
         seed: Of the student's random numbers.

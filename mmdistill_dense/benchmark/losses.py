@@ -19,6 +19,7 @@ from .forms import (
     train,
 )
 from .meter import measure, saved_bytes
+from .products import float32_products
 from .results import Claim, Row, Section
 from .scaling import run_scaling
 from .settings import Settings
@@ -40,14 +41,15 @@ NOTE = (
 def run_losses(
     settings: Settings, say: Callable[[str], None]
 ) -> Iterator[Section]:
-    """Measure every loss at its size, then over many sizes."""
+    """Measure every loss at its size, then over many sizes if wanted."""
     sections = dict(
         cwd_neck=_cwd_neck, cwd_logits=_cwd_logits, maskd=_maskd, pcd=_pcd
     )
     for name, make in sections.items():
         say(f'{name}: measuring')
         yield make(settings)
-    yield from run_scaling(settings, say)
+    if settings.scaling:
+        yield from run_scaling(settings, say)
 
 
 def _cwd_neck(settings: Settings) -> Section:
@@ -127,7 +129,9 @@ def compare(
         BenchmarkError: If the forms give different values.
     """
     full = replace(settings, precision='fp32')
-    check_equal(section.name, form(draw_maps(shapes, full), full), TOLERANCE)
+    with float32_products('fp32'):
+        values = form(draw_maps(shapes, full), full)
+        check_equal(section.name, values, TOLERANCE)
     maps = draw_maps(shapes, settings)
     values = form(maps, settings)
     runs = {key: partial(train, value, maps) for key, value in values.items()}

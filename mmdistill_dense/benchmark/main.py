@@ -11,6 +11,7 @@ from mmdistill_dense.engine.trainings import provenance
 
 from . import peer
 from .losses import run_losses
+from .products import float32_products
 from .results import Report, Section
 from .settings import Settings
 from .steps import run_memory, run_step
@@ -50,13 +51,14 @@ def run(
     settings.check()
     report = _begin(mode, settings, command, _find_peer(settings, console))
     _warn(report, console)
-    for section in MODES[mode](settings, console.print):
-        report.sections.append(section)
-        report.ended = provenance.now()
-        for table in tables_of(section):
-            console.print(table.rich())
-        if out:
-            report.write(out)
+    with float32_products(settings.precision):
+        for section in MODES[mode](settings, console.print):
+            report.sections.append(section)
+            report.ended = provenance.now()
+            for table in tables_of(section):
+                console.print(table.rich())
+            if out:
+                report.write(out)
     if out:
         console.print(f'Written: {out}', soft_wrap=True)
     return report

@@ -1,6 +1,7 @@
 """Bytes: what a function allocates at its peak, leaves, and saves."""
 
 import gc
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -73,6 +74,18 @@ def _sum(changes: Iterable[int]) -> Peak:
         total += change
         peak = max(peak, total)
     return Peak(peak, total)
+
+
+def synchronizations(fn: Callable[[], object]) -> int:
+    """Operations of a call that wait for the GPU; torch warns of each."""
+    torch.cuda.set_sync_debug_mode('warn')
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter('always')
+            fn()
+    finally:
+        torch.cuda.set_sync_debug_mode('default')
+    return sum('synchronizing CUDA' in str(one.message) for one in caught)
 
 
 def saved_bytes(fn: Callable[[], object]) -> int:

@@ -25,13 +25,15 @@ class Settings:
         rounds: Times taken of each contender; None: by device.
         threads: Of torch on the CPU; None: as torch has them.
         seed: Of weights, batches and random numbers.
-        precision: ``fp32``, ``bf16`` or ``fp16``: autocast of whole steps.
+        precision: ``fp32``; ``tf32`` for its products on a GPU; ``bf16`` or
+            ``fp16`` for autocast of whole steps.
         peer: Name of the peer, or None.
         models: Names of :data:`PAIRS`.
         size: Height and width of images in pixels; None: by model.
         batch: Images of a batch; None: by model.
         switches: Teacher switches of each further contender of ours.
         quick: Whether sizes and models are small.
+        scaling: Whether losses are measured over many sizes, too.
     """
 
     device: str = 'cpu'
@@ -45,6 +47,7 @@ class Settings:
     batch: int | None = None
     switches: Sequence[dict[str, Any]] = field(default_factory=list)
     quick: bool = False
+    scaling: bool = True
 
     def check(self) -> None:
         """Refuse what this machine cannot do, and set the threads.

@@ -10,7 +10,7 @@ from .agreement import check_agreement
 from .batches import draw_batch
 from .clock import device_clock, interleave
 from .contenders import Contender, ours_name
-from .meter import measure
+from .meter import measure, synchronizations
 from .models import PAIRS, prepare
 from .results import Claim, Row, Section
 from .settings import Settings
@@ -49,7 +49,21 @@ def run_step(settings: Settings, say: Say) -> Iterator[Section]:
         ]
         section.claims = step_claims(makers)
         section.notes.append(AGREED)
+        if settings.device == 'cuda':
+            _count_synchronizations(section, found)
         yield section
+
+
+def _count_synchronizations(
+    section: Section, found: dict[str, Contender]
+) -> None:
+    """Add to each row how often a step waits for the GPU."""
+    for row in section.rows:
+        row.about['synchronizations'] = synchronizations(found[row.name].step)
+    counts = ', '.join(
+        f'{row.name} {row.about["synchronizations"]}' for row in section.rows
+    )
+    section.notes.append(f'Times that a step waits for the GPU: {counts}.')
 
 
 def run_memory(settings: Settings, say: Say) -> Iterator[Section]:

@@ -3,7 +3,12 @@
 import pytest
 import torch
 
-from mmdistill_dense.benchmark.meter import Peak, measure, saved_bytes
+from mmdistill_dense.benchmark.meter import (
+    Peak,
+    measure,
+    saved_bytes,
+    synchronizations,
+)
 
 FLOATS = 2**18  # a MiB
 MIB = 2**20
@@ -84,7 +89,7 @@ def test_nothing_is_saved_without_gradients():
     assert saved_bytes(lambda: x.exp()) == 0
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='no CUDA device')
 def test_a_gpu_has_its_own_statistics():
     kept = []
 
@@ -93,3 +98,11 @@ def test_a_gpu_has_its_own_statistics():
         torch.empty(2 * FLOATS, device='cuda')
 
     assert measure(run, 'cuda') == Peak(3 * MIB, MIB)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='no CUDA device')
+def test_what_waits_for_the_gpu_is_counted():
+    x = torch.ones(3, device='cuda')
+    assert synchronizations(lambda: x + 1) == 0
+    assert synchronizations(lambda: x.sum().item() + x.max().item()) == 2
+    assert torch.cuda.get_sync_debug_mode() == 0

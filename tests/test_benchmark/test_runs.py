@@ -7,9 +7,11 @@ import sys
 from importlib.util import find_spec
 
 import pytest
+import torch
 
 from mmdistill_dense.benchmark import peer
 from mmdistill_dense.benchmark.claims import value_of
+from mmdistill_dense.benchmark.products import float32_products
 from mmdistill_dense.benchmark.results import read_report
 
 from ..helpers.configs import ROOT
@@ -105,6 +107,32 @@ def test_losses(measured):
     assert {'linear in H*W', 'linear in N', 'linear in levels'} <= {
         claim.what for claim in report.sections[4].claims
     }
+
+
+def test_losses_without_many_sizes(measured):
+    report, _ = measured('losses', '--no-scaling', '--precision', 'tf32')
+    assert report.settings['precision'] == 'tf32'
+    assert {x.name.partition('/')[0] for x in report.sections} == {'losses'}
+    assert len(report.sections) == 4
+
+
+@pytest.mark.parametrize(
+    ('precision', 'matmul', 'convolution'),
+    [('fp32', False, False), ('tf32', True, True), ('bf16', False, True)],
+)
+def test_products_of_float32(precision, matmul, convolution):
+    def allowed():
+        backends = torch.backends
+        return backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32
+
+    default = False, True
+    assert allowed() == default
+    with float32_products(precision):
+        assert allowed() == (matmul, convolution)
+        with float32_products('fp32'):
+            assert allowed() == (False, False)
+        assert allowed() == (matmul, convolution)
+    assert allowed() == default
 
 
 def test_low_precision_is_that_of_all(measured):
