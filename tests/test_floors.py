@@ -1,7 +1,7 @@
-"""The package's order: imports point down, files and functions are short.
+"""The order of library and tools: imports point down, files are short.
 
 The floors are those of ``docs/concepts.md``; what is read here are syntax
-trees, so an import inside a function counts too.
+trees, so an import inside a function counts too, and one for types.
 """
 
 import ast
@@ -10,14 +10,19 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / 'mmdistill_dense'
-NAME = PACKAGE.name
+ROOT = Path(__file__).parents[1]
+LIBRARY, TOOLS = 'mmdistill_dense', 'mmdistill_tools'
+#: Folder in which each package lies.
+PLACES = {LIBRARY: ROOT, TOOLS: ROOT / 'tools'}
 FILES = sorted(
-    path for path in PACKAGE.rglob('*.py') if '.mim' not in path.parts
+    path
+    for name, place in PLACES.items()
+    for path in (place / name).rglob('*.py')
+    if '.mim' not in path.parts
 )
 ANYWHERE = {'numpy', 'torch'}
-#: Folder or file: what it may import of us, and from outside (the standard
-#: library always). The most specific entry counts.
+#: Module of the library: which others of it may be imported, and what from
+#: outside (the standard library always). The most specific entry counts.
 FLOORS = {
     'functional': (['kernels'], {'torch'}),
     'kernels': ([], {'torch', 'triton'}),
@@ -97,46 +102,61 @@ FLOORS = {
         ['functional', 'recorders', 'registry', 'compat', 'models'],
         {'mmengine', 'cv2', 'matplotlib', *ANYWHERE},
     ),
+    '': (['compat', 'version'], set()),
+}
+#: The same for the tools, which may import all of the library.
+TOOL_FLOORS = {
     'documents': ([], set()),
+    'figures': ([], {'matplotlib', 'numpy'}),
+    'overlay': ([], {'cv2', 'mmengine', 'numpy'}),
+    'cpu': ([], {'mmengine', 'torch'}),
+    'launch': (['cpu'], {'mmengine', 'torch'}),
+    'evaluation': ([], {'mmengine'}),
+    'two_stages': (['launch', 'runs'], {'mmengine', 'torch'}),
+    'token_learners': (['two_stages'], {'mmengine', 'rich', 'torch'}),
+    'runs': ([], {'cv2', 'mmengine', 'rich', *ANYWHERE}),
     'benchmark': (
-        ['compat', 'documents', 'engine', 'functional', 'models'],
+        ['cpu', 'documents', 'runs'],
         {'mmengine', 'matplotlib', 'rich', *ANYWHERE},
     ),
     # The only place that knows the peer; it is imported where asked for.
     'benchmark.peer': (['benchmark'], {'mmengine', 'mmrazor', *ANYWHERE}),
     'study': (
-        ['compat', 'documents', 'engine', 'visualization'],
+        ['documents', 'figures', 'launch', 'overlay', 'runs'],
         {'mmengine', 'cv2', 'rich', 'yaml', *ANYWHERE},
     ),
     'demo': (
-        ['compat', 'datasets', 'engine', 'visualization'],
+        ['figures', 'overlay', 'runs', 'token_learners', 'two_stages'],
         {'mmengine', 'cv2', 'rich', *ANYWHERE},
     ),
-    '': (['compat', 'version'], set()),
+    '': ([], set()),
 }
 
 
 def module_of(path):
-    """Dotted name below the package; '' for the package itself."""
-    parts = path.relative_to(PACKAGE).with_suffix('').parts
-    return '.'.join(part for part in parts if part != '__init__')
+    """Name of the package, and the dotted name below it; '' for itself."""
+    name = TOOLS if (ROOT / 'tools') in path.parents else LIBRARY
+    parts = path.relative_to(PLACES[name] / name).with_suffix('').parts
+    return name, '.'.join(part for part in parts if part != '__init__')
 
 
 def below(name, folder):
     return not folder or name == folder or name.startswith(f'{folder}.')
 
 
-def floor_of(name):
-    if not name:
-        return ''
-    floors = [f for f in FLOORS if f and below(name, f)]
-    assert floors, f'{name} lies on no floor: give it one in FLOORS'
-    return max(floors, key=len)
+def floor_of(package, name):
+    """The floor's name, what it may import of its package, and from others."""
+    floors = FLOORS if package == LIBRARY else TOOL_FLOORS
+    found = [f for f in floors if below(name, f) and bool(f) == bool(name)]
+    assert found, f'{package}.{name} lies on no floor: give it one here'
+    floor = max(found, key=len)
+    return floor, *floors[floor]
 
 
 def imports(path, tree):
     """Absolute dotted names of everything that a file imports."""
-    package = [NAME, *path.relative_to(PACKAGE).parent.parts]
+    name, _ = module_of(path)
+    package = path.relative_to(PLACES[name]).parent.parts
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -151,25 +171,27 @@ def imports(path, tree):
 
 
 def is_module(name):
-    if not below(name, NAME):
+    top = name.partition('.')[0]
+    if top not in PLACES:
         return False
-    path = PACKAGE.joinpath(*name.split('.')[1:])
+    path = PLACES[top].joinpath(*name.split('.'))
     return path.with_suffix('.py').is_file() or path.is_dir()
 
 
 def offences(path, tree):
     """Imports of a file that its floor does not allow."""
-    here = floor_of(module_of(path))
-    ours, others = FLOORS[here]
+    package, module = module_of(path)
+    here, inside, outside = floor_of(package, module)
     for name in imports(path, tree):
-        top = name.partition('.')[0]
-        if top == NAME:
-            target = name.partition('.')[2]
-            inside = here and below(target, here)
-            allowed = any(below(target, floor) for floor in ours)
-            if not (inside or allowed):
-                yield name
-        elif top not in others and top not in sys.stdlib_module_names:
+        top, _, target = name.partition('.')
+        if top == package:
+            allowed = here and below(target, here)
+            allowed = allowed or any(below(target, x) for x in inside)
+        elif top == LIBRARY:
+            allowed = True
+        else:
+            allowed = top in outside or top in sys.stdlib_module_names
+        if not allowed:
             yield name
 
 
@@ -177,13 +199,15 @@ def parsed(path):
     return ast.parse(path.read_text(encoding='utf-8'))
 
 
-def test_the_package_is_there_to_be_read():
-    assert len(FILES) > 30
+def test_both_packages_are_there_to_be_read():
+    packages = [module_of(path)[0] for path in FILES]
+    assert packages.count(LIBRARY) > 30
+    assert packages.count(TOOLS) > 30
 
 
-@pytest.mark.parametrize('path', FILES, ids=module_of)
-def test_imports_point_down(path):
-    assert list(offences(path, parsed(path))) == []
+def test_imports_point_down():
+    found = {path: list(offences(path, parsed(path))) for path in FILES}
+    assert {path: names for path, names in found.items() if names} == {}
 
 
 @pytest.mark.parametrize(
@@ -203,26 +227,40 @@ def test_imports_point_down(path):
         ('models/distillers/term.py', 'def f():\n    import mmseg'),
         ('compat.py', 'from tools import train'),
         ('registry.py', 'from . import engine'),
+        ('engine/export.py', 'from mmdistill_tools import launch'),
     ],
 )
 def test_an_import_that_points_up_is_seen(file, line):
-    assert list(offences(PACKAGE / file, ast.parse(line)))
+    assert list(offences(ROOT / LIBRARY / file, ast.parse(line)))
 
 
-@pytest.mark.parametrize('path', FILES, ids=module_of)
-def test_hosts_are_imported_nowhere(path):
-    tops = {name.partition('.')[0] for name in imports(path, parsed(path))}
-    assert not tops & {'mmdet', 'mmseg', 'tools', 'configs', 'tests'}
+def test_hosts_are_imported_nowhere():
+    never = {'mmdet', 'mmseg', 'tools', 'configs', 'tests'}
+    found = {
+        path: {name.partition('.')[0] for name in imports(path, parsed(path))}
+        for path in FILES
+    }
+    assert {path for path, tops in found.items() if tops & never} == set()
 
 
-@pytest.mark.parametrize('path', FILES, ids=module_of)
-def test_files_and_functions_are_short(path):
-    text = path.read_text(encoding='utf-8')
-    assert len(text.splitlines()) <= 250
-    long = [
-        node.name
-        for node in ast.walk(ast.parse(text))
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-        and node.end_lineno - node.lineno + 1 > 80
-    ]
+def test_files_and_functions_are_short():
+    long = []
+    for path in FILES:
+        text = path.read_text(encoding='utf-8')
+        if len(text.splitlines()) > 250:
+            long.append(path)
+        long += [
+            f'{path}: {node.name}'
+            for node in ast.walk(ast.parse(text))
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+            and node.end_lineno - node.lineno + 1 > 80
+        ]
     assert long == []
+
+
+def test_no_command_shares_its_name_with_a_file_below_it():
+    """MIM looks for a command in all folders of ``tools/``."""
+    commands = {path.name for path in (ROOT / 'tools').glob('*.py')}
+    assert commands
+    inside = {path.name for path in FILES if module_of(path)[0] == TOOLS}
+    assert commands & inside == set()

@@ -21,15 +21,15 @@ os.environ.setdefault('KINETO_LOG_LEVEL', '99')
 from mmengine.logging import MMLogger
 from rich.console import Console
 
-from mmdistill_dense.benchmark import BenchmarkError
-from mmdistill_dense.benchmark.arguments import (
+from mmdistill_tools.benchmark import BenchmarkError
+from mmdistill_tools.benchmark.arguments import (
     make_parser,
     settings_of,
 )
-from mmdistill_dense.benchmark.figures import draw_figures
-from mmdistill_dense.benchmark.main import run
-from mmdistill_dense.benchmark.report import update_document
-from mmdistill_dense.benchmark.results import read_report
+from mmdistill_tools.benchmark.figures import draw_figures
+from mmdistill_tools.benchmark.main import run
+from mmdistill_tools.benchmark.report import update_document
+from mmdistill_tools.benchmark.results import read_report
 
 
 def report(args, console):

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mmdistill_dense.demo.main import run_demo
-from mmdistill_dense.demo.plan import Settings
-from mmdistill_dense.demo.studies import METHODS
-from mmdistill_dense.engine.trainings.tool import tool
+from mmdistill_tools.demo.main import run_demo
+from mmdistill_tools.demo.plan import Settings
+from mmdistill_tools.demo.studies import METHODS
+from mmdistill_tools.runs.tool import tool
 
 
 def parse_args():

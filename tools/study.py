@@ -12,19 +12,19 @@ from pathlib import Path
 from mmengine.logging import MMLogger
 from rich.console import Console
 
-from mmdistill_dense.engine.trainings import TrainingError
-from mmdistill_dense.engine.trainings.runs import cpu_slots
-from mmdistill_dense.engine.trainings.tool import tool
-from mmdistill_dense.study.definition import read_study
-from mmdistill_dense.study.main import run_study
-from mmdistill_dense.study.report import (
+from mmdistill_tools.runs import TrainingError
+from mmdistill_tools.runs.runs import cpu_slots
+from mmdistill_tools.runs.tool import tool
+from mmdistill_tools.study.definition import read_study
+from mmdistill_tools.study.main import run_study
+from mmdistill_tools.study.report import (
     draw_examples,
     draw_figures,
     update_document,
     write_report,
 )
-from mmdistill_dense.study.results import ResultsFile
-from mmdistill_dense.study.tables import scores_table
+from mmdistill_tools.study.results import ResultsFile
+from mmdistill_tools.study.tables import scores_table
 
 
 def parse_args():

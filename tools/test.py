@@ -1,6 +1,6 @@
 """Test (and evaluate) a model, distilled or stock, with MMEngine's Runner."""
 
-from mmdistill_dense.engine import evaluation, launch
+from mmdistill_tools import evaluation, launch
 
 
 def parse_args():

@@ -1,6 +1,6 @@
 """Train a model, distilled or stock, with MMEngine's Runner."""
 
-from mmdistill_dense.engine import launch
+from mmdistill_tools import launch
 
 
 def parse_args():

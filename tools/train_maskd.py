@@ -11,8 +11,8 @@ import argparse
 
 from mmengine.config import DictAction
 
-from mmdistill_dense.engine import launch
-from mmdistill_dense.engine.two_stages import train_both
+from mmdistill_tools import launch
+from mmdistill_tools.two_stages import train_both
 
 
 def parse_args():

@@ -17,6 +17,7 @@ from mmengine.utils import mkdir_or_exist
 
 from mmdistill_dense.engine import inspection, token_pictures
 from mmdistill_dense.visualization.masks import draw_masks
+from mmdistill_tools import token_learners
 
 
 def parse_args():
@@ -60,9 +61,9 @@ def main():
     try:
         files = token_pictures.image_files(args.images)
         cfg = inspection.read_config(args.config, args.cfg_options)
-        cfg = token_pictures.stage_one(cfg)
+        cfg = token_learners.stage_one(cfg)
         pipeline = token_pictures.test_pipeline(cfg)
-        learner = token_pictures.load_learner(cfg, args.tokens, args.device)
+        learner = token_learners.load_learner(cfg, args.tokens, args.device)
         mkdir_or_exist(args.out_dir)
         names = token_pictures.picture_names(files)
         for file, name in zip(files, names, strict=True):
@@ -73,7 +74,7 @@ def main():
             if not cv2.imwrite(out, picture[..., ::-1]):
                 raise OSError(f'{out} cannot be written.')
             title = f'{out}, of {file}'
-            inspection.show([token_pictures.summary(title, levels)])
+            inspection.show([token_learners.summary(title, levels)])
     except Exception as error:
         raise SystemExit(f'visualize_masks: {error}') from error
 

@@ -1,67 +1,18 @@
-"""Pictures of receptive tokens, from a config, a token file and images."""
+"""Images for pictures of receptive tokens: found, read, and looked at."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
-from rich.console import RenderableType
 from torch import nn
 
-from mmdistill_dense.models.teachers.config import build_model
-from mmdistill_dense.models.tokens import read_tokens
 from mmdistill_dense.visualization.masks import LevelMasks, level_masks
 
-from .inspection import read_config
-from .inspection.printing import pixels, table
-from .two_stages import masked_terms
-
 SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
-
-
-def stage_one(cfg: Config) -> Config:
-    """The config of stage 1: this one, or the one that a stage 2 names.
-
-    Raises:
-        FileNotFoundError: If the config that is named does not exist.
-        ValueError: If this one belongs to neither stage.
-    """
-    if _is_learner(cfg):
-        return cfg
-    name = cfg.get('token_cfg')
-    if not name:
-        raise ValueError(
-            'expected a config of stage 1, whose model.type is '
-            "'mmdistill_dense.MaskTokenLearner', or one of stage 2, which "
-            'names it at its top level as token_cfg; got one with '
-            f'model.type={cfg.model.type!r} and no token_cfg.'
-        )
-    stage = read_config(name)
-    if not _is_learner(stage):
-        raise ValueError(
-            f'token_cfg={name!r} must be a config of stage 1, whose '
-            "model.type is 'mmdistill_dense.MaskTokenLearner', got "
-            f'{stage.model.type!r}.'
-        )
-    stage.model.teacher = ConfigDict(masked_terms(cfg)[1])
-    return stage
-
-
-def load_learner(cfg: Config, tokens: str, device: str) -> nn.Module:
-    """Build the learner of a stage 1 config, with teacher and tokens.
-
-    It has as many tokens as the file.
-    """
-    first = read_tokens(tokens).modules[0]
-    model = dict(num_tokens=first.num_tokens, weighting=first.prob is not None)
-    cfg = Config({**cfg, 'model': {**cfg.model, **model}})
-    learner = build_model(cfg).to(device)
-    learner.load_tokens(tokens)
-    learner.load_teacher()
-    return learner.eval()
 
 
 def test_pipeline(cfg: Config) -> Compose:
@@ -135,23 +86,6 @@ def look(
     return bgr.flip(0).permute(1, 2, 0).cpu().numpy(), levels
 
 
-def summary(name: str, levels: Sequence[LevelMasks]) -> RenderableType:
-    """A table of the levels of one image."""
-    rows = [
-        (
-            str(index),
-            pixels(tuple(dict.fromkeys(level.stride))),
-            pixels(level.grid),
-            f'{level.dice:.2f}',
-            ' '.join(f'{mean:.2f}' for mean in level.means),
-            ' '.join(f'{area:.0%}' for area in level.areas),
-        )
-        for index, level in enumerate(levels)
-    ]
-    columns = ('level', 'stride', 'grid', 'Dice', 'mean of each token', 'area')
-    return table(name, columns, rows)
-
-
 def image_files(names: Iterable[str | Path]) -> list[Path]:
     """The images that are named, and those in the folders that are named.
 
@@ -187,7 +121,3 @@ def picture_names(paths: Iterable[str | Path]) -> list[str]:
             name = f'{stem}_{count}'
         names.append(name)
     return names
-
-
-def _is_learner(cfg: Config) -> bool:
-    return str(cfg.model.type).endswith('MaskTokenLearner')

@@ -17,7 +17,7 @@ from torch import Tensor
 from mmdistill_dense.functional import mask_diversity
 from mmdistill_dense.functional.spatial import resize_to
 
-from .figures import DPI
+DPI = 130
 
 Size = tuple[int, int]
 #: Equal steps of probability look equal, in grey and to the colour-blind too.

@@ -6,8 +6,8 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
-from mmdistill_dense.demo import plan, studies
-from mmdistill_dense.engine.trainings.scores import Outcome
+from mmdistill_tools.demo import plan, studies
+from mmdistill_tools.runs.scores import Outcome
 
 EVERY = [studies.SHAPES, studies.CAMVID]
 

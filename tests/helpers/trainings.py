@@ -4,7 +4,7 @@ import json
 
 import torch
 
-from mmdistill_dense.engine.trainings import crew
+from mmdistill_tools.runs import crew
 
 #: Writes what a training of 4 iterations leaves, once all of AWAIT was told.
 #: A run is named by its work dir below ROOT; if it begins with FAILING, it

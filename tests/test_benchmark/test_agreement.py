@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 from torch import nn
 
-from mmdistill_dense.benchmark import BenchmarkError
-from mmdistill_dense.benchmark.agreement import check_agreement
+from mmdistill_tools.benchmark import BenchmarkError
+from mmdistill_tools.benchmark.agreement import check_agreement
 
 OWN = dict(loss_cls=2.0, loss_box=0.5)
 

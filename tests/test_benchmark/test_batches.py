@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from mmdistill_dense.benchmark.batches import INSTANCES, draw_batch
-from mmdistill_dense.benchmark.models import PAIRS, prepare
+from mmdistill_tools.benchmark.batches import INSTANCES, draw_batch
+from mmdistill_tools.benchmark.models import PAIRS, prepare
 
 
 def test_a_detector_gets_boxes_masks_and_labels():

@@ -2,14 +2,14 @@
 
 import pytest
 
-from mmdistill_dense.benchmark import BenchmarkError
-from mmdistill_dense.benchmark.claims import (
+from mmdistill_tools.benchmark import BenchmarkError
+from mmdistill_tools.benchmark.claims import (
     holds,
     quartiles,
     spread_of,
     value_of,
 )
-from mmdistill_dense.benchmark.results import Claim
+from mmdistill_tools.benchmark.results import Claim
 
 from . import samples
 
@@ -40,7 +40,7 @@ def test_ratios_of_step_times():
 
 
 def test_without_a_peer_only_the_floor_is_compared():
-    from mmdistill_dense.benchmark.steps import step_claims
+    from mmdistill_tools.benchmark.steps import step_claims
 
     (claim,) = step_claims(['student', 'floor', 'ours'])
     assert claim.what == 'ours / floor'

@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from mmdistill_dense.benchmark.clock import device_clock, interleave
+from mmdistill_tools.benchmark.clock import device_clock, interleave
 
 
 class Fake:

@@ -5,9 +5,9 @@ from functools import partial
 import pytest
 import torch
 
-from mmdistill_dense.benchmark import BenchmarkError, forms
-from mmdistill_dense.benchmark.losses import check_equal
-from mmdistill_dense.benchmark.settings import Settings
+from mmdistill_tools.benchmark import BenchmarkError, forms
+from mmdistill_tools.benchmark.losses import check_equal
+from mmdistill_tools.benchmark.settings import Settings
 
 FORMS = dict(
     cwd=forms.cwd,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmdistill_dense.benchmark.meter import (
+from mmdistill_tools.benchmark.meter import (
     Peak,
     measure,
     saved_bytes,

@@ -7,8 +7,8 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from mmdistill_dense.benchmark import BenchmarkError, peer
-from mmdistill_dense.benchmark.settings import Settings, parse_switches
+from mmdistill_tools.benchmark import BenchmarkError, peer
+from mmdistill_tools.benchmark.settings import Settings, parse_switches
 
 from ..helpers.configs import ROOT
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from mmdistill_dense.benchmark import BenchmarkError
-from mmdistill_dense.benchmark.results import read_report
+from mmdistill_tools.benchmark import BenchmarkError
+from mmdistill_tools.benchmark.results import read_report
 
 from . import samples
 

@@ -9,10 +9,10 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from mmdistill_dense.benchmark import peer
-from mmdistill_dense.benchmark.claims import value_of
-from mmdistill_dense.benchmark.products import float32_products
-from mmdistill_dense.benchmark.results import read_report
+from mmdistill_tools.benchmark import peer
+from mmdistill_tools.benchmark.claims import value_of
+from mmdistill_tools.benchmark.products import float32_products
+from mmdistill_tools.benchmark.results import read_report
 
 from ..helpers.configs import ROOT
 

@@ -6,14 +6,14 @@ import cv2
 import pytest
 from rich.console import Console
 
-from mmdistill_dense.benchmark import BenchmarkError
-from mmdistill_dense.benchmark.figures import draw_figures
-from mmdistill_dense.benchmark.report import (
+from mmdistill_tools.benchmark import BenchmarkError
+from mmdistill_tools.benchmark.figures import draw_figures
+from mmdistill_tools.benchmark.report import (
     BLOCKS,
     markdown_of,
     update_document,
 )
-from mmdistill_dense.benchmark.tables import tables_of
+from mmdistill_tools.benchmark.tables import tables_of
 
 from ..helpers.configs import ROOT
 from . import samples
@@ -188,7 +188,7 @@ RESULTS = sorted(ROOT.glob('docs/benchmarks/*.json'))
 
 @pytest.mark.parametrize('path', RESULTS, ids=lambda path: path.stem)
 def test_shipped_results_are_of_whole_runs(path):
-    from mmdistill_dense.benchmark.results import read_report
+    from mmdistill_tools.benchmark.results import read_report
 
     report = read_report(path)
     assert not report.settings['quick']

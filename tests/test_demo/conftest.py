@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mmdistill_dense.demo import plan
+from mmdistill_tools.demo import plan
 from tests.helpers.demo import config
 
 

@@ -12,7 +12,7 @@ import torch
 from mmengine.config import Config
 
 from mmdistill_dense.datasets import shapes
-from mmdistill_dense.demo.studies import ROLES, SHAPES
+from mmdistill_tools.demo.studies import ROLES, SHAPES
 
 ROOT = Path(__file__).parents[2]
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmdistill_dense.visualization import figures, overlay
+from mmdistill_tools import figures, overlay
 
 PALETTE = [(0, 0, 0), (250, 0, 0), (0, 250, 0)]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mmdistill_dense.demo import plan, studies
+from mmdistill_tools.demo import plan, studies
 from tests.helpers.demo import (
     EVERY,
     config,

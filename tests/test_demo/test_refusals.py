@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from mmdistill_dense.demo import DemoError, main, plan, studies
-from mmdistill_dense.demo.claim import claim, claimed
-from mmdistill_dense.engine.trainings import lock
+from mmdistill_tools.demo import DemoError, main, plan, studies
+from mmdistill_tools.demo.claim import claim, claimed
+from mmdistill_tools.runs import lock
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools' / 'demo.py'

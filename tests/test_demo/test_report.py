@@ -7,7 +7,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from mmdistill_dense.demo import (
+from mmdistill_tools.demo import (
     DemoError,
     main,
     pictures,

@@ -7,9 +7,9 @@ import pytest
 from mmengine.config import Config
 
 from mmdistill_dense.compat import own_config
-from mmdistill_dense.demo import main, studies
-from mmdistill_dense.engine.trainings import provenance
-from mmdistill_dense.engine.trainings.schedule import length_options
+from mmdistill_tools.demo import main, studies
+from mmdistill_tools.runs import provenance
+from mmdistill_tools.runs.schedule import length_options
 from tests.helpers.demo import (
     EVERY,
     config,

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mmdistill_dense.demo import (
+from mmdistill_tools.demo import (
     DemoError,
     plan,
     pretraining,

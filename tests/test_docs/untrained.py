@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from mmengine.logging import MMLogger
 
-from mmdistill_dense.engine import launch
 from mmdistill_dense.models.teachers.config import build_model
+from mmdistill_tools import launch
 
 
 def main():

@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
 from mmdistill_dense.engine import token_pictures
+from mmdistill_tools import token_learners
 
 from ..helpers.datasets import detection_dataset, segmentation_dataset
 from ..helpers.datasets import write_dataset as write_data
@@ -38,13 +39,13 @@ def stage_one_file(folder, kind=LEARNER):
 
 def test_a_stage_1_config_is_taken_as_it_is():
     cfg = Config(dict(model=dict(type=LEARNER)))
-    assert token_pictures.stage_one(cfg) is cfg
+    assert token_learners.stage_one(cfg) is cfg
 
 
 def test_the_stage_1_of_a_stage_2_gets_its_teacher(tmp_path):
     teacher = dict(cfg='new.py', checkpoint='new.pth')
     cfg = stage_two(stage_one_file(tmp_path), teacher)
-    stage = token_pictures.stage_one(cfg)
+    stage = token_learners.stage_one(cfg)
     assert stage.model.at == 'neck'
     assert stage.model.teacher.to_dict() == teacher
 
@@ -52,7 +53,7 @@ def test_the_stage_1_of_a_stage_2_gets_its_teacher(tmp_path):
 def test_of_several_teachers_it_is_that_of_the_tokens(tmp_path):
     teachers = dict(a=dict(cfg='a.py'), b=dict(cfg='b.py'))
     cfg = stage_two(stage_one_file(tmp_path), teachers, teacher='b')
-    stage = token_pictures.stage_one(cfg)
+    stage = token_learners.stage_one(cfg)
     assert stage.model.teacher.to_dict() == dict(cfg='b.py')
 
 
@@ -62,12 +63,12 @@ def test_a_config_of_neither_stage_is_refused(tmp_path):
         match=r"MaskTokenLearner'.*token_cfg; got one with "
         r"model\.type='FCOS' and no token_cfg",
     ):
-        token_pictures.stage_one(Config(dict(model=dict(type='FCOS'))))
+        token_learners.stage_one(Config(dict(model=dict(type='FCOS'))))
     path = stage_one_file(tmp_path, 'FCOS')
     with pytest.raises(ValueError, match=r"must be a config .*got 'FCOS'"):
-        token_pictures.stage_one(stage_two(path, dict(cfg='new.py')))
+        token_learners.stage_one(stage_two(path, dict(cfg='new.py')))
     with pytest.raises(FileNotFoundError, match=r"'gone\.py' does not exist"):
-        token_pictures.stage_one(stage_two('gone.py', dict(cfg='new.py')))
+        token_learners.stage_one(stage_two('gone.py', dict(cfg='new.py')))
 
 
 @pytest.mark.parametrize('scope', FORMS)

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mmdistill_dense.benchmark.meter import measure, saved_bytes
 from mmdistill_dense.functional import (
     channel_wise_divergence,
     masked_distance,
     pixel_contrast,
     pixel_wise_divergence,
 )
+from mmdistill_tools.benchmark.meter import measure, saved_bytes
 
 
 def masked(*, student, teacher):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmengine.registry import MODELS
 
-from mmdistill_dense.benchmark.meter import saved_bytes
+from mmdistill_tools.benchmark.meter import saved_bytes
 
 from ..helpers.batches import detection_batch, segmentation_batch, step_losses
 from ..helpers.models import cwd, distiller, mask_rcnn, pspnet, save_weights

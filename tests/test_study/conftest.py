@@ -7,11 +7,11 @@ import pytest
 import yaml
 from rich.console import Console
 
-from mmdistill_dense.engine.trainings import lock, runs
-from mmdistill_dense.study import StudyError, main
-from mmdistill_dense.study.definition import read_study
-from mmdistill_dense.study.plan import plan_study
-from mmdistill_dense.study.results import Result, ResultsFile, command
+from mmdistill_tools.runs import lock, runs
+from mmdistill_tools.study import StudyError, main
+from mmdistill_tools.study.definition import read_study
+from mmdistill_tools.study.plan import plan_study
+from mmdistill_tools.study.results import Result, ResultsFile, command
 
 from ..helpers.trainings import TrainStandIn
 

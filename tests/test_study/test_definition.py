@@ -2,8 +2,8 @@
 
 import pytest
 
-from mmdistill_dense.study import StudyError
-from mmdistill_dense.study.definition import read_study
+from mmdistill_tools.study import StudyError
+from mmdistill_tools.study.definition import read_study
 
 
 def test_a_row_has_what_the_study_has_and_its_own(read, content):

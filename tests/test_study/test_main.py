@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmdistill_dense.engine.trainings import crew, lock
-from mmdistill_dense.study import StudyError, devices, main
+from mmdistill_tools.runs import crew, lock
+from mmdistill_tools.study import StudyError, devices, main
 
 from ..helpers.trainings import save
 from .conftest import result_of

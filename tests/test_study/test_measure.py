@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 from mmengine.config import Config
 
-from mmdistill_dense.engine.trainings import crew
-from mmdistill_dense.engine.trainings.runs import Run
-from mmdistill_dense.engine.trainings.scores import Outcome
-from mmdistill_dense.study import StudyError, measure
-from mmdistill_dense.study.definition import Row
-from mmdistill_dense.study.plan import Entry
-from mmdistill_dense.study.results import command
+from mmdistill_tools.runs import crew
+from mmdistill_tools.runs.runs import Run
+from mmdistill_tools.runs.scores import Outcome
+from mmdistill_tools.study import StudyError, measure
+from mmdistill_tools.study.definition import Row
+from mmdistill_tools.study.plan import Entry
+from mmdistill_tools.study.results import command
 
 from ..helpers.datasets import SEG_CLASSES, write_dataset
 from ..helpers.models import cwd, pspnet, save_weights

@@ -2,9 +2,9 @@
 
 import pytest
 
-from mmdistill_dense.engine.trainings import TrainingError
-from mmdistill_dense.study import StudyError
-from mmdistill_dense.study.plan import plan_study
+from mmdistill_tools.runs import TrainingError
+from mmdistill_tools.study import StudyError
+from mmdistill_tools.study.plan import plan_study
 
 from .conftest import CONFIG
 

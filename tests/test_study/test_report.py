@@ -12,10 +12,10 @@ from types import SimpleNamespace
 import cv2
 import pytest
 
-from mmdistill_dense.study import StudyError, report
-from mmdistill_dense.study.definition import read_study
-from mmdistill_dense.study.results import Result, ResultsFile
-from mmdistill_dense.study.tables import TABLES, class_gains
+from mmdistill_tools.study import StudyError, report
+from mmdistill_tools.study.definition import read_study
+from mmdistill_tools.study.results import Result, ResultsFile
+from mmdistill_tools.study.tables import TABLES, class_gains
 
 ROOT = Path(__file__).parents[2]
 STUDY = """

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mmdistill_dense.study import StudyError
-from mmdistill_dense.study.results import ResultsFile, check_same, strict
+from mmdistill_tools.study import StudyError
+from mmdistill_tools.study.results import ResultsFile, check_same, strict
 
 from .conftest import result_of
 

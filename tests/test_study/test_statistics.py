@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmdistill_dense.study.statistics import Estimate, estimate, paired
+from mmdistill_tools.study.statistics import Estimate, estimate, paired
 
 
 def test_mean_deviation_and_error():

@@ -4,10 +4,10 @@ import logging
 
 import pytest
 
-from mmdistill_dense.study import plan
-from mmdistill_dense.study.definition import read_study
-from mmdistill_dense.study.main import missing_entries
-from mmdistill_dense.study.results import ResultsFile
+from mmdistill_tools.study import plan
+from mmdistill_tools.study.definition import read_study
+from mmdistill_tools.study.main import missing_entries
+from mmdistill_tools.study.results import ResultsFile
 
 from ..helpers.configs import ROOT
 

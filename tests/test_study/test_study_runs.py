@@ -11,7 +11,7 @@ import pytest
 import yaml
 from mmengine.config import Config
 
-from mmdistill_dense.study.results import ResultsFile
+from mmdistill_tools.study.results import ResultsFile
 
 from ..helpers.datasets import write_dataset
 from ..helpers.models import cwd, pspnet

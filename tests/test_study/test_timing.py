@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmdistill_dense.study.timing import in_words, seconds_left
+from mmdistill_tools.study.timing import in_words, seconds_left
 
 from .conftest import result_of
 

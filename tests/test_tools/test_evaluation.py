@@ -3,7 +3,7 @@
 import pytest
 from mmengine.config import Config
 
-from mmdistill_dense.engine import evaluation
+from mmdistill_tools import evaluation
 
 
 def config(scope: str, **settings) -> Config:

@@ -10,7 +10,7 @@ import pytest
 import torch.distributed as dist
 from mmengine.config import Config
 
-from mmdistill_dense.engine import cpu, launch
+from mmdistill_tools import cpu, launch
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -14,9 +14,9 @@ import torch
 from mmengine.config import Config
 from mmengine.visualization import Visualizer
 
-from mmdistill_dense.engine import launch, two_stages
-from mmdistill_dense.engine.trainings import lock
 from mmdistill_dense.models.distillers import MaskTokenLearner
+from mmdistill_tools import launch, two_stages
+from mmdistill_tools.runs import lock
 
 from ..helpers.datasets import write_dataset
 from ..helpers.runs import differing

@@ -20,9 +20,9 @@ from rich.progress import (
 )
 
 from mmdistill_dense.datasets.shapes import write_dataset
-from mmdistill_dense.engine.trainings.provenance import cores
-from mmdistill_dense.engine.trainings.runs import Run, cpu_slots, train_all
-from mmdistill_dense.engine.trainings.scores import Outcome, evaluate
+from mmdistill_tools.runs.provenance import cores
+from mmdistill_tools.runs.runs import Run, cpu_slots, train_all
+from mmdistill_tools.runs.scores import Outcome, evaluate
 
 from . import DemoError, pretraining, report, tokens
 from .claim import claim, claimed

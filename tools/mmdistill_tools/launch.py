@@ -14,7 +14,8 @@ from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from ..compat import config_path
+from mmdistill_dense.compat import config_path
+
 from . import cpu
 
 

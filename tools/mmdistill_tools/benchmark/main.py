@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from mmdistill_dense.engine.trainings import provenance
+from mmdistill_tools.runs import provenance
 
 from . import peer
 from .losses import run_losses

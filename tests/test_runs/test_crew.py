@@ -9,10 +9,10 @@ from dataclasses import asdict
 
 import pytest
 
-from mmdistill_dense.engine.trainings import crew, lock, provenance
-from mmdistill_dense.engine.trainings.runs import Run
+from mmdistill_tools.runs import crew, lock, provenance
+from mmdistill_tools.runs.runs import Run
 
-from ...helpers.trainings import TrainStandIn
+from ..helpers.trainings import TrainStandIn
 
 
 @pytest.fixture

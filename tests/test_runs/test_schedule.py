@@ -3,8 +3,8 @@
 import pytest
 from mmengine.config import Config
 
-from mmdistill_dense.engine.trainings import TrainingError
-from mmdistill_dense.engine.trainings.schedule import length_options
+from mmdistill_tools.runs import TrainingError
+from mmdistill_tools.runs.schedule import length_options
 
 
 def config(iters=1000, interval=100, scheduler=()):

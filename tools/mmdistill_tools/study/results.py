@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mmdistill_dense.engine.trainings.tool import write_whole
+from mmdistill_tools.runs.tool import write_whole
 
 from . import StudyError
 from .plan import Entry

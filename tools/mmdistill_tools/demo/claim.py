@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mmdistill_dense.engine.trainings.lock import hold
-from mmdistill_dense.engine.trainings.tool import write_whole
+from mmdistill_tools.runs.lock import hold
+from mmdistill_tools.runs.tool import write_whole
 
 from . import DemoError
 from .plan import Settings

@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmdistill_dense.engine.launch import base_parser
+from mmdistill_tools.launch import base_parser
 
 from . import StudyError
 from .definition import Row

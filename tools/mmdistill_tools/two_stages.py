@@ -19,8 +19,8 @@ from mmengine.utils.dl_utils import set_multi_processing
 from mmengine.visualization import Visualizer
 
 from . import launch
-from .trainings.lock import hold
-from .trainings.mend import drop_unreadable
+from .runs.lock import hold
+from .runs.mend import drop_unreadable
 
 #: What stage 1 leaves in its work dir.
 TOKEN_FILE = 'tokens.pth'

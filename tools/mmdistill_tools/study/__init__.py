@@ -1,6 +1,6 @@
 """What ``tools/study.py`` does."""
 
-from mmdistill_dense.engine.trainings import TrainingError
+from mmdistill_tools.runs import TrainingError
 
 
 class StudyError(TrainingError):

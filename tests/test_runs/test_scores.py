@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from mmdistill_dense.demo import DemoError, handover
-from mmdistill_dense.engine.trainings import scores
-from mmdistill_dense.visualization import overlay
+from mmdistill_tools import overlay
+from mmdistill_tools.demo import DemoError, handover
+from mmdistill_tools.runs import scores
 
-from ...helpers.datasets import PALETTE, write_dataset
-from ...helpers.models import mask_rcnn, pspnet, save_weights
-from ...helpers.runs import run_config
+from ..helpers.datasets import PALETTE, write_dataset
+from ..helpers.models import mask_rcnn, pspnet, save_weights
+from ..helpers.runs import run_config
 
 MODELS = dict(mmseg=pspnet, mmdet=mask_rcnn)
 

@@ -10,11 +10,11 @@ from mmengine.config import Config
 
 from mmdistill_dense.compat import config_path
 from mmdistill_dense.engine.export import student_config
-from mmdistill_dense.engine.trainings import provenance
-from mmdistill_dense.engine.trainings.crew import STARTS, spent
-from mmdistill_dense.engine.trainings.logs import curve
-from mmdistill_dense.engine.trainings.runs import Run
-from mmdistill_dense.engine.trainings.scores import Outcome, evaluate
+from mmdistill_tools.runs import provenance
+from mmdistill_tools.runs.crew import STARTS, spent
+from mmdistill_tools.runs.logs import curve
+from mmdistill_tools.runs.runs import Run
+from mmdistill_tools.runs.scores import Outcome, evaluate
 
 from . import StudyError
 from .plan import Entry

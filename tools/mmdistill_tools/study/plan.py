@@ -7,8 +7,8 @@ from functools import cache
 from mmengine.config import Config
 
 from mmdistill_dense.compat import config_path
-from mmdistill_dense.engine.trainings.runs import Run
-from mmdistill_dense.engine.trainings.schedule import length_options
+from mmdistill_tools.runs.runs import Run
+from mmdistill_tools.runs.schedule import length_options
 
 from . import StudyError
 from .definition import REFERENCE, Row, Study

@@ -13,9 +13,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from mmdistill_dense.engine.trainings.crew import STARTS
-from mmdistill_dense.engine.trainings.lock import hold
-from mmdistill_dense.engine.trainings.runs import Run, train_all
+from mmdistill_tools.runs.crew import STARTS
+from mmdistill_tools.runs.lock import hold
+from mmdistill_tools.runs.runs import Run, train_all
 
 from . import StudyError
 from .definition import Study

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from mmdistill_dense.engine.trainings.scores import Outcome
+from mmdistill_tools.runs.scores import Outcome
 
 from .pretraining import Pretrained
 from .studies import ROLES, Study

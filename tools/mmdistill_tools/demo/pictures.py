@@ -6,10 +6,10 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmdistill_dense.engine.trainings.logs import curve, records
-from mmdistill_dense.engine.trainings.runs import Run
-from mmdistill_dense.visualization import figures
-from mmdistill_dense.visualization.overlay import example_rows
+from mmdistill_tools import figures
+from mmdistill_tools.overlay import example_rows
+from mmdistill_tools.runs.logs import curve, records
+from mmdistill_tools.runs.runs import Run
 
 from . import pretraining, tokens
 from .report import Outcomes

@@ -8,9 +8,9 @@ from mmengine.config import Config
 
 from mmdistill_dense.compat import own_config
 from mmdistill_dense.engine.export import student_config
-from mmdistill_dense.engine.trainings.runs import Run
-from mmdistill_dense.engine.trainings.schedule import length_options
-from mmdistill_dense.engine.two_stages import token_losses
+from mmdistill_tools.runs.runs import Run
+from mmdistill_tools.runs.schedule import length_options
+from mmdistill_tools.two_stages import token_losses
 
 from .studies import CAMVID, SHAPES, STAGES, Options, Study
 

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from mmdistill_dense.engine.trainings import provenance
+from mmdistill_tools.runs import provenance
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from mmengine.runner import find_latest_checkpoint
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
-from mmdistill_dense.engine.trainings import TrainingError, crew, logs, runs
-from mmdistill_dense.engine.trainings.mend import drop_unreadable
+from mmdistill_tools.runs import TrainingError, crew, logs, runs
+from mmdistill_tools.runs.mend import drop_unreadable
 
-from ...helpers.trainings import TrainStandIn, save
+from ..helpers.trainings import TrainStandIn, save
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from mmengine.config import Config
 from mmengine.device import get_device
 
 from mmdistill_dense.engine import token_pictures
-from mmdistill_dense.engine.trainings.logs import curve, records
-from mmdistill_dense.engine.trainings.runs import Run
-from mmdistill_dense.visualization import figures
 from mmdistill_dense.visualization.masks import draw_masks
+from mmdistill_tools import figures, token_learners
+from mmdistill_tools.runs.logs import curve, records
+from mmdistill_tools.runs.runs import Run
 
 from . import DemoError
 from .studies import Study
@@ -88,7 +88,7 @@ def draw_tokens(path: Path, run: Run, image: str) -> None:
     cfg = Config.fromfile(run.config)
     cfg.merge_from_dict(run.options)
     cfg.model.teacher.checkpoint = str(cfg.model.teacher.checkpoint)
-    learner = token_pictures.load_learner(
+    learner = token_learners.load_learner(
         cfg, str(run.checkpoint), get_device()
     )
     packed = token_pictures.read_image(

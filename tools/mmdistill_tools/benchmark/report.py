@@ -9,7 +9,7 @@ A document says where a table goes, and the lines in between are written::
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmdistill_dense.documents import Blocks
+from mmdistill_tools.documents import Blocks
 
 from . import BenchmarkError
 from .results import Report, read_report

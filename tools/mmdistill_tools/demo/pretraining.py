@@ -13,9 +13,9 @@ from mmdistill_dense.engine.backbone_export import (
     backbone_config,
     build_backbone,
 )
-from mmdistill_dense.engine.trainings.logs import curve
-from mmdistill_dense.engine.trainings.runs import Run
-from mmdistill_dense.visualization import figures
+from mmdistill_tools import figures
+from mmdistill_tools.runs.logs import curve
+from mmdistill_tools.runs.runs import Run
 
 from .studies import Study
 

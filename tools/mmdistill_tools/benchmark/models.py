@@ -15,8 +15,8 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from mmdistill_dense.compat import own_config
-from mmdistill_dense.engine.cpu import replace_sync_bn
 from mmdistill_dense.models.teachers.config import build_model, resolve_config
+from mmdistill_tools.cpu import replace_sync_bn
 
 Size = tuple[int, int]
 _SMALL = {'backbone.base_channels': 8, 'backbone.stem_channels': 8}

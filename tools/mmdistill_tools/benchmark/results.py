@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmdistill_dense.engine.trainings.tool import write_whole
+from mmdistill_tools.runs.tool import write_whole
 
 from . import BenchmarkError
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmdistill_dense.documents import Blocks
-from mmdistill_dense.visualization import figures
-from mmdistill_dense.visualization.overlay import example_rows
+from mmdistill_tools import figures
+from mmdistill_tools.documents import Blocks
+from mmdistill_tools.overlay import example_rows
 
 from . import StudyError
 from .definition import Study, read_study

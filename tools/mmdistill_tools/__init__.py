@@ -1,0 +1,1 @@
+"""Code of the commands in ``tools/``; found where those lie, not installed."""

@@ -1,0 +1,78 @@
+"""What a token picture is made of: a config's first stage, and its learner."""
+
+from collections.abc import Sequence
+
+from mmengine.config import Config, ConfigDict
+from rich.console import RenderableType
+from torch import nn
+
+from mmdistill_dense.engine.inspection import read_config
+from mmdistill_dense.engine.inspection.printing import pixels, table
+from mmdistill_dense.models.teachers.config import build_model
+from mmdistill_dense.models.tokens import read_tokens
+from mmdistill_dense.visualization.masks import LevelMasks
+
+from .two_stages import masked_terms
+
+
+def stage_one(cfg: Config) -> Config:
+    """The config of stage 1: this one, or the one that a stage 2 names.
+
+    Raises:
+        FileNotFoundError: If the config that is named does not exist.
+        ValueError: If this one belongs to neither stage.
+    """
+    if _is_learner(cfg):
+        return cfg
+    name = cfg.get('token_cfg')
+    if not name:
+        raise ValueError(
+            'expected a config of stage 1, whose model.type is '
+            "'mmdistill_dense.MaskTokenLearner', or one of stage 2, which "
+            'names it at its top level as token_cfg; got one with '
+            f'model.type={cfg.model.type!r} and no token_cfg.'
+        )
+    stage = read_config(name)
+    if not _is_learner(stage):
+        raise ValueError(
+            f'token_cfg={name!r} must be a config of stage 1, whose '
+            "model.type is 'mmdistill_dense.MaskTokenLearner', got "
+            f'{stage.model.type!r}.'
+        )
+    stage.model.teacher = ConfigDict(masked_terms(cfg)[1])
+    return stage
+
+
+def load_learner(cfg: Config, tokens: str, device: str) -> nn.Module:
+    """Build the learner of a stage 1 config, with teacher and tokens.
+
+    It has as many tokens as the file.
+    """
+    first = read_tokens(tokens).modules[0]
+    model = dict(num_tokens=first.num_tokens, weighting=first.prob is not None)
+    cfg = Config({**cfg, 'model': {**cfg.model, **model}})
+    learner = build_model(cfg).to(device)
+    learner.load_tokens(tokens)
+    learner.load_teacher()
+    return learner.eval()
+
+
+def summary(name: str, levels: Sequence[LevelMasks]) -> RenderableType:
+    """A table of the levels of one image."""
+    rows = [
+        (
+            str(index),
+            pixels(tuple(dict.fromkeys(level.stride))),
+            pixels(level.grid),
+            f'{level.dice:.2f}',
+            ' '.join(f'{mean:.2f}' for mean in level.means),
+            ' '.join(f'{area:.0%}' for area in level.areas),
+        )
+        for index, level in enumerate(levels)
+    ]
+    columns = ('level', 'stride', 'grid', 'Dice', 'mean of each token', 'area')
+    return table(name, columns, rows)
+
+
+def _is_learner(cfg: Config) -> bool:
+    return str(cfg.model.type).endswith('MaskTokenLearner')
