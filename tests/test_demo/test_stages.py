@@ -86,6 +86,7 @@ def test_a_picture_of_masks_that_cannot_be_written_is_named(
 
     picture = np.zeros((2, 2, 3), np.uint8)
     monkeypatch.setattr(tokens, 'token_pictures', Pictures)
+    monkeypatch.setattr(tokens, 'token_learners', Pictures)
     monkeypatch.setattr(tokens, 'draw_masks', lambda *_: picture)
     plans = plan.plan_all(plan.Settings(tmp_path, method='maskd'))
     stage = next(iter(plans.values()))['tokens']

@@ -95,9 +95,12 @@ def test_a_config_is_found_by_its_basename_alone(installed):
 
 def test_a_tool_is_found_by_its_name_alone(installed):
     tools = installed / 'mmdistill_dense' / '.mim' / 'tools'
-    names = [path.stem for path in tools.rglob('*.py')]
-    assert {'train', 'test'} <= set(names)
-    assert len(names) == len(set(names))
+    commands = {path.name for path in tools.glob('*.py')}
+    assert {'train.py', 'test.py', 'study.py'} <= commands
+    # MIM looks in every folder, and takes none where it finds two.
+    found = [p.name for p in tools.rglob('*.py') if p.name in commands]
+    assert sorted(found) == sorted(commands)
+    assert (tools / 'mmdistill_tools' / 'study').is_dir()
 
 
 def test_train_takes_a_basename(mim, tmp_path, installed):
