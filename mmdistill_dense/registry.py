@@ -23,13 +23,17 @@ HOOKS = Registry(
     'hook',
     parent=MMENGINE_HOOKS,
     scope='mmdistill_dense',
-    locations=['mmdistill_dense.engine.hooks'],
+    locations=[
+        'mmdistill_dense.hooks',
+        'mmdistill_dense.models.maskd.token_file_hook',
+        'mmdistill_dense.models.maskd.mask_visualization_hook',
+    ],
 )
 LOOPS = Registry(
     'loop',
     parent=MMENGINE_LOOPS,
     scope='mmdistill_dense',
-    locations=['mmdistill_dense.engine.loops'],
+    locations=['mmdistill_dense.models.maskd.loops'],
 )
 DATASETS = Registry(
     'dataset',
@@ -47,11 +51,11 @@ OPTIMIZERS = Registry(
     'optimizer',
     parent=MMENGINE_OPTIMIZERS,
     scope='mmdistill_dense',
-    locations=['mmdistill_dense.engine.optimizers'],
+    locations=['mmdistill_dense.optimizers'],
 )
 METRICS = Registry(
     'metric',
     parent=MMENGINE_METRICS,
     scope='mmdistill_dense',
-    locations=['mmdistill_dense.engine.metrics'],
+    locations=['mmdistill_dense.metrics'],
 )

@@ -30,77 +30,66 @@ FLOORS = {
     'registry': ([], {'mmengine'}),
     'version': ([], set()),
     'compat': ([], {'mmengine', *ANYWHERE}),
-    'models.tokens': (['functional', 'models.hosts'], {'torch'}),
-    'models.losses': (
-        ['functional', 'registry', 'models.hosts', 'models.tokens'],
-        {'torch'},
-    ),
+    'models.losses': (['functional', 'registry'], {'torch'}),
     'models.connectors': (
         ['functional', 'registry'],
         {'mmcv', 'mmengine', 'torch'},
     ),
+    'models.utils': (['compat', 'registry'], {'mmengine', *ANYWHERE}),
     'models.hosts': (
-        ['functional', 'recorders', 'registry', 'compat'],
-        {'mmcv', 'mmengine', *ANYWHERE},
+        ['functional', 'recorders', 'registry', 'compat', 'models.utils'],
+        {'mmengine', *ANYWHERE},
     ),
     'models.teachers': (
-        ['functional', 'recorders', 'registry', 'compat', 'models.hosts'],
+        ['functional', 'recorders', 'registry', 'compat']
+        + ['models.hosts', 'models.utils'],
         {'mmengine', *ANYWHERE},
     ),
     # Losses and connectors come through the registry.
     'models.distillers': (
-        [
-            'functional',
-            'recorders',
-            'registry',
-            'compat',
-            'models.hosts',
-            'models.teachers',
-            'models.tokens',
-            'models.losses.weight',
-        ],
+        ['functional', 'recorders', 'registry', 'compat', 'models.hosts']
+        + ['models.utils', 'models.teachers', 'models.losses.weight'],
         {'mmengine', *ANYWHERE},
     ),
-    'models.backbones': (['registry'], {'torch'}),
-    'models.preprocessors': (['registry'], {'mmengine', 'torch'}),
-    'models.classifiers': (
-        ['registry', 'models.hosts'],
-        {'mmengine', 'torch'},
+    'models.maskd': (
+        ['functional', 'recorders', 'registry', 'models.hosts']
+        + ['models.utils', 'models.teachers', 'models.distillers']
+        + ['models.losses.weight'],
+        {'mmengine', *ANYWHERE},
     ),
-    'models.learners': (
-        ['functional', 'registry', 'models.hosts', 'models.teachers'],
-        {'mmengine', 'torch'},
+    'models.maskd.token_pictures': (
+        ['models.maskd'],
+        {'cv2', 'matplotlib', 'numpy'},
+    ),
+    'models.pcd': (
+        ['functional', 'registry', 'models.hosts', 'models.utils']
+        + ['models.teachers', 'models.distillers']
+        + ['models.losses.temperature_loss'],
+        {'mmcv', 'mmengine', *ANYWHERE},
     ),
     'models': (
-        [
-            'models.backbones',
-            'models.classifiers',
-            'models.connectors',
-            'models.distillers',
-            'models.learners',
-            'models.losses',
-            'models.preprocessors',
-        ],
+        ['models.connectors', 'models.distillers', 'models.losses']
+        + ['models.maskd', 'models.pcd'],
         set(),
     ),
-    'engine': (
-        [
-            'functional',
-            'recorders',
-            'registry',
-            'compat',
-            'models',
-            'visualization',
-        ],
-        {'mmengine', 'rich', 'onnxruntime', *ANYWHERE},
-    ),
+    'hooks': (['registry', 'models.utils'], {'mmengine'}),
+    'optimizers': (['registry'], {'mmengine', 'torch'}),
+    'metrics': (['registry'], {'mmengine', *ANYWHERE}),
     'datasets': (
         ['functional', 'registry', 'compat'],
         {'mmcv', 'mmengine', 'cv2', 'pycocotools', *ANYWHERE},
     ),
-    'visualization': (
-        ['functional', 'recorders', 'registry', 'compat', 'models'],
-        {'mmengine', 'cv2', 'matplotlib', *ANYWHERE},
+    'export': (
+        ['compat', 'models'],
+        {'mmengine', 'onnxruntime', *ANYWHERE},
+    ),
+    'inspection': (
+        ['compat', 'models', 'recorders', 'registry'],
+        {'mmengine', 'rich', 'torch'},
+    ),
+    'drafting': (
+        ['compat', 'inspection', 'models', 'recorders'],
+        {'mmengine', 'rich', 'torch'},
     ),
     '': (['compat', 'version'], set()),
 }
@@ -221,13 +210,16 @@ def test_imports_point_down():
             'from mmdet.structures import DetDataSample',
         ),
         ('models/hosts/probe.py', 'from ..teachers import FrozenTeacher'),
+        ('models/utils/holder.py', 'from ..hosts import probe'),
+        ('models/distillers/report.py', 'from ..pcd import queue'),
+        ('models/maskd/loops.py', 'from ..pcd.maps import last_map'),
         ('models/losses/weight.py', 'from ..connectors import ConvConnector'),
         ('models/teachers/frozen.py', 'from .. import distillers'),
         ('models/distillers/term.py', 'from ..losses import ChannelWiseLoss'),
         ('models/distillers/term.py', 'def f():\n    import mmseg'),
         ('compat.py', 'from tools import train'),
-        ('registry.py', 'from . import engine'),
-        ('engine/export.py', 'from mmdistill_tools import launch'),
+        ('registry.py', 'from . import models'),
+        ('export/student.py', 'from mmdistill_tools import launch'),
     ],
 )
 def test_an_import_that_points_up_is_seen(file, line):

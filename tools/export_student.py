@@ -9,9 +9,9 @@ from mmengine.config import Config
 from mmengine.utils import mkdir_or_exist
 
 from mmdistill_dense.compat import config_path
-from mmdistill_dense.engine import backbone_export as backbones
-from mmdistill_dense.engine import export
-from mmdistill_dense.engine.onnx_export import check_exportable, export_onnx
+from mmdistill_dense.export import backbone as backbones
+from mmdistill_dense.export import student as export
+from mmdistill_dense.export.onnx import check_exportable, export_onnx
 
 
 def parse_args():

@@ -11,7 +11,7 @@ import warnings
 from mmengine.config import DictAction
 from mmengine.logging import MMLogger
 
-from mmdistill_dense.engine import inspection
+from mmdistill_dense import inspection
 
 
 def parse_args():

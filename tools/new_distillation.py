@@ -11,7 +11,7 @@ import warnings
 
 from mmengine.logging import MMLogger
 
-from mmdistill_dense.engine import drafting, inspection
+from mmdistill_dense import drafting, inspection
 
 
 def parse_args():

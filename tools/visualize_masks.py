@@ -15,8 +15,9 @@ from mmengine.device import get_device
 from mmengine.logging import MMLogger
 from mmengine.utils import mkdir_or_exist
 
-from mmdistill_dense.engine import inspection, token_pictures
-from mmdistill_dense.visualization.masks import draw_masks
+from mmdistill_dense import inspection
+from mmdistill_dense.models.maskd import token_images
+from mmdistill_dense.models.maskd.token_pictures import draw_masks
 from mmdistill_tools import token_learners
 
 
@@ -59,16 +60,16 @@ def main():
     MMLogger.get_current_instance().setLevel(logging.ERROR)
     warnings.simplefilter('ignore')  # the hosts' own, while they build
     try:
-        files = token_pictures.image_files(args.images)
+        files = token_images.image_files(args.images)
         cfg = inspection.read_config(args.config, args.cfg_options)
         cfg = token_learners.stage_one(cfg)
-        pipeline = token_pictures.test_pipeline(cfg)
+        pipeline = token_images.test_pipeline(cfg)
         learner = token_learners.load_learner(cfg, args.tokens, args.device)
         mkdir_or_exist(args.out_dir)
-        names = token_pictures.picture_names(files)
+        names = token_images.picture_names(files)
         for file, name in zip(files, names, strict=True):
-            packed = token_pictures.read_image(pipeline, file)
-            image, levels = token_pictures.look(learner, packed)
+            packed = token_images.read_image(pipeline, file)
+            image, levels = token_images.look(learner, packed)
             picture = draw_masks(image, levels, file.name)
             out = osp.join(args.out_dir, f'{name}_masks.png')
             if not cv2.imwrite(out, picture[..., ::-1]):

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from mmdistill_dense.models.tokens import ReceptiveTokens, write_tokens
+from mmdistill_dense.models.maskd.receptive_tokens import ReceptiveTokens
+from mmdistill_dense.models.maskd.token_files import write_tokens
 
 
 def save_tokens(path, *channels, num_tokens=3, seed=0, **settings):

@@ -5,9 +5,11 @@ import re
 
 import pytest
 
-from mmdistill_dense.models.distillers import PixelContrastDistiller
-from mmdistill_dense.models.losses import PixelContrastLoss
-from mmdistill_dense.models.teachers import ProjectionTeacher
+from mmdistill_dense.models.pcd import (
+    PixelContrastDistiller,
+    PixelContrastLoss,
+)
+from mmdistill_dense.models.pcd.projection_teacher import ProjectionTeacher
 from tests.helpers.configs import CONFIGS, PRETRAINED, ROOT, read, relative
 
 IMAGENET = [path for path in PRETRAINED if path.parent.name == 'pcd']

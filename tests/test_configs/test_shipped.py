@@ -16,8 +16,9 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 from torch import nn
 
-from mmdistill_dense.models.teachers.config import resolve_config
-from mmdistill_dense.models.tokens import ReceptiveTokens, write_tokens
+from mmdistill_dense.models.maskd.receptive_tokens import ReceptiveTokens
+from mmdistill_dense.models.maskd.token_files import write_tokens
+from mmdistill_dense.models.utils import resolve_config
 from tests.helpers.batches import detection_batch, segmentation_batch
 from tests.helpers.configs import CONFIGS, DISTILLED, PRETRAINED, TOKENS
 from tests.helpers.models import distiller, save_weights, shrink

@@ -85,7 +85,7 @@ def test_a_picture_of_masks_that_cannot_be_written_is_named(
         look = staticmethod(lambda *_: ())
 
     picture = np.zeros((2, 2, 3), np.uint8)
-    monkeypatch.setattr(tokens, 'token_pictures', Pictures)
+    monkeypatch.setattr(tokens, 'token_images', Pictures)
     monkeypatch.setattr(tokens, 'token_learners', Pictures)
     monkeypatch.setattr(tokens, 'draw_masks', lambda *_: picture)
     plans = plan.plan_all(plan.Settings(tmp_path, method='maskd'))

@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmdistill_dense.datasets.shapes import write_dataset
-from mmdistill_dense.models.teachers.config import build_model
+from mmdistill_dense.models.utils import build_model
 
 #: The project that ``docs/own_model.md`` makes, made faster.
 FILES = dict(

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
-from mmdistill_dense.models.teachers.config import build_model
+from mmdistill_dense.models.utils import build_model
 from tests.helpers.tool_runs import environment, free_port
 
 from . import stand_ins

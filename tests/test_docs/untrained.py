@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from mmengine.logging import MMLogger
 
-from mmdistill_dense.models.teachers.config import build_model
+from mmdistill_dense.models.utils import build_model
 from mmdistill_tools import launch
 
 

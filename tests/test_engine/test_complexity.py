@@ -6,12 +6,12 @@ from mmengine.config import Config
 from torch import nn
 from torch.nn import functional as F
 
-from mmdistill_dense.engine.complexity import (
+from mmdistill_dense.inspection.complexity import (
     complexity,
     model_complexity,
     parameter_count,
 )
-from mmdistill_dense.models.teachers.config import build_model
+from mmdistill_dense.models.utils import build_model
 
 from ..helpers.models import cwd, distiller, mask_rcnn, pspnet
 from ..test_models.zoo import deformable_detr

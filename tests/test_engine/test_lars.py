@@ -10,7 +10,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.optim.optimizer import amp_optimizer_wrapper
 from torch import nn
 
-from mmdistill_dense.engine.optimizers import LARS
+from mmdistill_dense.optimizers import LARS
 
 CFG = dict(type='mmdistill_dense.LARS', lr=0.5, weight_decay=1e-2)
 

@@ -7,7 +7,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
-from mmdistill_dense.engine import token_pictures
+from mmdistill_dense.models.maskd import token_images
 from mmdistill_tools import token_learners
 
 from ..helpers.datasets import detection_dataset, segmentation_dataset
@@ -82,8 +82,8 @@ def test_an_image_is_read_as_the_test_data_set_does(scope, wrapped, data):
     with DefaultScope.overwrite_default_scope(scope):
         item = DATASETS.build(form)[1]
     path = item['data_samples'].img_path
-    pipeline = token_pictures.test_pipeline(cfg)
-    packed = token_pictures.read_image(pipeline, path)
+    pipeline = token_images.test_pipeline(cfg)
+    packed = token_images.read_image(pipeline, path)
     assert torch.equal(packed['inputs'], item['inputs'])
     sample = packed['data_samples']
     assert sample.img_path == path
@@ -94,39 +94,39 @@ def test_an_image_is_read_as_the_test_data_set_does(scope, wrapped, data):
 
 def test_a_config_without_data_is_refused():
     with pytest.raises(ValueError, match='neither test_dataloader nor'):
-        token_pictures.test_pipeline(Config(dict(val_dataloader=None)))
+        token_images.test_pipeline(Config(dict(val_dataloader=None)))
 
 
 def test_what_is_no_image_is_refused(data, tmp_path):
     form = segmentation_dataset(data, train=False)
-    pipeline = token_pictures.test_pipeline(
+    pipeline = token_images.test_pipeline(
         Config(dict(default_scope='mmseg', test_dataloader=dict(dataset=form)))
     )
     path = tmp_path / 'notes.jpg'
     for content in ('', 'Not a picture.'):
         path.write_text(content)
         with pytest.raises(ValueError, match=r'notes\.jpg did not pass the'):
-            token_pictures.read_image(pipeline, path)
+            token_images.read_image(pipeline, path)
     with pytest.raises(FileNotFoundError, match=r'gone\.jpg does not exist'):
-        token_pictures.read_image(pipeline, tmp_path / 'gone.jpg')
+        token_images.read_image(pipeline, tmp_path / 'gone.jpg')
 
 
 def test_a_folder_stands_for_its_images(tmp_path):
     for name in ('b.PNG', 'a.jpg', 'notes.txt'):
         (tmp_path / name).touch()
     named = tmp_path / 'notes.txt'
-    files = token_pictures.image_files([named, tmp_path])
+    files = token_images.image_files([named, tmp_path])
     assert files == [named, tmp_path / 'a.jpg', tmp_path / 'b.PNG']
     (tmp_path / 'empty').mkdir()
     with pytest.raises(FileNotFoundError, match='empty holds no image'):
-        token_pictures.image_files([str(tmp_path / 'empty')])
+        token_images.image_files([str(tmp_path / 'empty')])
     with pytest.raises(FileNotFoundError, match='image gone does not exist'):
-        token_pictures.image_files(['gone'])
+        token_images.image_files(['gone'])
 
 
 def test_pictures_of_images_that_are_called_alike_get_different_names():
     paths = ['a/x.jpg', 'b/x.png', 'x_2.jpg', 'c/x.jpg', 'y.jpg']
-    names = token_pictures.picture_names(paths)
+    names = token_images.picture_names(paths)
     assert names == ['x', 'x_2', 'x_2_2', 'x_3', 'y']
 
 
@@ -152,11 +152,11 @@ def test_the_image_comes_in_rgb_and_without_padding(data, tmp_path):
     image[:, :, 0] = 250  # cv2 writes BGR
     cv2.imwrite(str(path), image)
     form = segmentation_dataset(data, train=False)
-    pipeline = token_pictures.test_pipeline(
+    pipeline = token_images.test_pipeline(
         Config(dict(default_scope='mmseg', test_dataloader=dict(dataset=form)))
     )
-    packed = token_pictures.read_image(pipeline, path)
-    shown, (level,) = token_pictures.look(Preprocessed(), packed)
+    packed = token_images.read_image(pipeline, path)
+    shown, (level,) = token_images.look(Preprocessed(), packed)
     assert shown.shape == (40, 48, 3)
     assert shown[0, 0].tolist() == [0, 0, 250]
     assert (level.grid, level.stride) == ((8, 8), (8, 8))

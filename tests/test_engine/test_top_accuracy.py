@@ -5,7 +5,7 @@ import torch
 from mmengine.evaluator import Evaluator
 from mmengine.structures import BaseDataElement
 
-from mmdistill_dense.engine.metrics import TopAccuracy
+from mmdistill_dense.metrics import TopAccuracy
 
 SCORES = [
     [0.5, 0.3, 0.2, 0.0],

@@ -11,7 +11,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch.utils.checkpoint import checkpoint
 
-from mmdistill_dense.engine.hooks import TermBalanceHook, term_balance_hook
+from mmdistill_dense.hooks import TermBalanceHook, term_balance_hook
 from mmdistill_dense.models.distillers.balance import Balance, BalanceMeter
 
 from ..helpers.batches import segmentation_batch, step_losses

@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 from mmseg.apis import MMSegInferencer, inference_model, init_model
 
-from mmdistill_dense.engine import export
+from mmdistill_dense.export import student as export
 
 from ..helpers.models import cwd, mask_rcnn, pspnet
 from ..helpers.runs import distilled, run_config, runner, validation

@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import (
     EventAccumulator,
 )
 
-from mmdistill_dense.engine.hooks import mask_visualization_hook
+from mmdistill_dense.models.maskd import mask_visualization_hook
 
 from ..helpers.models import mask_rcnn, pspnet, save_weights
 from ..helpers.runs import KeepLosses, differing, runner, snapshot, validation

@@ -6,9 +6,9 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmdistill_dense.engine import onnx_export
-from mmdistill_dense.engine.export import build_student, student_config
-from mmdistill_dense.engine.onnx_export import export_onnx
+from mmdistill_dense.export import onnx as onnx_export
+from mmdistill_dense.export.onnx import export_onnx
+from mmdistill_dense.export.student import build_student, student_config
 
 from ..helpers.models import cwd, distiller, mask_rcnn, pspnet
 from ..helpers.runs import distilled

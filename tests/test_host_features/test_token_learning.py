@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmdistill_dense.models.tokens import read_tokens
+from mmdistill_dense.models.maskd.token_files import read_tokens
 
 from ..helpers.models import pspnet, save_weights
 from ..helpers.runs import AtStart, differing, runner, snapshot, validation

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from mmdistill_dense.models.hosts import evaluated
 from mmdistill_dense.models.teachers.folding import fold_batch_norms
+from mmdistill_dense.models.utils import evaluated
 
 
 def trained(model):

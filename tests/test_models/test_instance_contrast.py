@@ -7,7 +7,7 @@ import torch
 from mmengine.optim import OptimWrapper
 from torch.nn.functional import normalize
 
-from mmdistill_dense.models.teachers import ProjectionTeacher
+from mmdistill_dense.models.pcd.projection_teacher import ProjectionTeacher
 
 from ..helpers.batches import step_losses, total
 from ..helpers.contrast import PREPROCESSOR, TEACHER, WIDTHS, build

@@ -8,7 +8,7 @@ from mmengine.config import ConfigDict
 from mmengine.optim import OptimWrapper
 
 from mmdistill_dense.functional import mask_diversity
-from mmdistill_dense.models.tokens import read_tokens
+from mmdistill_dense.models.maskd.token_files import read_tokens
 from mmdistill_dense.registry import MODELS
 
 from ..helpers.batches import (

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mmdistill_dense.models.distillers import report
-from mmdistill_dense.models.losses import (
+from mmdistill_dense.models.maskd import (
     MaskedDetectionLoss,
     MaskedSegmentationLoss,
 )

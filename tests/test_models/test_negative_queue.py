@@ -5,7 +5,7 @@ import torch
 import torch.distributed as dist
 from torch.nn.functional import normalize
 
-from mmdistill_dense.models.distillers.queue import NegativeQueue
+from mmdistill_dense.models.pcd.queue import NegativeQueue
 
 from ..helpers.tool_runs import free_port
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmdistill_dense.functional import pixel_contrast
-from mmdistill_dense.models.distillers.pairing import (
+from mmdistill_dense.models.pcd.pairing import (
     on_grid,
     pair_views,
     view_geometry,

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmdistill_dense.models.connectors import PixelAttention
+from mmdistill_dense.models.pcd import PixelAttention
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from mmengine.config import ConfigDict
 from mmengine.optim import OptimWrapper
 from torch.nn.functional import adaptive_avg_pool2d, normalize
 
-from mmdistill_dense.models.distillers.pairing import PAIRINGS
+from mmdistill_dense.models.pcd.pairing import PAIRINGS
 from mmdistill_dense.registry import MODELS
 
 from ..helpers.batches import step_losses, total

@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import normalize
 
 from mmdistill_dense.functional import pixel_contrast_statistics
-from mmdistill_dense.models.losses import PixelContrastLoss
+from mmdistill_dense.models.pcd import PixelContrastLoss
 
 
 @pytest.fixture

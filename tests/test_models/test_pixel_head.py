@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmdistill_dense.models.connectors import PixelHead
+from mmdistill_dense.models.pcd import PixelHead
 
 
 def described(mlp):

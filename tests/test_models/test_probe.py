@@ -8,7 +8,8 @@ import pytest
 import torch
 from mmengine.registry import MODELS
 
-from mmdistill_dense.models.hosts import FeatureSpec, forked_rng, probe
+from mmdistill_dense.models.hosts import FeatureSpec, probe
+from mmdistill_dense.models.utils import forked_rng
 from mmdistill_dense.recorders import RecorderSet
 
 from ..helpers.models import cwd, distiller, mask_rcnn, pspnet

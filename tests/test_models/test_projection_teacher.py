@@ -8,7 +8,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import nn
 
-from mmdistill_dense.models.teachers import ProjectionTeacher
+from mmdistill_dense.models.pcd.projection_teacher import ProjectionTeacher
 from mmdistill_dense.registry import MODELS
 
 from . import official

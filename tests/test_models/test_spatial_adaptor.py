@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmdistill_dense.models.teachers.spatial_adaptor import (
+from mmdistill_dense.models.pcd.spatial_adaptor import (
     SpatialAdaptor,
     SpatialReLU,
 )

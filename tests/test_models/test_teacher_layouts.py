@@ -3,11 +3,13 @@
 import pytest
 import torch
 
-from mmdistill_dense.models.hosts import plain_state
-from mmdistill_dense.models.teachers import ProjectionTeacher
-from mmdistill_dense.models.teachers.encoder import Encoder
-from mmdistill_dense.models.teachers.heads import build_head
-from mmdistill_dense.models.teachers.layouts import LAYOUTS, arrange
+from mmdistill_dense.models.pcd.heads import build_head
+from mmdistill_dense.models.pcd.layouts import LAYOUTS, arrange
+from mmdistill_dense.models.pcd.projection_teacher import (
+    Encoder,
+    ProjectionTeacher,
+)
+from mmdistill_dense.models.utils import plain_state
 from mmdistill_dense.registry import MODELS
 
 from . import official

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from mmdistill_dense.models.tokens import (
-    ReceptiveTokens,
+from mmdistill_dense.models.maskd.receptive_tokens import ReceptiveTokens
+from mmdistill_dense.models.maskd.token_files import (
     check_fit,
     read_tokens,
     write_tokens,

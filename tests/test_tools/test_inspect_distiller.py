@@ -3,8 +3,8 @@
 import pytest
 from mmengine.config import Config
 
-from mmdistill_dense.engine.inspection.printing import amount
-from mmdistill_dense.engine.inspection.source import default_size
+from mmdistill_dense.inspection import default_size
+from mmdistill_dense.inspection.printing import amount
 
 from ..helpers.contrast import TEACHER, pcd
 from ..helpers.models import cwd, mask_rcnn, pspnet

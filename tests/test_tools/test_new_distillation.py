@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmdistill_dense.engine.drafting import METHODS, writing
-from mmdistill_dense.engine.drafting.methods import Draft
-from mmdistill_dense.models.teachers.config import build_model
+from mmdistill_dense.drafting import METHODS, writing
+from mmdistill_dense.drafting.methods import Draft
+from mmdistill_dense.models.utils import build_model
 
 from ..helpers.models import cwd, mask_rcnn, pspnet
 from ..helpers.runs import distilled

@@ -14,7 +14,7 @@ import torch
 from mmengine.config import Config
 from mmengine.visualization import Visualizer
 
-from mmdistill_dense.models.distillers import MaskTokenLearner
+from mmdistill_dense.models.maskd import MaskTokenLearner
 from mmdistill_tools import launch, two_stages
 from mmdistill_tools.runs import lock
 

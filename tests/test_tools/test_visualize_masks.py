@@ -4,7 +4,8 @@ import cv2
 import pytest
 import torch
 
-from mmdistill_dense.models.tokens import ReceptiveTokens, write_tokens
+from mmdistill_dense.models.maskd.receptive_tokens import ReceptiveTokens
+from mmdistill_dense.models.maskd.token_files import write_tokens
 
 from ..helpers.datasets import (
     detection_dataset,

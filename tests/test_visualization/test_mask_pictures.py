@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmdistill_dense.visualization.masks import draw_masks, level_masks
+from mmdistill_dense.models.maskd.token_images import level_masks
+from mmdistill_dense.models.maskd.token_pictures import draw_masks
 
 IMAGE = np.full((60, 80, 3), 128, np.uint8)
 #: RGB of a mask of 0 and of 1 on that grey, and of the first two tokens.

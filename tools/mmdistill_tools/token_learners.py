@@ -6,11 +6,11 @@ from mmengine.config import Config, ConfigDict
 from rich.console import RenderableType
 from torch import nn
 
-from mmdistill_dense.engine.inspection import read_config
-from mmdistill_dense.engine.inspection.printing import pixels, table
-from mmdistill_dense.models.teachers.config import build_model
-from mmdistill_dense.models.tokens import read_tokens
-from mmdistill_dense.visualization.masks import LevelMasks
+from mmdistill_dense.inspection import read_config
+from mmdistill_dense.inspection.printing import pixels, table
+from mmdistill_dense.models.maskd.token_files import read_tokens
+from mmdistill_dense.models.maskd.token_images import LevelMasks
+from mmdistill_dense.models.utils import build_model
 
 from .two_stages import masked_terms
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from mmdistill_dense.recorders import RecorderSet
 
-from ..hosts import InputForm, Probe, expand_alias, forked_rng, probe
+from ..hosts import InputForm, Probe, expand_alias, probe
+from ..utils import forked_rng
 from . import guards
 from .balance import BalanceMeter
 from .inheritance import Inheritance
@@ -31,7 +32,7 @@ from .term import Term, zero_of
 class Distillation(nn.Module):
     """Teachers, the student's recorders, and the terms between them.
 
-    A plain module on purpose: MMEngine's ``init_weights`` leaves it alone.
+    A plain module: MMEngine's ``init_weights`` leaves it alone.
 
     Args:
         student: The stock model; recorders are put on it.
@@ -83,7 +84,7 @@ class Distillation(nn.Module):
                 for name, modules in lent.items()
             ]
         self._factors: dict[str, float] = {}
-        #: Features of this step by term, until they are compared.
+        #: Of this step, by term.
         self._theirs: dict[str, list[Tensor]] = {}
         self._began = False
         if terms:
@@ -224,7 +225,6 @@ class Distillation(nn.Module):
         return loss
 
     def weigh(self, losses: Mapping[str, Tensor], student: nn.Module) -> None:
-        """Measure this step for ``balance``, if that was asked for."""
         self.balance.measure(losses, self._factors, student)
 
     def load_teachers(self, like: Tensor) -> None:

@@ -2,22 +2,21 @@
 
 import logging
 import os.path as osp
-from typing import TYPE_CHECKING
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger, print_log
 from torch import nn
 
-from ..teachers.projection import ProjectionTeacher
 from ..teachers.stock import StockTeacher
 
-if TYPE_CHECKING:
-    from .distillation import Distillation
 
+def describe_terms(distill: nn.Module) -> str:
+    """One block of lines per term: modules, levels, connectors, loss.
 
-def describe_terms(distill: 'Distillation') -> str:
-    """One block of lines per term: modules, levels, connectors, loss."""
+    Args:
+        distill: A ``Distillation``.
+    """
     lines = ['Distillation:']
     for name, term in distill.terms.items():
         owner = distill.teacher_of[name]
@@ -46,33 +45,7 @@ def describe_terms(distill: 'Distillation') -> str:
     return '\n'.join(lines)
 
 
-def describe_contrast(model: nn.Module) -> str:
-    """Student, attention with its cost, teacher, queue and pairing."""
-    grid = tuple(model.spec.shape[-2:])
-    parameters = sum(p.numel() for p in model.backbone.parameters())
-    lines = [
-        'Pixel-wise contrastive distillation:',
-        f'  student {type(model.backbone).__name__}, '
-        f'{parameters / 1e6:.2f} M parameters: {model.spec}, '
-        f'{grid[0]}x{grid[1]} cells',
-    ]
-    if not isinstance(model.attention, nn.Identity):
-        name = type(model.attention).__name__
-        parameters, macs = model.attention.cost(grid)
-        lines.append(
-            f'  {name} on it, {parameters / 1e6:.2f} M parameters, '
-            f'{macs / 1e6:.1f} M multiply-adds an image; dropped on '
-            'export, like the head'
-        )
-    lines += [f'  {s}' for s in model.teacher.describe().splitlines()]
-    lines.append(
-        f'  pairing {model.pairing!r}, a queue of {model.queue.size:,} '
-        f'vectors of length {model.teacher.channels}'
-    )
-    return '\n'.join(lines)
-
-
-def own_forms(distill: 'Distillation') -> list[str]:
+def own_forms(distill: nn.Module) -> list[str]:
     """Which teachers see images in another form than the student's."""
     return [
         f'{name} sees images in its own form: {teacher.adapter.teacher}'
@@ -107,7 +80,7 @@ def announce(teacher: StockTeacher) -> None:
         )
 
 
-def say_loaded(teacher: StockTeacher | ProjectionTeacher) -> None:
+def say_loaded(teacher: nn.Module) -> None:
     """Say where a teacher's weights come from."""
     print_log(
         f'Teacher {teacher.name!r} is loaded from {teacher.checkpoint}; it is '

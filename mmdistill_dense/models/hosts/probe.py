@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mmdistill_dense.recorders import RecorderSet
 from mmdistill_dense.recorders.recorder_set import Where
 
-from .isolation import evaluated
+from ..utils import evaluated
 from .regions import asks_regions
 from .routes import follow, routes_of
 

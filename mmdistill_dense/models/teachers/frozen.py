@@ -17,10 +17,10 @@ from ..hosts import (
     blank_sample,
     expand_alias,
     follow,
-    forked_rng,
     probe,
 )
 from ..hosts.regions import join
+from ..utils import forked_rng
 from .speed import Speed, compare
 from .stock import StockTeacher
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from ..hosts import list_faults, load_and_compare, plain_state, read_checkpoint
+from ..utils import list_faults, load_and_compare, plain_state, read_checkpoint
 
 
 def load_weights(

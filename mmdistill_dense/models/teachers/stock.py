@@ -5,8 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..hosts import Holder, forked_rng
-from .config import build_model, resolve_config
+from ..utils import Holder, build_model, forked_rng, resolve_config
 from .loading import load_weights
 
 

@@ -15,7 +15,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from mmdistill_dense.compat import own_config
-from mmdistill_dense.models.teachers.config import build_model, resolve_config
+from mmdistill_dense.models.utils import build_model, resolve_config
 from mmdistill_tools.cpu import replace_sync_bn
 
 Size = tuple[int, int]

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from mmdistill_dense.engine.export import build_student, student_checkpoint
+from mmdistill_dense.export.student import build_student, student_checkpoint
 
 from . import DemoError
 

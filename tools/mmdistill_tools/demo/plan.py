@@ -7,7 +7,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmdistill_dense.compat import own_config
-from mmdistill_dense.engine.export import student_config
+from mmdistill_dense.export.student import student_config
 from mmdistill_tools.runs.runs import Run
 from mmdistill_tools.runs.schedule import length_options
 from mmdistill_tools.two_stages import token_losses

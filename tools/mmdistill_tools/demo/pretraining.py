@@ -8,7 +8,7 @@ from statistics import mean
 import torch
 from mmengine.config import Config
 
-from mmdistill_dense.engine.backbone_export import (
+from mmdistill_dense.export.backbone import (
     backbone_checkpoint,
     backbone_config,
     build_backbone,

@@ -8,8 +8,8 @@ import cv2
 from mmengine.config import Config
 from mmengine.device import get_device
 
-from mmdistill_dense.engine import token_pictures
-from mmdistill_dense.visualization.masks import draw_masks
+from mmdistill_dense.models.maskd import token_images
+from mmdistill_dense.models.maskd.token_pictures import draw_masks
 from mmdistill_tools import figures, token_learners
 from mmdistill_tools.runs.logs import curve, records
 from mmdistill_tools.runs.runs import Run
@@ -91,11 +91,9 @@ def draw_tokens(path: Path, run: Run, image: str) -> None:
     learner = token_learners.load_learner(
         cfg, str(run.checkpoint), get_device()
     )
-    packed = token_pictures.read_image(
-        token_pictures.test_pipeline(cfg), image
-    )
+    packed = token_images.read_image(token_images.test_pipeline(cfg), image)
     title = f'{run.title} on a validation image'
-    picture = draw_masks(*token_pictures.look(learner, packed), title)
+    picture = draw_masks(*token_images.look(learner, packed), title)
     if not cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
         raise DemoError(
             f'{path} could not be written. Expected a folder that can be, '

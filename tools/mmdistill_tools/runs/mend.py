@@ -4,7 +4,7 @@ import errno
 import re
 from pathlib import Path
 
-from mmdistill_dense.engine.export import student_checkpoint
+from mmdistill_dense.export.student import student_checkpoint
 
 #: Of the checkpoints that are saved at intervals.
 NAME = re.compile(r'(iter|epoch)_\d+\.pth$')

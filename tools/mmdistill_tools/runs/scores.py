@@ -14,8 +14,8 @@ from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from torch import nn
 
-from mmdistill_dense.engine.complexity import model_complexity
-from mmdistill_dense.engine.export import build_student, student_checkpoint
+from mmdistill_dense.export.student import build_student, student_checkpoint
+from mmdistill_dense.inspection.complexity import model_complexity
 
 #: Images that are not timed: the first ones wait for memory and kernels.
 WARM_UP = 3

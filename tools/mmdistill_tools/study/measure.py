@@ -9,7 +9,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmdistill_dense.compat import config_path
-from mmdistill_dense.engine.export import student_config
+from mmdistill_dense.export.student import student_config
 from mmdistill_tools.runs import provenance
 from mmdistill_tools.runs.crew import STARTS, spent
 from mmdistill_tools.runs.logs import curve

@@ -1,0 +1,111 @@
+"""The two models of a pair, and what can be compared between them."""
+
+import torch
+from mmengine.config import Config
+from torch import nn
+
+from mmdistill_dense.models.distillers.alignment import pair_levels
+from mmdistill_dense.models.hosts import (
+    FeatureSpec,
+    Probe,
+    blank_batch,
+    expand_alias,
+    follow,
+    probe,
+)
+from mmdistill_dense.models.utils import build_model, evaluated, forked_rng
+from mmdistill_dense.recorders import RecorderSet
+
+Specs = list[FeatureSpec]
+
+
+class Side:
+    """A stock model and its config; weights are not looked for.
+
+    Args:
+        name: What the user calls its config.
+        config: The whole config, with ``model``.
+        size: Height and width of the dry run's image, in pixels.
+    """
+
+    def __init__(
+        self, name: str, config: Config, size: tuple[int, int]
+    ) -> None:
+        self.name = name
+        self.config = config
+        self.size = size
+        with forked_rng():
+            self.model: nn.Module = build_model(config)
+        self._seen: dict[str, Probe] = {}
+
+    def __str__(self) -> str:
+        return type(self.model).__name__
+
+    @property
+    def is_segmentor(self) -> bool:
+        """Whether it labels pixels; else it is a detector."""
+        return hasattr(self.model, 'decode_head')
+
+    def levels(self, path: str, take: str = 'output') -> Specs:
+        """Maps that ``at=dict(path=..., take=...)`` would record.
+
+        Raises:
+            ValueError: If there is no such module, or it gives no maps.
+            RuntimeError: If it never fires.
+        """
+        key = f'{take} of {path}'
+        if key not in self._seen:
+            recorders = self._record(key, path, take)
+            self._seen[key] = probe(self.model, recorders, [key], self.size)
+        specs = self._seen[key].specs[key]
+        for spec in specs:
+            if spec.stride is None or spec.shape[0] != 1:
+                raise ValueError(
+                    f'{path!r} of {self} gives {spec.shape}, no map of the '
+                    'image.'
+                )
+        return specs
+
+    def trained(self, path: str, take: str = 'output') -> list[bool]:
+        """Whether each of these levels would have a gradient.
+
+        Frozen stages have none.
+        """
+        self.levels(path, take)
+        key = f'{take} of {path}'
+        route = self._seen[key].route
+        recorders = self._record(key, path, take)
+        batch = blank_batch(self.model, self.size)
+        with evaluated(self.model), recorders.recording([key]):
+            with torch.enable_grad():
+                follow(route, self.model, *batch)
+            return [level.requires_grad for level in recorders[key].read()]
+
+    def _record(self, key: str, path: str, take: str) -> RecorderSet:
+        recorders = RecorderSet(self.model)
+        where = expand_alias(path, self.model)
+        recorders.add(self.model, key, where, take)
+        return recorders
+
+
+def describe_match(ours: Specs, theirs: Specs) -> str:
+    """Say how two pyramids are paired.
+
+    Raises:
+        ValueError: If they cannot be.
+    """
+    pairs = pair_levels(ours, theirs)
+    text = f'{_summary(ours)} here, {_summary(theirs)} there'
+    if any(ours[i].stride != theirs[j].stride for i, j in pairs):
+        text += "; paired in order and resized to the teacher's grid"
+    elif len(pairs) < max(len(ours), len(theirs)):
+        text += f'; the {len(pairs)} of equal stride are paired'
+    if any(ours[i].channels != theirs[j].channels for i, j in pairs):
+        text += '; a convolution brings the channels together'
+    return text
+
+
+def _summary(specs: Specs) -> str:
+    channels = dict.fromkeys(str(spec.channels) for spec in specs)
+    strides = ', '.join(f'{spec.stride[0]:g}' for spec in specs)
+    return f'{"/".join(channels)} channels at stride {strides}'

@@ -1,0 +1,150 @@
+"""Draft a config, write it, and build what was written."""
+
+import os
+import os.path as osp
+from uuid import uuid4
+
+from mmengine.config import Config
+from rich.console import RenderableType
+
+from mmdistill_dense.compat import config_path
+from mmdistill_dense.inspection import describe, read_config
+from mmdistill_dense.inspection.source import DRY_RUN_SIZE, is_distilled
+from mmdistill_dense.models.utils import resolve_config
+
+from .methods import METHODS, Draft
+from .sides import Side
+from .text import base_reference, config_text, file_reference
+
+Size = tuple[int, int]
+
+
+def write_config(
+    student: str,
+    teacher: str,
+    out: str | None = None,
+    *,
+    method: str = 'cwd',
+    checkpoint: str | None = None,
+    size: Size | None = None,
+    force: bool = False,
+) -> tuple[str, list[str], list[RenderableType]]:
+    """Write a distillation config that is known to build.
+
+    Args:
+        student: The student's config, a file or ``'package::path'``.
+        teacher: The teacher's, likewise.
+        out: File to write; default: method, teacher and student.
+        method: One of :data:`METHODS`.
+        checkpoint: File or address of the teacher's weights.
+        size: Height and width of the dry run's image, in pixels, where a
+            model needs its own.
+        force: Overwrite an existing file.
+
+    Returns:
+        The path, the reasons for what is in it, and the inspection.
+
+    Raises:
+        FileExistsError: If the file exists.
+        FileNotFoundError: If a config does not exist.
+        ValueError: If the student is distilled already, or nothing of the
+            two can be aligned.
+    """
+    out = out or f'{method}_{_stem(teacher)}_{_stem(student)}.py'
+    ours = _student_config(student)
+    theirs = resolve_config(teacher, None)
+    _check_out(out, force, sources(student, teacher))
+    sides = (
+        Side(student, ours, size or DRY_RUN_SIZE),
+        Side(teacher, theirs, size or DRY_RUN_SIZE),
+    )
+    draft = METHODS[method](*sides)
+    folder = osp.dirname(osp.abspath(out))
+    os.makedirs(folder, exist_ok=True)
+    model = _settings(teacher, checkpoint, draft, folder, size)
+    text = config_text(
+        f'{method.upper()}: {_stem(student)} learns from {_stem(teacher)}.',
+        base_reference(student, folder),
+        model,
+        draft.note,
+        bool(ours.get('custom_hooks')),
+    )
+    return out, draft.reasons, _write(out, text)
+
+
+def _stem(name: str) -> str:
+    return osp.splitext(osp.basename(name))[0]
+
+
+def sources(*names: str) -> set[str]:
+    """Real paths of configs and of all that they inherit from."""
+    found: set[str] = set()
+    waiting = [config_path(name) for name in names]
+    while waiting:
+        path = osp.realpath(waiting.pop())
+        if path not in found and osp.isfile(path):
+            found.add(path)
+            for base in Config._get_base_files(path):
+                waiting.append(Config._get_cfg_path(base, path)[0])
+    return found
+
+
+def _check_out(out: str, force: bool, made_from: set[str]) -> None:
+    if not out.endswith('.py'):
+        raise ValueError(f'a config is a .py file, got --out {out}.')
+    if osp.realpath(out) in made_from:
+        raise FileExistsError(
+            f'--out {out} would overwrite what the new config is made from: '
+            'choose another name.'
+        )
+    if osp.exists(out) and not force:
+        raise FileExistsError(
+            f'{out} exists: choose another --out, or overwrite it with '
+            '--force.'
+        )
+
+
+def _student_config(name: str) -> Config:
+    config = read_config(name)
+    if is_distilled(config):
+        raise ValueError(
+            f'{name} is a distillation config already: give the stock config '
+            'that it inherits from.'
+        )
+    return config
+
+
+def _settings(
+    teacher: str,
+    checkpoint: str | None,
+    draft: Draft,
+    folder: str,
+    size: Size | None,
+) -> dict:
+    if checkpoint is not None:
+        checkpoint = file_reference(checkpoint, folder)
+    settings = dict(
+        teacher=dict(
+            cfg=file_reference(teacher, folder), checkpoint=checkpoint
+        ),
+        terms=draft.terms,
+    )
+    if size is not None:
+        settings['input_size'] = tuple(size)
+    return settings
+
+
+def _write(out: str, text: str) -> list[RenderableType]:
+    """Put a file in its place once a model could be built from it."""
+    folder, name = osp.split(osp.abspath(out))
+    # Beside its place, so that relative paths in it hold.
+    trial = osp.join(folder, f'_{uuid4().hex}.py')
+    try:
+        with open(trial, 'w', encoding='utf-8') as file:
+            file.write(text)
+        inspection = describe(read_config(trial))
+        os.replace(trial, osp.join(folder, name))
+    finally:
+        if osp.exists(trial):
+            os.remove(trial)
+    return inspection

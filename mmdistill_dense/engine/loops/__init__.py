@@ -1,5 +1,0 @@
-"""Loops of MMEngine's Runner."""
-
-from .masked_teacher_loops import MaskedTeacherTestLoop, MaskedTeacherValLoop
-
-__all__ = ['MaskedTeacherTestLoop', 'MaskedTeacherValLoop']

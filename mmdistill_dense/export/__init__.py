@@ -1,0 +1,1 @@
+"""A trained student as files that do without this package."""

@@ -1,0 +1,179 @@
+"""What a distillation costs, and what its teachers leave out."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from math import ceil
+
+import torch
+from rich.console import RenderableType
+from torch import Tensor, nn
+
+from mmdistill_dense.models.distillers.term import Term
+from mmdistill_dense.models.hosts import (
+    FeatureSpec,
+    follow,
+    inference_route,
+    routes_of,
+)
+from mmdistill_dense.models.hosts.routes import REGION_ROUTES
+from mmdistill_dense.models.teachers import FrozenTeacher
+
+from .complexity import Complexity, complexity, parameter_count
+from .printing import amount, pixels, table
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Passes:
+    """A stock model's forward passes, counted.
+
+    Args:
+        longest: With what inference leaves out, the auxiliary heads.
+        inference: FLOPs of a prediction.
+        brief: As a teacher runs; of a student ``None``.
+    """
+
+    longest: Complexity
+    inference: int
+    brief: Complexity | None = None
+
+
+def cost_tables(model: nn.Module, size: Size) -> list[RenderableType]:
+    """What each teacher runs, and the cost of every part.
+
+    Args:
+        model: A distilled model.
+        size: Height and width of the image that is counted, in pixels.
+    """
+    parts: list[RenderableType] = []
+    teachers: dict[str, Passes] = {}
+    for name, teacher in model.distill.teachers.items():
+        stock, run = teacher.rehearse()
+        brief = complexity(stock, run, size)
+        teachers[name] = _passes(stock, size, brief)
+        parts += _teacher_table(teacher, stock, teachers[name])
+    return [*parts, *_cost_table(model, teachers, size)]
+
+
+def _passes(
+    model: nn.Module, size: Size, brief: Complexity | None = None
+) -> Passes:
+    route = routes_of(model)[-1]
+    longest = complexity(model, partial(follow, route, model), size)
+    inference = longest.flops
+    if route != inference_route(model):
+        inference -= longest.parts.get('auxiliary_head', 0)
+    return Passes(longest, inference, brief)
+
+
+def _teacher_table(
+    teacher: FrozenTeacher, stock: nn.Module, passes: Passes
+) -> list[RenderableType]:
+    """Which top-level modules run: found by running them."""
+    saved = passes.inference - passes.brief.flops
+    share = saved / max(passes.inference, 1)
+    title = (
+        f'Teacher {teacher.name!r}, {type(stock).__name__}: runs as far as '
+        f'the last module recorded (route {teacher.route!r})'
+    )
+    columns = ('module', 'class', 'parameters>', 'runs', 'FLOPs>', 'whole>')
+    regions = [
+        'Its box head is counted with one region an image; in training it '
+        'sees those that the student samples.'
+    ]
+    return [
+        table(title, columns, _module_rows(stock, passes)),
+        *(regions if teacher.route in REGION_ROUTES else []),
+        f'Being brief saves {amount(saved)} of {amount(passes.inference)} '
+        f'FLOPs an image ({share:.0%}), and every task loss.\n',
+    ]
+
+
+def _module_rows(stock: nn.Module, passes: Passes) -> Iterator[tuple]:
+    brief, longest = passes.brief, passes.longest
+    for name, module in stock.named_children():
+        count = parameter_count(module)
+        if not count and not longest.calls.get(name):
+            continue  # losses, the data preprocessor
+        yield (
+            name,
+            type(module).__name__,
+            amount(count),
+            _extent(brief.calls.get(name, 0), longest.calls.get(name, 0)),
+            amount(brief.parts.get(name, 0)),
+            amount(longest.parts.get(name, 0)),
+        )
+
+
+def _extent(calls: int, whole: int) -> str:
+    if not calls:
+        return 'not at all'
+    return 'in full' if calls >= whole else f'in part, {calls / whole:.0%}'
+
+
+def _cost_table(
+    model: nn.Module, teachers: dict[str, Passes], size: Size
+) -> list[RenderableType]:
+    student = _passes(model, size)
+    added, flops = _connectors(model, size)
+    rows = [
+        _row('student', student.longest.parameters, student.inference, 'yes'),
+        _row('connectors', added, flops, 'yes, not in an export'),
+    ]
+    for name, passes in teachers.items():
+        held = passes.longest.parameters
+        rows += [
+            _row(f'{name}, as it runs', held, passes.brief.flops, 'no'),
+            _row(f'{name}, if run whole', held, passes.inference, 'no'),
+        ]
+    columns = ('part', 'parameters>', 'FLOPs>', 'in checkpoints')
+    looks = sum(passes.brief.flops for passes in teachers.values())
+    return [
+        table(f'Cost of one {pixels(size)} image', columns, rows),
+        _notes(model, student.longest.flops, looks + 3 * flops),
+    ]
+
+
+def _row(part: str, parameters: int, flops: int, saved: str) -> tuple:
+    return part, amount(parameters), amount(flops), saved
+
+
+def _connectors(model: nn.Module, size: Size) -> tuple[int, int]:
+    """Parameters of all terms, and FLOPs of one pass through them."""
+    counted = [
+        complexity(term, partial(_cross, term, size), size)
+        for term in model.distill.terms.values()
+        if parameter_count(term)
+    ]
+    return sum(c.parameters for c in counted), sum(c.flops for c in counted)
+
+
+def _cross(term: Term, size: Size, image: Tensor, _: list) -> None:
+    for connector, (level, _) in zip(term.connectors, term.pairs, strict=True):
+        shape = _shape_at(term.student_specs[level], size)
+        connector(image.new_zeros(shape))
+
+
+def _shape_at(spec: FeatureSpec, size: Size) -> tuple[int, ...]:
+    """Shape of a level for images of another size than the dry run's."""
+    if spec.stride is None:
+        return spec.shape
+    grid = (ceil(s / d) for s, d in zip(size, spec.stride, strict=True))
+    return (*spec.shape[:2], *grid)
+
+
+def _notes(model: nn.Module, student: int, extra: int) -> str:
+    state = model.state_dict().values()
+    held = torch.tensor([t.numel() * t.element_size() for t in state]).sum()
+    share = extra / max(3 * student, 1)
+    return (
+        'Counted are matrix products, convolutions and attention, 2 for a '
+        'multiply-add; a RoI head sees the regions of a blank image.\n'
+        f'The state dict of a checkpoint is {held / 2**20:.1f} MB. The '
+        'teacher is held in memory whole, without gradients.\n'
+        f'A training step costs about {share:.0%} more FLOPs than without: '
+        'the student and the connectors count as three forward passes, for '
+        'forward and backward, a teacher as one; losses are not counted.'
+    )

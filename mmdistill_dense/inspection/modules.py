@@ -1,0 +1,189 @@
+"""Which modules of a model can be recorded: ``--list``."""
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from functools import partial
+
+from rich.console import RenderableType
+from torch import nn
+
+from mmdistill_dense.models.hosts import (
+    FeatureSpec,
+    blank_batch,
+    expand_alias,
+    follow,
+    routes_of,
+    spec_of,
+)
+from mmdistill_dense.models.hosts.regions import of_regions
+from mmdistill_dense.models.utils import evaluated
+from mmdistill_dense.recorders import resolve_paths
+from mmdistill_dense.recorders.recorder import flatten
+
+from .printing import pixels, table
+from .terms import stride
+
+Size = tuple[int, int]
+_COLUMNS = ('module', 'class', 'route', 'shape of each level', 'stride')
+
+
+@dataclass
+class Seen:
+    """What a module gave in the dry runs.
+
+    Args:
+        route: The shortest route on which it is called.
+        specs: Its tensors, over all calls, as a recorder keeps them.
+    """
+
+    route: str
+    specs: list[FeatureSpec] = field(default_factory=list)
+
+
+def module_tables(
+    model: nn.Module,
+    size: Size,
+    match: str | None = None,
+    depth: int | None = None,
+) -> list[RenderableType]:
+    """The modules that are called, in the order of their calls.
+
+    Args:
+        model: A stock model.
+        size: Height and width of the blank image, in pixels.
+        match: Glob for the whole name; ``*`` matches dots too.
+        depth: Longest name shown, in dotted parts.
+
+    Raises:
+        ValueError: If nothing is left to show.
+    """
+    seen = look(model, size)
+    shown = {
+        name: what
+        for name, what in seen.items()
+        if (not match or fnmatchcase(name, match))
+        and (not depth or name.count('.') < depth)
+    }
+    if not shown:
+        near = get_close_matches(match or '', seen, n=4, cutoff=0)
+        raise ValueError(
+            f'--match {match!r} fits none of {len(seen)} modules that are '
+            f'called. Nearest names: {", ".join(near)}.'
+        )
+    kind = type(model).__name__
+    title = f'{kind}, one blank image of {pixels(size)} pixels'
+    classes = {n: type(m).__name__ for n, m in model.named_modules()}
+    rows = [
+        (name, classes[name], what.route, *_levels(name, what.specs))
+        for name, what in shown.items()
+    ]
+    parts: list[RenderableType] = [table(title, _COLUMNS, rows)]
+    if not match:
+        aliases = list(_aliases(model, seen))
+        columns = ('at=', 'stands for', 'levels')
+        parts.insert(0, table('Short names', columns, aliases))
+        parts += _never_called(model, seen)
+    hidden = len(seen) - len(shown)
+    if hidden:
+        parts.append(
+            f'{hidden} of {len(seen)} modules are not shown: --depth and '
+            '--match choose.'
+        )
+    return parts
+
+
+def look(model: nn.Module, size: Size) -> dict[str, Seen]:
+    """Run every route of a model and see which modules are called."""
+    seen: dict[str, Seen] = {}
+    for route in routes_of(model):
+        found: dict[str, Seen] = {}
+        with evaluated(model), _watched(model, route, size, found):
+            follow(route, model, *blank_batch(model, size))
+        # What a longer route calls more often stays as on the shortest.
+        seen.update({k: v for k, v in found.items() if k not in seen})
+    return seen
+
+
+@contextmanager
+def _watched(
+    model: nn.Module, route: str, size: Size, found: dict[str, Seen]
+) -> Iterator[None]:
+    def enter(name: str, *_: object) -> None:
+        found.setdefault(name, Seen(route))
+
+    def leave(name: str, module: nn.Module, args: object, out: object) -> None:
+        found[name].specs += [spec_of(x, size) for x in flatten(out)]
+
+    handles = []
+    for name, module in model.named_modules():
+        if name:
+            handles += [
+                module.register_forward_pre_hook(partial(enter, name)),
+                module.register_forward_hook(partial(leave, name)),
+            ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _levels(name: str, specs: list[FeatureSpec]) -> tuple[str, str]:
+    """Shapes and strides of what a module gave."""
+    if not specs:
+        return 'no tensor', '-'
+    if of_regions(name):
+        shapes = [pixels(spec.shape[1:]) for spec in specs]
+        return f'{", ".join(shapes)} per region', '-'
+    if any(spec.shape[:1] != (1,) for spec in specs):
+        return f'{pixels(specs[0].shape)}, not one per image', '-'
+    shapes = [pixels(spec.shape[1:]) for spec in specs]
+    return ', '.join(shapes), ', '.join(map(stride, specs))
+
+
+def _aliases(model: nn.Module, seen: dict[str, Seen]) -> Iterator[tuple]:
+    names = [name for name, _ in model.named_modules()]
+    for alias in ('backbone', 'neck', 'logits'):
+        try:
+            path = expand_alias(alias, model)
+            members = resolve_paths(path, names)
+        except ValueError:
+            continue
+        specs = [s for m in members if m in seen for s in seen[m].specs]
+        if specs:
+            stands_for = path if path != alias else f'the whole {alias}'
+            yield repr(alias), stands_for, '; '.join(map(str, specs))
+
+
+def _never_called(
+    model: nn.Module, seen: dict[str, Seen]
+) -> Iterator[RenderableType]:
+    """Name containers, which no recorder sees, and what does not run."""
+    silent = {n: m for n, m in model.named_modules() if n and n not in seen}
+    containers = [n for n in silent if _inside(n, seen)]
+    idle = [
+        name
+        for name, module in silent.items()
+        if name not in containers and any(True for _ in module.parameters())
+    ]
+    idle = [n for n in idle if not any(n in _inside(m, idle) for m in idle)]
+    if containers:
+        yield (
+            'Never called themselves, so record their members: '
+            + ', '.join(_shortened(containers))
+        )
+    if idle:
+        yield 'On no route: ' + ', '.join(_shortened(idle))
+
+
+def _inside(name: str, others: Iterable[str]) -> list[str]:
+    return [other for other in others if other.startswith(f'{name}.')]
+
+
+def _shortened(names: list[str]) -> dict[str, None]:
+    """Names without repetition, ``*`` for every number but the last."""
+    return dict.fromkeys(re.sub(r'\.\d+(?=\.)', '.*', n) for n in names)

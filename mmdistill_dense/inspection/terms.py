@@ -1,0 +1,103 @@
+"""One table per term: what is compared with what, and how."""
+
+from collections.abc import Iterator
+
+from rich.console import RenderableType
+from torch import nn
+
+from mmdistill_dense.models.distillers.distillation import Distillation
+from mmdistill_dense.models.distillers.report import left_out, own_forms
+from mmdistill_dense.models.distillers.term import Term
+from mmdistill_dense.models.hosts import FeatureSpec
+
+from .complexity import parameter_count
+from .printing import amount, pixels, table
+
+_COLUMNS = (
+    *('student', 'shape', 'stride>', 'teacher', 'shape', 'stride>'),
+    *('connector', 'parameters>', 'weight>'),
+)
+
+
+def term_tables(
+    distill: Distillation, size: tuple[int, int]
+) -> list[RenderableType]:
+    """Every term of a distilled model: levels, connectors, loss, schedule.
+
+    Args:
+        distill: What a distilled model carries.
+        size: Height and width of its dry run's image, in pixels.
+    """
+    note = f'\nshapes   for an image of {pixels(size)} pixels'
+    tables = [
+        table(_title(distill, term) + note, _COLUMNS, _rows(distill, term))
+        for term in distill.terms.values()
+    ]
+    inherited = [f'Inherited: {one}.' for one in distill.inheritances]
+    if not tables:
+        tables = ['No terms: the model trains exactly as the stock one does.']
+    return [*tables, *inherited, *own_forms(distill)]
+
+
+def _title(distill: Distillation, term: Term) -> str:
+    owner = distill.teacher_of[term.name]
+    schedule = 'always' if term.schedule.constant else str(term.schedule)
+    return (
+        f'Term {term.name!r}, logged as loss_{term.name}\n'
+        f'loss     {term.loss}\n'
+        f'schedule {schedule}\n'
+        f'teacher  {owner!r}'
+    )
+
+
+def _rows(distill: Distillation, term: Term) -> Iterator[tuple]:
+    teacher = distill.teachers[distill.teacher_of[term.name]]
+    sides = dict(
+        student=_cells(str(distill.recorders[term.name]), term.student_specs),
+        teacher=_cells(teacher.recorded[term.name], term.teacher_specs),
+    )
+    for level, (i, j) in enumerate(term.pairs):
+        connector = term.connectors[level]
+        count = parameter_count(connector)
+        yield (
+            *sides['student'][i],
+            *sides['teacher'][j],
+            _bridge(term, connector, i, j),
+            amount(count) if count else '-',
+            f'{term.level_weights[level]:g}',
+        )
+    for side, k, _ in left_out(term):
+        cells = dict(student=('-', '', ''), teacher=('-', '', ''))
+        cells[side] = sides[side][k]
+        yield (*cells['student'], *cells['teacher'], 'left out', '', '')
+
+
+def _cells(recorded: str, specs: list[FeatureSpec]) -> list[tuple]:
+    """Module, shape and stride of each level of one side."""
+    paths = recorded.split(', ')
+    if len(paths) != len(specs):  # a module that gives several levels
+        paths = [f'{recorded} [{k}]' for k in range(len(specs))]
+    return [
+        (path, pixels(spec.shape[1:]), stride(spec))
+        for path, spec in zip(paths, specs, strict=True)
+    ]
+
+
+def stride(spec: FeatureSpec) -> str:
+    """Pixels per cell, one number where both directions agree."""
+    if spec.stride is None:
+        return '-'
+    return 'x'.join(f'{s:.4g}' for s in dict.fromkeys(spec.stride))
+
+
+def _bridge(term: Term, connector: nn.Module, i: int, j: int) -> str:
+    """What a student level, and the grids, go through."""
+    ours, theirs = term.student_specs[i], term.teacher_specs[j]
+    parts = []
+    if not isinstance(connector, nn.Identity):
+        kind = type(connector).__name__
+        parts.append(f'{kind} {ours.channels} -> {theirs.channels}')
+    if ours.stride != theirs.stride:
+        grid = dict(student=ours, teacher=theirs)[term.grid]
+        parts.append(f'resized to stride {stride(grid)}')
+    return ', '.join(parts) or 'none'

@@ -1,0 +1,128 @@
+"""The hosted teacher: what it sees inside is changed on its way."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+from torch import Tensor, nn
+
+from mmdistill_dense.recorders import RecorderSet, resolve_paths
+from mmdistill_dense.recorders.replacer import Change, Replacer, replacing
+
+from ..hosts import FeatureSpec, Probe, expand_alias, follow, probe
+from ..teachers.stock import StockTeacher
+from ..utils import forked_rng
+
+
+class HostedTeacher(StockTeacher):
+    """A frozen stock model whose maps at one place can be changed.
+
+    Its whole task loss runs, and gradients pass through its frozen parts to
+    whatever changed the maps. Held and loaded as an observed teacher is.
+
+    Args:
+        *args: Those of :class:`StockTeacher`.
+        **kwargs: Likewise.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        #: Levels that can be changed.
+        self.specs: list[FeatureSpec] = []
+        #: Name of the shortest route past all of them.
+        self.route = ''
+        self._tap: dict[str, Any] = {}
+        self._counts: dict[str, int] = {}
+
+    def attach(
+        self, tap: Mapping[str, Any], input_size: tuple[int, int]
+    ) -> nn.Module:
+        """Say where maps are changed, and learn their shapes from a dry run.
+
+        Args:
+            tap: ``path``, and ``take`` for the input of a module.
+            input_size: Height and width of the dry run's image, in pixels.
+
+        Returns:
+            The model of the dry run, of random weights; it is not kept.
+
+        Raises:
+            ValueError: If the place does not exist or gives no maps.
+        """
+        self._tap = dict(tap)
+        with forked_rng():
+            model, _ = self._build()
+            found = self._look(model, input_size)
+        self.route = found.route
+        self.specs = [s for levels in found.specs.values() for s in levels]
+        self._counts = {path: len(s) for path, s in found.specs.items()}
+        self._check_maps()
+        return model
+
+    def _look(self, model: nn.Module, size: tuple[int, int]) -> Probe:
+        recorders = RecorderSet(model)
+        paths = resolve_paths(
+            expand_alias(self._tap['path'], model),
+            [name for name, _ in model.named_modules()],
+        )
+        for path in paths:
+            recorders.add(model, path, **{**self._tap, 'path': path})
+        return probe(model, recorders, paths, size)
+
+    def _check_maps(self) -> None:
+        for spec in self.specs:
+            if spec.stride is None:
+                raise ValueError(
+                    f'{self._tap["path"]!r} of teacher {self.name!r} gives a '
+                    f'tensor of shape {spec.shape}; expected maps of shape '
+                    '(N, C, H, W). Name the neck, the backbone or logits.'
+                )
+
+    def _hook(self, model: nn.Module) -> list[Replacer]:
+        take, first, hooks = self._tap.get('take', 'output'), 0, []
+        for path, count in self._counts.items():
+            module = model.get_submodule(path)
+            hooks.append(Replacer(module, take, first, count))
+            first += count
+        return hooks
+
+    def changing(self, change: Change) -> AbstractContextManager[None]:
+        """Change the maps inside ``with``.
+
+        Args:
+            change: From the index of a level and its map (N, C, H, W) to
+                what the rest of the teacher gets in its place.
+        """
+        return replacing(self._hooks, change)
+
+    def loss(self, inputs: Tensor, samples: list) -> dict:
+        """The teacher's own task loss.
+
+        Some parts build another output than the loss needs while they are
+        not in training (RepPoints, FCOS with ``norm_on_bbox``, DETR-likes,
+        the backbones of DDRNet and PIDNet). So all that has a ``loss``, and
+        the model's own parts, are told to be; layers such as batch norm and
+        dropout lie deeper and stay in eval mode.
+
+        Args:
+            inputs: Images (N, 3, H, W), preprocessed.
+            samples: Their data samples, with ground truth.
+        """
+        told = [m for m in self.model.modules() if hasattr(m, 'loss')]
+        told += self.model.children()
+        for module in told:
+            module.training = True
+        try:
+            return self.model.loss(inputs, samples)
+        finally:
+            for module in told:
+                module.training = False
+
+    def look(self, inputs: Tensor, samples: list) -> None:
+        """Run as briefly as gives every level; inside ``changing``.
+
+        Args:
+            inputs: Images (N, 3, H, W), preprocessed.
+            samples: Their data samples.
+        """
+        follow(self.route, self.model, inputs, samples)

@@ -1,0 +1,240 @@
+"""Stage 1 of MasKD: learn receptive tokens on a frozen teacher."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from mmengine.logging import print_log
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from mmdistill_dense.functional import mask_diversity
+from mmdistill_dense.registry import MODELS
+
+from ..distillers.guards import check_finite, check_inputs, check_trained
+from ..distillers.report import announce
+from ..distillers.settings import as_tap, check_none, make_teacher
+from ..distillers.term import zero_of
+from ..losses.weight import check_weight
+from .hosted_teacher import HostedTeacher
+from .receptive_tokens import ReceptiveTokens
+from .token_files import check_fit, check_same, read_tokens, write_tokens
+
+
+@MODELS.register_module()
+class MaskTokenLearner(BaseModel):
+    """Learn where a teacher's heads look, as tokens (MasKD, ICLR 2023).
+
+    A map of the frozen teacher is masked on its way to the teacher's own
+    heads; the tokens, and the net that weighs them, are trained by the
+    host's own task loss plus ``loss_diversity``, the soft Dice of the masks,
+    summed over levels. Only they are parameters, so optimizer, checkpoints
+    and gradient buckets hold nothing else. Teachers stay in eval mode.
+
+    Source: Huang et al., "Masked Distillation with Receptive Tokens"
+    (arXiv 2205.14589); forms and defaults are those of the official code.
+
+    Args:
+        teacher: ``dict(cfg=..., checkpoint=..., cfg_options=..., allow=...)``.
+        at: Where the teacher is masked: ``'neck'``, ``'backbone'``,
+            ``'logits'``, a module path, or ``dict(path=..., take='input')``.
+        num_tokens: Tokens of each level, at least 2.
+        weighting: Whether a net weighs the tokens of each image (the form
+            for detection); else masks are summed (for segmentation).
+        diversity_weight: Factor of ``loss_diversity``, not negative.
+        init_std: Standard deviation of the tokens at the start.
+        data_preprocessor: What MMEngine's Runner injects; the teacher's own
+            counts, and this one only where it has none.
+        input_size: Height and width of the blank image of the dry run, in
+            pixels.
+        pretrained: Always ``None``, like the next: mmseg's ``init_model``
+            writes both into the config of any model.
+        train_cfg: Always ``None``; the teacher's is in its own config.
+
+    Raises:
+        ValueError: If a name, module or shape does not fit.
+    """
+
+    def __init__(
+        self,
+        teacher: Mapping[str, Any],
+        at: str | dict = 'neck',
+        num_tokens: int = 6,
+        weighting: bool = True,
+        diversity_weight: float = 1.0,
+        init_std: float = 0.01,
+        data_preprocessor: dict | nn.Module | None = None,
+        input_size: tuple[int, int] = (256, 256),
+        pretrained: None = None,
+        train_cfg: None = None,
+    ) -> None:
+        place = 'model.teacher.cfg_options.model'
+        check_none(place, pretrained=pretrained, train_cfg=train_cfg)
+        hosted = make_teacher('teacher', teacher, HostedTeacher)
+        blank = hosted.attach(as_tap('tokens', at), tuple(input_size))
+        own = getattr(blank, 'data_preprocessor', None)
+        super().__init__(data_preprocessor=own or data_preprocessor)
+        self.at = at
+        self.teacher = hosted
+        self.diversity_weight = check_weight(
+            'MaskTokenLearner', diversity_weight
+        )
+        self.mask_modules = nn.ModuleList(
+            ReceptiveTokens(spec.channels, num_tokens, weighting, init_std)
+            for spec in hosted.specs
+        )
+        self._said: dict[str, Any] | None = None  # by a file of tokens
+        self._masking = True
+        self._checked = False
+        print_log(self.describe(), logger='current')
+
+    def describe(self) -> str:
+        """How many tokens there are on which maps."""
+        lines = [f'Receptive tokens on {self.at!r}:']
+        pairs = zip(self.mask_modules, self.teacher.specs, strict=True)
+        lines += [f'  {module.num_tokens} on {s}' for module, s in pairs]
+        return '\n'.join(lines)
+
+    def init_weights(self) -> None:
+        """Load the teacher; tokens have their values from the start."""
+        self.load_teacher()
+
+    def load_teacher(self) -> None:
+        """Load the teacher, unless that has been done.
+
+        Raises:
+            ValueError: If it has no checkpoint, or one that does not fit.
+        """
+        if not self.teacher.loaded:
+            self.teacher.load(self.mask_modules[0].mask_token)
+            announce(self.teacher)
+
+    def forward(
+        self,
+        inputs: Tensor,
+        data_samples: list | None = None,
+        mode: str = 'tensor',
+    ) -> Any:
+        """The teacher's ``forward``, masked.
+
+        Args:
+            inputs: Images (N, 3, H, W), preprocessed.
+            data_samples: Their data samples.
+            mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
+        """
+        if mode == 'loss':
+            return self.loss(inputs, data_samples)
+        self.load_teacher()
+        with self._masked({}):
+            return self.teacher.model(inputs, data_samples, mode=mode)
+
+    def loss(self, inputs: Tensor, data_samples: list) -> dict:
+        """The teacher's own losses on masked maps, and ``loss_diversity``.
+
+        Args:
+            inputs: Images of shape (N, 3, H, W), preprocessed.
+            data_samples: Their data samples, with ground truth.
+        """
+        check_inputs(inputs)
+        self.load_teacher()
+        masks: dict[int, Tensor] = {}
+        with self.masking(True), self._masked(masks):
+            losses = self.teacher.loss(inputs, data_samples)
+        if len(masks) != len(self.mask_modules):
+            raise RuntimeError(
+                f'tokens at {self.at!r}: the dry run saw '
+                f'{len(self.mask_modules)} maps, this step {len(masks)}. The '
+                "module must be called equally often in the teacher's loss."
+            )
+        diversity = sum(mask_diversity(m) for m in masks.values())
+        # A level that no head reads would leave its weighting net unused.
+        diversity = self.diversity_weight * diversity + zero_of(self, inputs)
+        if not self._checked:
+            check_finite('diversity', mask=masks)
+            check_trained(self.at, losses)
+            self._checked = torch.is_grad_enabled()
+        return {**losses, 'loss_diversity': diversity}
+
+    @contextmanager
+    def masking(self, on: bool) -> Iterator[None]:
+        """Whether predictions inside ``with`` are the masked teacher's."""
+        before, self._masking = self._masking, on
+        try:
+            yield
+        finally:
+            self._masking = before
+
+    @contextmanager
+    def _masked(self, masks: dict[int, Tensor]) -> Iterator[None]:
+        """Mask the teacher's maps and collect the masks by level."""
+
+        def change(level: int, features: Tensor) -> Tensor:
+            masked, masks[level] = self.mask_modules[level](features)
+            return masked
+
+        if not self._masking:
+            yield
+            return
+        with self.teacher.changing(change):
+            yield
+
+    @torch.no_grad()
+    def token_masks(self, inputs: Tensor, data_samples: list) -> list[Tensor]:
+        """Where the tokens look in a batch.
+
+        Args:
+            inputs: Images of shape (N, 3, H, W), preprocessed.
+            data_samples: Their data samples; only metainfo is read.
+
+        Returns:
+            Probabilities of shape (N, T, H, W), one tensor per level.
+        """
+        self.load_teacher()
+        masks: dict[int, Tensor] = {}
+        with self.masking(True), self._masked(masks):
+            self.teacher.look(inputs, data_samples)
+        return [masks[level] for level in sorted(masks)]
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What is said of the tokens in their file, or was, if loaded."""
+        if self._said is not None:
+            return self._said
+        place = as_tap('tokens', self.at)
+        info: dict[str, Any] = dict(at=dict(place))
+        if self.teacher.loaded:
+            info['teacher'] = self.teacher.fingerprint
+        return info
+
+    def write_tokens(self, path: str) -> None:
+        """Write the token file that stage 2 reads."""
+        write_tokens(path, self.mask_modules, self.info)
+
+    def load_tokens(self, path: str) -> None:
+        """Take the tokens of a file.
+
+        Raises:
+            FileNotFoundError: If it does not exist.
+            ValueError: If they do not belong to this teacher's maps, or are
+                of another number.
+        """
+        file = read_tokens(path)
+        check_fit(file, [spec.channels for spec in self.teacher.specs])
+        check_same(self.mask_modules, file.modules.state_dict(), path)
+        self.mask_modules.load_state_dict(file.modules.state_dict())
+        self._said = file.info
+
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        """Refuse a checkpoint of something else; MMEngine would log it."""
+        if not prefix:
+            start = 'mask_modules.'
+            tokens = {
+                key.removeprefix(start): value
+                for key, value in state_dict.items()
+                if key.startswith(start)
+            }
+            check_same(self.mask_modules, tokens, 'the checkpoint')
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

@@ -1,0 +1,115 @@
+"""Draws where receptive tokens look, while they are learned."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmdistill_dense.registry import HOOKS
+
+from ..utils import bare_model, forked_rng
+from . import token_images
+
+
+@HOOKS.register_module()
+class MaskVisualizationHook(Hook):
+    """Draw the mask of every token on fixed images (MasKD, stage 1).
+
+    Every ``interval`` iterations, and after the last one, each image becomes
+    one picture, ``masks_<name>``, in every visualization backend: a file in
+    ``vis_data/vis_image`` of the run, or an image in TensorBoard. Training
+    is not changed. With several processes the first one draws.
+
+    Args:
+        interval: Iterations between two drawings, at least 1.
+        images: How many of the first validation images are drawn, or paths
+            of images, which the test pipeline of the config reads.
+
+    Raises:
+        ValueError: If an argument is none of these, the model learns no
+            tokens, or validation images are wanted where there are none.
+    """
+
+    priority = 'LOW'
+
+    def __init__(
+        self, interval: int = 500, images: int | Sequence[str] = 2
+    ) -> None:
+        if not _is_count(interval):
+            raise ValueError(
+                'MaskVisualizationHook: interval must be a whole number of '
+                f'iterations >= 1, got {interval!r}.'
+            )
+        self.interval = interval
+        self.images = _checked(images)
+        self._shown: dict[str, dict] = {}
+
+    def before_train(self, runner: Runner) -> None:
+        model = bare_model(runner)
+        if not hasattr(model, 'token_masks'):
+            raise ValueError(
+                f'MaskVisualizationHook: {type(model).__name__} learns no '
+                'tokens. Remove the hook from custom_hooks, or build the '
+                "model with type='mmdistill_dense.MaskTokenLearner', as "
+                'stage 1 of MasKD does.'
+            )
+        if is_main_process():
+            with forked_rng():
+                self._shown = self._read(runner)
+
+    def after_train_iter(self, runner: Runner, *args: Any, **kw: Any) -> None:
+        due = self.every_n_train_iters(runner, self.interval)
+        if not self._shown or not (due or self.is_last_train_iter(runner)):
+            return
+        # It loads matplotlib, which a run that draws nothing does without.
+        from .token_pictures import draw_masks
+
+        step = runner.iter + 1
+        with forked_rng():
+            for name, packed in self._shown.items():
+                image, levels = token_images.look(bare_model(runner), packed)
+                picture = draw_masks(
+                    image, levels, f'{name}, iteration {step}'
+                )
+                runner.visualizer.add_image(f'masks_{name}', picture, step)
+
+    def _read(self, runner: Runner) -> dict[str, dict]:
+        """What is drawn, by name, ready for the preprocessor."""
+        if isinstance(self.images, int):
+            found = _first_items(runner, self.images)
+            paths = [item['data_samples'].img_path for item in found]
+        else:
+            paths = token_images.image_files(self.images)
+            pipeline = token_images.test_pipeline(runner.cfg)
+            found = [token_images.read_image(pipeline, p) for p in paths]
+        names = token_images.picture_names(paths)
+        return dict(zip(names, found, strict=True))
+
+
+def _is_count(value: object) -> bool:
+    """Whether it is a whole number >= 1; True and False are none."""
+    return type(value) is int and value >= 1
+
+
+def _checked(images: int | Sequence[str]) -> int | list[str]:
+    if _is_count(images):
+        return images
+    if isinstance(images, (list, tuple)) and images:
+        return list(images)
+    raise ValueError(
+        'MaskVisualizationHook: images must be how many validation images '
+        f'are drawn, >= 1, or a list of paths, got {images!r}.'
+    )
+
+
+def _first_items(runner: Runner, count: int) -> list[dict]:
+    if runner.val_loop is None:
+        raise ValueError(
+            f'MaskVisualizationHook: images={count} are the first ones of '
+            'the validation set, but the run has none. Give '
+            "images=['a.jpg', ...], or a val_dataloader."
+        )
+    data = runner.val_loop.dataloader.dataset
+    return [data[i] for i in range(min(count, len(data)))]

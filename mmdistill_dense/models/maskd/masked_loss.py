@@ -1,0 +1,190 @@
+"""The registered forms of masked distillation."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from mmdistill_dense.functional import masked_distance
+from mmdistill_dense.registry import MODELS
+
+from ..losses.weight import check_weight
+from ..utils import Holder
+from .receptive_tokens import ReceptiveTokens
+from .token_files import check_fit, read_tokens
+
+
+class MaskedLoss(Holder):
+    """What both forms share: tokens that are held, not trained.
+
+    They are in no state dict and no optimizer, and are loaded where training
+    starts, as a teacher is.
+
+    Args:
+        tokens: The token file that stage 1 left; see
+            :func:`~mmdistill_dense.models.tokens.read_tokens`.
+        loss_weight: Factor of the loss, not negative. At 0 the term rests.
+    """
+
+    def __init__(self, tokens: str, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.tokens = tokens
+        self.loss_weight = check_weight(type(self).__name__, loss_weight)
+        #: What stage 1 said of its tokens.
+        self.info: dict = {}
+
+    def load(self, channels: Sequence[int], like: Tensor) -> None:
+        """Read the tokens and check that they fit.
+
+        Args:
+            channels: Of each level recorded of the teacher.
+            like: A tensor whose device and dtype they get.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it holds no tokens for these levels.
+        """
+        file = read_tokens(self.tokens)
+        check_fit(file, channels)
+        self._check_file(file.modules)
+        self.info = file.info
+        self.hold(file.modules, like.device, like.dtype)
+
+    def _check_file(self, modules: Sequence[ReceptiveTokens]) -> None:
+        """For a form that needs more than tokens."""
+
+    def level(self, index: int) -> ReceptiveTokens:
+        """The tokens of one level of the teacher.
+
+        Raises:
+            RuntimeError: If they are not loaded.
+        """
+        if not self.loaded:
+            raise RuntimeError(
+                f'{type(self).__name__} has no tokens yet: call load() '
+                'first. A distiller does so where training starts.'
+            )
+        return self._held[0][index]
+
+    def extra_repr(self) -> str:
+        return f'tokens={self.tokens!r}, loss_weight={self.loss_weight}'
+
+
+@MODELS.register_module()
+class MaskedDetectionLoss(MaskedLoss):
+    """Masked distillation of a detector's levels (MasKD, ICLR 2023).
+
+    ``loss_weight * masked_distance`` with masks of the teacher's map. The
+    distance is a mean over N and C, and summed over levels by the term;
+    ``docs/losses.md`` gives the normalisation.
+
+    Args:
+        tokens: The token file that stage 1 left.
+        weighting: Whether the weighting net of the file weighs the tokens
+            of each image; else each counts 1 / T.
+        custom_mask_warmup: Iteration of the Runner from which on the
+            student's own masks, without gradient, multiply the teacher's
+            ("customised masks"); they make the loss smaller. ``None``:
+            never.
+        loss_weight: Factor of the loss, not negative. At 0 the term rests.
+    """
+
+    def __init__(
+        self,
+        tokens: str,
+        weighting: bool = True,
+        custom_mask_warmup: int | None = None,
+        loss_weight: float = 1.0,
+    ) -> None:
+        super().__init__(tokens, loss_weight)
+        if custom_mask_warmup is not None and not (
+            isinstance(custom_mask_warmup, int) and custom_mask_warmup >= 0
+        ):
+            raise ValueError(
+                'MaskedDetectionLoss: custom_mask_warmup must be an '
+                'iteration >= 0, or None for never, got '
+                f'{custom_mask_warmup!r}.'
+            )
+        self.weighting = weighting
+        self.custom_mask_warmup = custom_mask_warmup
+
+    def _check_file(self, modules: Sequence[ReceptiveTokens]) -> None:
+        if self.weighting and any(m.prob is None for m in modules):
+            raise ValueError(
+                f'{self.tokens} holds no weighting net, which '
+                'MaskedDetectionLoss wants: learn the tokens with '
+                'weighting=True, or set weighting=False here.'
+            )
+
+    def forward(
+        self,
+        *,
+        student: Tensor,
+        teacher: Tensor,
+        level: int,
+        iteration: Callable[[], int],
+    ) -> Tensor:
+        """Compare two (N, C, H, W) maps of one shape; returns a scalar.
+
+        Args:
+            student: The student's map, in the teacher's channels.
+            teacher: The teacher's map.
+            level: Which of the teacher's levels it is.
+            iteration: Tells the Runner's iteration, counted from 0.
+        """
+        tokens = self.level(level)
+        with torch.no_grad():
+            masks = tokens.masks(teacher)
+            if self._customised(iteration):
+                masks = masks * tokens.masks(student)
+            weights = tokens.weights(teacher) if self.weighting else None
+        return self.loss_weight * masked_distance(
+            student=student,
+            teacher=teacher,
+            masks=masks,
+            token_weights=weights,
+        )
+
+    def _customised(self, iteration: Callable[[], int]) -> bool:
+        begin = self.custom_mask_warmup
+        return begin is not None and iteration() >= begin
+
+    def extra_repr(self) -> str:
+        return (
+            f'{super().extra_repr()}, weighting={self.weighting}, '
+            f'custom_mask_warmup={self.custom_mask_warmup}'
+        )
+
+
+@MODELS.register_module()
+class MaskedSegmentationLoss(MaskedLoss):
+    """Masked distillation of a segmentor's map (MasKD, ICLR 2023).
+
+    Half of ``loss_weight * masked_distance``, every token alike, with 1e-5
+    added to the sum of each mask: the official form, there on class logits.
+    It fits any map, such as the last features.
+
+    Args:
+        tokens: The token file that stage 1 left.
+        loss_weight: Factor of the loss, not negative. At 0 the term rests.
+    """
+
+    def forward(
+        self, *, student: Tensor, teacher: Tensor, level: int
+    ) -> Tensor:
+        """Compare two (N, C, H, W) maps of one shape; returns a scalar.
+
+        Args:
+            student: The student's map, in the teacher's channels.
+            teacher: The teacher's map.
+            level: Which of the teacher's levels it is.
+        """
+        with torch.no_grad():
+            masks = self.level(level).masks(teacher)
+        return self.loss_weight * masked_distance(
+            student=student,
+            teacher=teacher,
+            masks=masks,
+            half=True,
+            eps=1e-5,
+        )

@@ -1,0 +1,149 @@
+"""Pictures of receptive tokens: where each of them looks in an image."""
+
+from collections.abc import Iterable, Sequence
+from math import ceil
+
+import cv2
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from .token_images import LevelMasks
+
+DPI = 130
+
+#: Equal steps of probability look equal, in grey and to the colour-blind too.
+COLOURS = 'viridis'
+OPACITY = 0.6
+#: Tokens beside each other; more of them go into further rows.
+COLUMNS = 8
+#: Longest side of a picture, in pixels.
+SIDE = 320
+#: Inches: a picture's width, the gap beside it, its title, the colour bar.
+INCHES, GAP, HEAD, BAR = 2.1, 0.08, 0.42, 0.4
+
+
+def draw_masks(
+    image: np.ndarray, levels: Sequence[LevelMasks], title: str = ''
+) -> np.ndarray:
+    """A picture of every token on every level.
+
+    Levels lie below each other. On the left is the strongest token of each
+    pixel, in the colour of that token's title; then come the tokens.
+
+    Args:
+        image: (H, W, 3), RGB, uint8.
+        levels: Masks of each level on this image.
+        title: Above all.
+
+    Returns:
+        The picture, (H, W, 3), RGB, uint8.
+    """
+    scale = min(1, SIDE / max(image.shape[:2]))
+    size = [max(1, round(side * scale)) for side in image.shape[1::-1]]
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    columns = min(COLUMNS, max(len(level.masks) for level in levels))
+    rows = [ceil(len(level.masks) / columns) for level in levels]
+    figure, axes = _grid(size[1] / size[0], sum(rows), columns + 1)
+    figure.text(0.5, 1, f'\n{title}', ha='center', va='top')
+    starts = np.cumsum([0, *rows[:-1]])
+    for index, (level, row) in enumerate(zip(levels, starts, strict=True)):
+        places = axes[row : row + rows[index], 1:].flat
+        _draw_strongest(axes[row, 0], small, level, index)
+        _draw_tokens(places, small, level)
+    return _rendered(figure)
+
+
+def _grid(shape: float, rows: int, columns: int) -> tuple[Figure, np.ndarray]:
+    """Places for pictures, and the colour bar.
+
+    All is known in inches, so no layout has to be searched for.
+
+    Args:
+        shape: Height of a picture over its width.
+    """
+    width = columns * (INCHES + GAP) + GAP + BAR
+    height = rows * (INCHES * shape + HEAD) + HEAD + GAP
+    figure = Figure((width, height), dpi=DPI)
+    axes = figure.subplots(
+        rows,
+        columns,
+        squeeze=False,
+        gridspec_kw=dict(
+            left=GAP / width,
+            right=1 - (GAP + BAR) / width,
+            bottom=GAP / height,
+            top=1 - 2 * HEAD / height,
+            wspace=GAP / INCHES,
+            hspace=HEAD / (INCHES * shape),
+        ),
+    )
+    for axis in axes.flat:
+        axis.set_axis_off()
+    first = axes[0, -1].get_position()
+    place = (first.x1 + GAP / width, first.y0, GAP / width, first.height)
+    bar = figure.colorbar(
+        ScalarMappable(Normalize(0, 1), COLOURS),
+        cax=figure.add_axes(place),
+        alpha=OPACITY,
+        ticks=[0, 0.5, 1],
+    )
+    bar.ax.tick_params(labelsize='small')
+    return figure, axes
+
+
+def _draw_strongest(
+    axis: Axes, image: np.ndarray, level: LevelMasks, index: int
+) -> None:
+    palette = _palette(len(level.masks))
+    _show(axis, image, palette[level.masks.argmax(0)])
+    stride = ' x '.join(map(str, dict.fromkeys(level.stride)))
+    axis.set_title(
+        f'level {index}, stride {stride}\n'
+        f'{level.grid[0]} x {level.grid[1]} cells, Dice {level.dice:.2f}',
+        fontsize='small',
+    )
+
+
+def _draw_tokens(
+    axes: Iterable[Axes], image: np.ndarray, level: LevelMasks
+) -> None:
+    colours, palette = colormaps[COLOURS], _palette(len(level.masks))
+    for token, (mask, axis) in enumerate(zip(level.masks, axes, strict=False)):
+        _show(axis, image, colours(mask)[..., :3])
+        axis.set_title(
+            f'token {token}\nmean {level.means[token]:.2f}, '
+            f'area {level.areas[token]:.0%}',
+            fontsize='small',
+            color=palette[token],
+        )
+
+
+def _show(axis: Axes, image: np.ndarray, tint: np.ndarray) -> None:
+    """Tint an image, on grey.
+
+    Args:
+        tint: RGB, (H, W, 3), in [0, 1], of any size.
+    """
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
+    tint = cv2.resize(tint, image.shape[1::-1], interpolation=cv2.INTER_AREA)
+    axis.imshow((OPACITY * 255 * tint + (1 - OPACITY) * grey).astype(np.uint8))
+
+
+def _palette(count: int) -> np.ndarray:
+    """A colour for each token, (T, 3), in [0, 1], none of them grey."""
+    distinct = np.delete(colormaps['tab10'].colors, 7, axis=0)
+    if count <= len(distinct):
+        return distinct[:count]
+    hues = colormaps['hsv'](np.arange(count) / count)[:, :3]
+    return 0.8 * hues  # the titles stay readable on white
+
+
+def _rendered(figure: Figure) -> np.ndarray:
+    canvas = FigureCanvasAgg(figure)  # no display, whatever the settings say
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

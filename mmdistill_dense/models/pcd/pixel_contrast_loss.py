@@ -1,0 +1,62 @@
+"""The registered form of PCD's loss."""
+
+from torch import Tensor
+
+from mmdistill_dense.functional import pixel_contrast_statistics
+from mmdistill_dense.functional.checks import check_chunk
+from mmdistill_dense.registry import MODELS
+
+from ..losses.temperature_loss import TemperatureLoss
+
+
+@MODELS.register_module()
+class PixelContrastLoss(TemperatureLoss):
+    """Contrast of each cell with the teacher's and a queue (PCD, ICCV 2023).
+
+    ``loss_weight * pixel_contrast``: mean over the cells of all images, no
+    factor of tau.
+
+    Args:
+        tau: Temperature, above 0.
+        loss_weight: Factor of the loss, not negative.
+        chunk: Cells whose logits are held at a time; ``None``: as many as
+            fit into 64 MiB.
+    """
+
+    def __init__(
+        self,
+        tau: float = 0.2,
+        loss_weight: float = 1.0,
+        chunk: int | None = None,
+    ) -> None:
+        super().__init__(tau, loss_weight)
+        check_chunk(type(self).__name__, chunk)
+        self.chunk = chunk
+
+    def forward(
+        self,
+        *,
+        student: Tensor,
+        teacher: Tensor,
+        queue: Tensor,
+        valid: Tensor | None = None,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Compare two (N, C, H, W) maps, with a queue (C, K) of negatives.
+
+        Returns:
+            The loss, a scalar, and the statistics of
+            :func:`~mmdistill_dense.functional.pixel_contrast_statistics`,
+            which no weight changes.
+        """
+        loss, statistics = pixel_contrast_statistics(
+            student=student,
+            teacher=teacher,
+            queue=queue,
+            tau=self.tau,
+            valid=valid,
+            chunk=self.chunk,
+        )
+        return self.loss_weight * loss, statistics
+
+    def extra_repr(self) -> str:
+        return f'{super().extra_repr()}, chunk={self.chunk}'

@@ -1,0 +1,223 @@
+"""A self-supervised teacher: a backbone with its projection head."""
+
+import zlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmdistill_dense.registry import MODELS
+
+from ..hosts import FeatureSpec
+from ..teachers.loading import load_strictly, read_weights
+from ..utils import Holder, forked_rng
+from .heads import Head, build_head, mirrored
+from .layouts import arrange, layout_of
+from .maps import last_map, map_spec
+from .recognition import check_head, check_layout
+from .spatial_adaptor import SpatialAdaptor
+
+
+class Encoder(nn.Module):
+    """The last map of a backbone, and what a head makes of it.
+
+    Args:
+        backbone: Gives a map (N, C, H, W), or several, of which the last
+            counts.
+        head: Takes that map.
+    """
+
+    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(last_map(self.backbone(images), self.backbone))
+
+
+class ProjectionTeacher(Holder):
+    """A frozen backbone and its projection head, made to work on maps.
+
+    Frozen, in eval mode, without gradients, strictly loaded, shared by deep
+    copies, and absent from parameters and checkpoints. ``load`` brings the
+    weights where training starts; before, no teacher is held in memory.
+
+    Of a MoCo v3 vision transformer, ``mocov3_vit``, the backbone is
+    ``dict(type='mmseg.VisionTransformer', patch_bias=True, final_norm=True,
+    norm_cfg=dict(type='LN', eps=1e-6))``.
+
+    Args:
+        backbone: Config of any registered backbone.
+        layout: Where the file keeps backbone and head, a name in
+            ``layouts.LAYOUTS``.
+        checkpoint: File or address of the weights.
+        head: The projection head: ``None`` for the layout's own,
+            ``dict(widths=..., bias=...)`` for its form in other sizes,
+            ``[dict(type='Linear', ...), ...]`` for any layers of
+            ``torch.nn``, ``[]`` for none.
+        keep_last_bn: Whether to keep the batch norm that ends the head of
+            MoCo v3.
+        relu: ``'spatial'`` or, for comparison, ``'plain'``; see
+            :class:`SpatialAdaptor`.
+        allow: Glob patterns of keys, ``backbone.*`` and ``head.*``, that may
+            differ from the checkpoint's.
+        input_size: Height and width of the dry run's image, in pixels.
+
+    Raises:
+        ValueError: If a setting is unknown, the backbone gives no map, or
+            the head does not fit it or cannot work on maps.
+    """
+
+    name = 'teacher'
+
+    def __init__(
+        self,
+        backbone: dict[str, Any],
+        layout: str = 'openmmlab',
+        checkpoint: str | None = None,
+        head: Head = None,
+        keep_last_bn: bool = False,
+        relu: str = 'spatial',
+        allow: Sequence[str] = (),
+        input_size: tuple[int, int] = (224, 224),
+    ) -> None:
+        super().__init__()
+        if not isinstance(backbone, dict) or 'type' not in backbone:
+            raise ValueError(
+                'teacher.backbone must be the config of a backbone, such as '
+                f"dict(type='mmdet.ResNet', depth=50), got {backbone!r}."
+            )
+        self.cfg = dict(backbone)
+        self.layout = layout
+        self.checkpoint = checkpoint
+        self.allow = [allow] if isinstance(allow, str) else list(allow)
+        #: Of the weights that were loaded, and of what the head computes.
+        self.fingerprint = ''
+        self._head = dict(
+            head=head, layout=layout_of(layout), keep_last_bn=keep_last_bn
+        )
+        self._relu = relu
+        self._input_size = tuple(input_size)
+        self._spec, self._size = self._look()
+        adapted, self.channels, self.student_head = self._plan()
+        self._layers = adapted.describe()
+
+    def _look(self) -> tuple[FeatureSpec, int]:
+        """What the backbone gives, and how many parameters it has."""
+        with forked_rng():
+            backbone = self._build()
+        size = sum(p.numel() for p in backbone.parameters())
+        return map_spec(backbone, self._input_size), size
+
+    def _build(self) -> nn.Module:
+        # A copy: some modules write into their config.
+        return MODELS.build(deepcopy(self.cfg))
+
+    def _plan(self) -> tuple[SpatialAdaptor, int, dict[str, Any]]:
+        """The adapted head, its output's channels, the student's head."""
+        with torch.device('meta'):
+            head = self._vector_head()
+            adapted = SpatialAdaptor(head, self._relu)
+            try:
+                channels = adapted(torch.empty(self._spec.shape)).shape[1]
+            except RuntimeError as error:
+                raise ValueError(
+                    'teacher.head does not fit a backbone that gives '
+                    f'{self._spec}: {error}. Its layers are {list(head)}.'
+                ) from error
+        layout = self._head['layout']
+        return adapted, channels, mirrored(head, layout, channels)
+
+    def _vector_head(self) -> nn.Sequential:
+        return build_head(channels=self._spec.channels, **self._head)
+
+    def describe(self) -> str:
+        """A block of lines: backbone, grid, head, length of a queue's key."""
+        height, width = self._input_size
+        rows, columns = self._spec.shape[2:]
+        return '\n'.join(
+            [
+                f'Teacher: {self.cfg["type"]}, {self._size / 1e6:.1f} M '
+                f'parameters, gives {self._spec}, {rows}x{columns} cells of '
+                f'an image of {height}x{width} pixels',
+                f'  head on each cell (layout {self.layout!r}):',
+                *(f'    {layer}' for layer in self._layers or ['none']),
+                f'  gives {self.channels} channels, the length of a key in '
+                'the queue',
+            ]
+        )
+
+    def load(self, like: Tensor) -> None:
+        """Build backbone and head, load them strictly, adapt, freeze.
+
+        Args:
+            like: A tensor whose device and dtype they get.
+
+        Raises:
+            ValueError: If no checkpoint is given, or it does not fit.
+            FileNotFoundError: If it does not exist.
+        """
+        if not self.checkpoint:
+            raise ValueError(
+                'the teacher has no checkpoint, so it would teach noise. Set '
+                'teacher.checkpoint to a file or an address.'
+            )
+        with forked_rng():
+            model = Encoder(self._build(), self._vector_head())
+        weights = load_strictly(
+            model,
+            self._read(len(model.head)),
+            self.allow,
+            self.checkpoint,
+            self.name,
+            self._remedy(),
+        )
+        model.head = SpatialAdaptor(model.head, self._relu)
+        self.fingerprint = self._fingerprint(weights)
+        self.hold(model, like.device, like.dtype)
+
+    def _fingerprint(self, weights: str) -> str:
+        """The weights' fingerprint, changed by what the head computes.
+
+        With the same weights, other layers between them give other keys.
+        """
+        head = '\n'.join(self._layers).encode()
+        return f'{zlib.crc32(head, int(weights, 16)):08x}'
+
+    def _read(self, layers: int) -> OrderedDict[str, Tensor]:
+        """Weights by the model's keys, with the versions of modules."""
+        state = read_weights(self.checkpoint, self.name)
+        what = f'the checkpoint of the teacher, {self.checkpoint},'
+        check_layout(state, self.layout, what)
+        layout = self._head['layout']
+        if self._head['head'] is None:
+            check_head(state, layout, what)
+        weights = arrange(state, layout, layers)
+        weights._metadata = arrange(state._metadata, layout, layers)
+        return weights
+
+    def _remedy(self) -> str:
+        layout = self._head['layout']
+        return (
+            'Usual cause: another backbone, or a head of other sizes. '
+            f'backbone.* is {layout.encoder}* of the file, head.<index>.* is '
+            f'{layout.head}*. {layout.note}'.rstrip()
+            + ' Change teacher.backbone, teacher.head or teacher.layout'
+        )
+
+    @torch.no_grad()
+    def maps(self, images: Tensor) -> Tensor:
+        """What the teacher shows of every place.
+
+        Args:
+            images: Images (N, 3, H, W), preprocessed.
+
+        Returns:
+            Maps (N, C, H / stride, W / stride), not normalised, detached;
+            their mean is the teacher's embedding of the image.
+        """
+        return self._held[0](images)

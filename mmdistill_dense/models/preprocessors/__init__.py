@@ -1,3 +1,0 @@
-from .multi_view_preprocessor import MultiViewPreprocessor
-
-__all__ = ['MultiViewPreprocessor']

@@ -1,0 +1,29 @@
+"""What models, teachers and distillers share."""
+
+from .building import build_model, resolve_config
+from .holder import Holder, freeze
+from .isolation import evaluated, forked_rng
+from .pretrained import check_backbone_keys, load_pretrained
+from .weights import (
+    list_faults,
+    load_and_compare,
+    plain_state,
+    read_checkpoint,
+)
+from .wrappers import bare_model
+
+__all__ = [
+    'Holder',
+    'bare_model',
+    'build_model',
+    'check_backbone_keys',
+    'evaluated',
+    'forked_rng',
+    'freeze',
+    'list_faults',
+    'load_and_compare',
+    'load_pretrained',
+    'plain_state',
+    'read_checkpoint',
+    'resolve_config',
+]
