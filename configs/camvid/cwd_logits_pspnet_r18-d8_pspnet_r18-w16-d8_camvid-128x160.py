@@ -1,12 +1,11 @@
 _base_ = [
     './pspnet_r18-w16-d8_camvid-128x160.py',
+    '../_base_/teachers/pspnet_r18-d8_camvid.py',
     '../_base_/terms/cwd_paper-logits.py'
 ]
 model = dict(
     _delete_=True,
     type='mmdistill_dense.DenseDistiller',
     student=_base_.model,
-    teacher=dict(
-        cfg='mmdistill_dense::camvid/pspnet_r18-d8_camvid-128x160.py',
-        checkpoint='work_dirs/pspnet_r18-d8_camvid-128x160/iter_2000.pth'),
+    teacher=_base_.teacher,
     terms=_base_.terms)

@@ -1,5 +1,6 @@
 _base_ = [
     './pspnet_r18-w16-d8_camvid-128x160.py',
+    '../_base_/teachers/pspnet_r18-d8_camvid.py',
     '../_base_/terms/maskd_seg.py'
 ]
 token_cfg = (
@@ -10,7 +11,5 @@ model = dict(
     _delete_=True,
     type='mmdistill_dense.DenseDistiller',
     student=_base_.model,
-    teacher=dict(
-        cfg='mmdistill_dense::camvid/pspnet_r18-d8_camvid-128x160.py',
-        checkpoint='work_dirs/pspnet_r18-d8_camvid-128x160/iter_2000.pth'),
+    teacher=_base_.teacher,
     terms=_base_.terms)

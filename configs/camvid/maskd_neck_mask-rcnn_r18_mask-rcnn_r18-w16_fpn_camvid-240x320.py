@@ -1,5 +1,6 @@
 _base_ = [
     './mask-rcnn_r18-w16_fpn_camvid-240x320.py',
+    '../_base_/teachers/mask-rcnn_r18_fpn_camvid.py',
     '../_base_/terms/maskd_det.py'
 ]
 token_cfg = (
@@ -11,7 +12,5 @@ model = dict(
     _delete_=True,
     type='mmdistill_dense.DenseDistiller',
     student=_base_.model,
-    teacher=dict(
-        cfg='mmdistill_dense::camvid/mask-rcnn_r18_fpn_camvid-240x320.py',
-        checkpoint='work_dirs/mask-rcnn_r18_fpn_camvid-240x320/iter_600.pth'),
+    teacher=_base_.teacher,
     terms=_base_.terms)

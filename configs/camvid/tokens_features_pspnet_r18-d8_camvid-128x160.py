@@ -1,12 +1,11 @@
 _base_ = [
     '../_base_/datasets/camvid_semantic.py',
+    '../_base_/teachers/pspnet_r18-d8_camvid.py',
     '../_base_/schedules/maskd_tokens-seg_500.py'
 ]
 model = dict(
     type='mmdistill_dense.MaskTokenLearner',
-    teacher=dict(
-        cfg='mmdistill_dense::camvid/pspnet_r18-d8_camvid-128x160.py',
-        checkpoint='work_dirs/pspnet_r18-d8_camvid-128x160/iter_2000.pth'),
+    teacher=_base_.teacher,
     at=dict(path='decode_head.conv_seg', take='input'),
     num_tokens=8,
     weighting=False)

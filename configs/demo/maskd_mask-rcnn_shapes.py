@@ -1,5 +1,6 @@
 _base_ = [
     './mask-rcnn_student_shapes.py',
+    '../_base_/teachers/mask-rcnn_shapes.py',
     '../_base_/terms/maskd_det.py'
 ]
 token_cfg = 'mmdistill_dense::demo/tokens_mask-rcnn_shapes.py'
@@ -11,7 +12,5 @@ model = dict(
     _delete_=True,
     type='mmdistill_dense.DenseDistiller',
     student=_base_.model,
-    teacher=dict(
-        cfg='mmdistill_dense::demo/mask-rcnn_teacher_shapes.py',
-        checkpoint='work_dirs/mask-rcnn_teacher_shapes/iter_300.pth'),
+    teacher=_base_.teacher,
     terms=_base_.terms)

@@ -1,5 +1,6 @@
 _base_ = [
     './pspnet_student_shapes.py',
+    '../_base_/teachers/pspnet_shapes.py',
     '../_base_/terms/maskd_seg.py'
 ]
 token_cfg = 'mmdistill_dense::demo/tokens_pspnet_shapes.py'
@@ -11,7 +12,5 @@ model = dict(
     _delete_=True,
     type='mmdistill_dense.DenseDistiller',
     student=_base_.model,
-    teacher=dict(
-        cfg='mmdistill_dense::demo/pspnet_teacher_shapes.py',
-        checkpoint='work_dirs/pspnet_teacher_shapes/iter_500.pth'),
+    teacher=_base_.teacher,
     terms=_base_.terms)

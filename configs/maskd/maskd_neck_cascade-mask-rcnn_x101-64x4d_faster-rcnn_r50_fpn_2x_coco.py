@@ -1,6 +1,7 @@
 # The student's box head is class-agnostic like the teacher's first stage.
 _base_ = [
     'mmdet::faster_rcnn/faster-rcnn_r50_fpn_2x_coco.py',
+    '../_base_/teachers/cascade-mask-rcnn_x101-64x4d_fpn_20e_coco.py',
     '../_base_/terms/maskd_faster-rcnn.py'
 ]
 token_cfg = (
@@ -16,7 +17,5 @@ model = dict(
     _delete_=True,
     type='mmdistill_dense.DenseDistiller',
     student=_base_.model,
-    teacher=dict(
-        cfg='mmdet::cascade_rcnn/cascade-mask-rcnn_x101-64x4d_fpn_20e_coco.py',
-        checkpoint='https://download.openmmlab.com/mmdetection/v2.0/cascade_rcnn/cascade_mask_rcnn_x101_64x4d_fpn_20e_coco/cascade_mask_rcnn_x101_64x4d_fpn_20e_coco_20200512_161033-bdb5126a.pth'),
+    teacher=_base_.teacher,
     terms=_base_.terms)

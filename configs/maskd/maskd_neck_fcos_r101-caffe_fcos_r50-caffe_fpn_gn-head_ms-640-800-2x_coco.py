@@ -2,6 +2,7 @@
 # centre sampling, distances in strides, GIoU, NMS at 0.6.
 _base_ = [
     'mmdet::fcos/fcos_r50-caffe_fpn_gn-head_ms-640-800-2x_coco.py',
+    '../_base_/teachers/fcos_r101-caffe_fpn_gn-head_ms-640-800-2x_coco.py',
     '../_base_/terms/maskd_det.py'
 ]
 token_cfg = (
@@ -20,7 +21,5 @@ model = dict(
     _delete_=True,
     type='mmdistill_dense.DenseDistiller',
     student=_base_.model,
-    teacher=dict(
-        cfg='mmdet::fcos/fcos_r101-caffe_fpn_gn-head_ms-640-800-2x_coco.py',
-        checkpoint='https://download.openmmlab.com/mmdetection/v2.0/fcos/fcos_r101_caffe_fpn_gn-head_mstrain_640-800_2x_coco/fcos_r101_caffe_fpn_gn-head_mstrain_640-800_2x_coco-511424d6.pth'),
+    teacher=_base_.teacher,
     terms=_base_.terms)

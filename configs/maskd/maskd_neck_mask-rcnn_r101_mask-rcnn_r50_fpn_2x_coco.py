@@ -1,6 +1,7 @@
 # The authors have no Mask R-CNN; the settings are those of Faster R-CNN.
 _base_ = [
     'mmdet::mask_rcnn/mask-rcnn_r50_fpn_2x_coco.py',
+    '../_base_/teachers/mask-rcnn_r101_fpn_2x_coco.py',
     '../_base_/terms/maskd_faster-rcnn.py'
 ]
 token_cfg = 'mmdistill_dense::maskd/tokens_neck_mask-rcnn_r101_fpn_coco.py'
@@ -11,7 +12,5 @@ model = dict(
     _delete_=True,
     type='mmdistill_dense.DenseDistiller',
     student=_base_.model,
-    teacher=dict(
-        cfg='mmdet::mask_rcnn/mask-rcnn_r101_fpn_2x_coco.py',
-        checkpoint='https://download.openmmlab.com/mmdetection/v2.0/mask_rcnn/mask_rcnn_r101_fpn_2x_coco/mask_rcnn_r101_fpn_2x_coco_bbox_mAP-0.408__segm_mAP-0.366_20200505_071027-14b391c7.pth'),
+    teacher=_base_.teacher,
     terms=_base_.terms)

@@ -1,5 +1,6 @@
 _base_ = [
     'mmdet::retinanet/retinanet_r50_fpn_2x_coco.py',
+    '../_base_/teachers/retinanet_r101_fpn_2x_coco.py',
     '../_base_/terms/maskd_retinanet.py'
 ]
 token_cfg = 'mmdistill_dense::maskd/tokens_neck_retinanet_r101_fpn_coco.py'
@@ -15,8 +16,6 @@ model = dict(
     _delete_=True,
     type='mmdistill_dense.DenseDistiller',
     student=_base_.model,
-    teacher=dict(
-        cfg='mmdet::retinanet/retinanet_r101_fpn_2x_coco.py',
-        checkpoint='https://download.openmmlab.com/mmdetection/v2.0/retinanet/retinanet_r101_fpn_2x_coco/retinanet_r101_fpn_2x_coco_20200131-5560aee8.pth'),
+    teacher=_base_.teacher,
     inherit=['neck', 'bbox_head'],
     terms=_base_.terms)

@@ -1,5 +1,6 @@
 _base_ = [
     'mmdet::retinanet/retinanet_r50_fpn_2x_coco.py',
+    '../_base_/teachers/retinanet_x101-64x4d_fpn_ms-640-800-3x_coco.py',
     '../_base_/terms/maskd_retinanet.py'
 ]
 token_cfg = (
@@ -15,8 +16,6 @@ model = dict(
     _delete_=True,
     type='mmdistill_dense.DenseDistiller',
     student=_base_.model,
-    teacher=dict(
-        cfg='mmdet::retinanet/retinanet_x101-64x4d_fpn_ms-640-800-3x_coco.py',
-        checkpoint='https://download.openmmlab.com/mmdetection/v2.0/retinanet/retinanet_x101_64x4d_fpn_mstrain_3x_coco/retinanet_x101_64x4d_fpn_mstrain_3x_coco_20210719_051838-022c2187.pth'),
+    teacher=_base_.teacher,
     inherit=['neck', 'bbox_head'],
     terms=_base_.terms)

@@ -1,13 +1,12 @@
 # On the decoder's features; the authors mask the logits.
 _base_ = [
     'mmseg::_base_/datasets/cityscapes.py',
+    '../_base_/teachers/deeplabv3_r101-d8_4xb2-80k_cityscapes-512x1024.py',
     '../_base_/schedules/maskd_tokens-seg_10k.py'
 ]
 model = dict(
     type='mmdistill_dense.MaskTokenLearner',
-    teacher=dict(
-        cfg='mmseg::deeplabv3/deeplabv3_r101-d8_4xb2-80k_cityscapes-512x1024.py',
-        checkpoint='https://download.openmmlab.com/mmsegmentation/v0.5/deeplabv3/deeplabv3_r101-d8_512x1024_80k_cityscapes/deeplabv3_r101-d8_512x1024_80k_cityscapes_20200606_113503-9e428899.pth'),
+    teacher=_base_.teacher,
     at=dict(path='decode_head.conv_seg', take='input'),
     num_tokens=8,
     weighting=False)

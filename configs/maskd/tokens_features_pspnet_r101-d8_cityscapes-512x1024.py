@@ -1,13 +1,12 @@
 # On the decoder's features; the authors mask the logits.
 _base_ = [
     'mmseg::_base_/datasets/cityscapes.py',
+    '../_base_/teachers/pspnet_r101-d8_4xb2-80k_cityscapes-512x1024.py',
     '../_base_/schedules/maskd_tokens-seg_10k.py'
 ]
 model = dict(
     type='mmdistill_dense.MaskTokenLearner',
-    teacher=dict(
-        cfg='mmseg::pspnet/pspnet_r101-d8_4xb2-80k_cityscapes-512x1024.py',
-        checkpoint='https://download.openmmlab.com/mmsegmentation/v0.5/pspnet/pspnet_r101-d8_512x1024_80k_cityscapes/pspnet_r101-d8_512x1024_80k_cityscapes_20200606_112211-e1e1100f.pth'),
+    teacher=_base_.teacher,
     at=dict(path='decode_head.conv_seg', take='input'),
     num_tokens=8,
     weighting=False)

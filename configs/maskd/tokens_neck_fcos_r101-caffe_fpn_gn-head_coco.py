@@ -1,12 +1,11 @@
 _base_ = [
     'mmdet::_base_/datasets/coco_detection.py',
+    '../_base_/teachers/fcos_r101-caffe_fpn_gn-head_ms-640-800-2x_coco.py',
     '../_base_/schedules/maskd_tokens-det_2k.py'
 ]
 model = dict(
     type='mmdistill_dense.MaskTokenLearner',
-    teacher=dict(
-        cfg='mmdet::fcos/fcos_r101-caffe_fpn_gn-head_ms-640-800-2x_coco.py',
-        checkpoint='https://download.openmmlab.com/mmdetection/v2.0/fcos/fcos_r101_caffe_fpn_gn-head_mstrain_640-800_2x_coco/fcos_r101_caffe_fpn_gn-head_mstrain_640-800_2x_coco-511424d6.pth'),
+    teacher=_base_.teacher,
     at='neck',
     num_tokens=6)
 _base_.train_dataloader.dataset.pipeline[2] = dict(

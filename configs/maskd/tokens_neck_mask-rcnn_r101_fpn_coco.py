@@ -1,12 +1,11 @@
 # The authors have no Mask R-CNN; optimizer and length are the paper's.
 _base_ = [
     'mmdet::_base_/datasets/coco_instance.py',
+    '../_base_/teachers/mask-rcnn_r101_fpn_2x_coco.py',
     '../_base_/schedules/maskd_tokens-det_2k.py'
 ]
 model = dict(
     type='mmdistill_dense.MaskTokenLearner',
-    teacher=dict(
-        cfg='mmdet::mask_rcnn/mask-rcnn_r101_fpn_2x_coco.py',
-        checkpoint='https://download.openmmlab.com/mmdetection/v2.0/mask_rcnn/mask_rcnn_r101_fpn_2x_coco/mask_rcnn_r101_fpn_2x_coco_bbox_mAP-0.408__segm_mAP-0.366_20200505_071027-14b391c7.pth'),
+    teacher=_base_.teacher,
     at='neck',
     num_tokens=6)
