@@ -1,18 +1,14 @@
 # The teacher: Mask R-CNN R18 at full width under narrow heads, from scratch.
+# Half of all boxes are less than 22 pixels wide and high.
 _base_ = [
-    'mmdet::_base_/models/mask-rcnn_r50_fpn.py',
+    '../_base_/models/mask-rcnn_r18_fpn.py',
     'mmdet::_base_/default_runtime.py',
     '../_base_/datasets/camvid_instance.py',
     '../_base_/schedules/camvid_instance_600.py'
 ]
 model = dict(
-    backbone=dict(
-        depth=18, frozen_stages=-1, norm_eval=False, init_cfg=None),
-    neck=dict(in_channels=[64, 128, 256, 512], out_channels=64),
-    rpn_head=dict(
-        in_channels=64,
-        feat_channels=64,
-        anchor_generator=dict(scales=[4])),  # half of all boxes are < 22 px
+    neck=dict(out_channels=64),
+    rpn_head=dict(in_channels=64, feat_channels=64),
     roi_head=dict(
         bbox_roi_extractor=dict(out_channels=64),
         bbox_head=dict(in_channels=64, fc_out_channels=256, num_classes=4),

@@ -1,16 +1,8 @@
 # The teacher: PSPNet R18 at full width, trained from scratch.
 _base_ = [
-    'mmseg::_base_/models/pspnet_r50-d8.py',
+    '../_base_/models/pspnet_r18-d8.py',
     'mmseg::_base_/default_runtime.py',
     '../_base_/datasets/camvid_semantic.py',
     '../_base_/schedules/camvid_2k.py'
 ]
-norm_cfg = dict(type='BN', requires_grad=True)
-model = dict(
-    data_preprocessor=dict(size=_base_.crop_size),
-    pretrained=None,
-    backbone=dict(depth=18, norm_cfg=norm_cfg),
-    decode_head=dict(
-        in_channels=512, channels=128, num_classes=11, norm_cfg=norm_cfg),
-    auxiliary_head=dict(
-        in_channels=256, channels=64, num_classes=11, norm_cfg=norm_cfg))
+model = dict(data_preprocessor=dict(size=_base_.crop_size))
