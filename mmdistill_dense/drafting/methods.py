@@ -1,12 +1,16 @@
 """What to distil between two models: one function per method.
 
 A method looks at both sides and returns the terms, with the reasons for
-them. A new one is a function here and an entry in :data:`METHODS`.
+them. A new one is a function here and an entry in :data:`METHODS`; its
+values are those of a preset in ``configs/_base_/terms``.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from mmengine.config import Config
+
+from mmdistill_dense.compat import own_config
 from mmdistill_dense.models.distillers.alignment import pair_levels
 
 from .sides import Side, Specs, describe_match
@@ -106,23 +110,21 @@ def _level_weights(
     return weights
 
 
-def _loss(tau: float, weight: float) -> dict:
-    return dict(
-        type='mmdistill_dense.ChannelWiseLoss', tau=tau, loss_weight=weight
-    )
+def _preset(name: str, at: str, origin: str, take: str = 'output') -> Option:
+    """The term of a preset, at another place.
 
-
-_FEATURES = dict(
-    connector=dict(
-        type='mmdistill_dense.ConvConnector',
-        bias=False,
-        norm_cfg=dict(type='BN'),
-        act_cfg=dict(type='ReLU'),
-    ),
-    loss=_loss(4.0, 50.0),
-)
-_PYRAMID = dict(loss=_loss(1.0, 10.0))
-_PYRAMID_NOTE = "tau 1 and weight 10 per level, as MMRazor's for detectors."
+    Args:
+        name: Name of a file in ``configs/_base_/terms``, with one term.
+        at: Module path or short name, the same on both sides.
+        origin: Where tau and weight come from; they begin the note.
+        take: ``'output'`` or ``'input'`` of the module.
+    """
+    cfg = Config.fromfile(own_config(f'_base_/terms/{name}.py')).to_dict()
+    (term,) = cfg['terms'].values()
+    del term['at']
+    tau, weight = term['loss']['tau'], term['loss']['loss_weight']
+    note = f'tau {tau:g} and weight {weight:g} {origin}'
+    return Option(at, term, note, take)
 
 
 def cwd(student: Side, teacher: Side) -> Draft:
@@ -133,38 +135,40 @@ def cwd(student: Side, teacher: Side) -> Draft:
 
 def _cwd_options(student: Side, teacher: Side) -> Iterator[Option | str]:
     if student.is_segmentor and teacher.is_segmentor:
-        note = "tau 4 and weight 3 are the paper's for logits."
-        yield _logits(student, teacher, _loss(4.0, 3.0), note)
-        yield Option(
+        origin = "are the paper's for logits."
+        yield _logits(student, teacher, 'cwd_paper-logits', origin)
+        yield _preset(
+            'cwd_paper-features',
             'logits',
-            _FEATURES,
-            'tau 4 and weight 50 are known from a port only, see '
-            "docs/losses.md; the authors' logs have 35 to 40.",
+            'are known from a port only, see docs/losses.md; the '
+            "authors' logs have 35 to 40.",
             take='input',
         )
     elif student.is_segmentor != teacher.is_segmentor:
         yield 'not logits: one is a segmentor, the other a detector.'
     if hasattr(student.model, 'neck') and hasattr(teacher.model, 'neck'):
-        yield Option('neck', _PYRAMID, _PYRAMID_NOTE)
+        yield _pyramid('neck')
     else:
         yield 'not neck: not both have one.'
-    yield Option('backbone', _PYRAMID, _PYRAMID_NOTE)
+    yield _pyramid('backbone')
+
+
+def _pyramid(at: str) -> Option:
+    origin = "per level, as MMRazor's for detectors."
+    return _preset('cwd_openmmlab-det', at, origin)
 
 
 def pixel_wise(student: Side, teacher: Side) -> Draft:
     """Pixel-wise KL: logits of the same classes, and nothing else."""
     option: Option | str = 'not logits: both models must be segmentors.'
     if student.is_segmentor and teacher.is_segmentor:
-        loss = dict(
-            type='mmdistill_dense.PixelWiseLoss', tau=1.0, loss_weight=1.0
-        )
-        note = "tau 1 and weight 1 are CIRKD's for a mean over pixels."
-        option = _logits(student, teacher, loss, note)
+        origin = "are CIRKD's for a mean over pixels."
+        option = _logits(student, teacher, 'pixel-wise_logits', origin)
     return first_match('pixel_wise', iter([option]), student, teacher)
 
 
 def _logits(
-    student: Side, teacher: Side, loss: dict, note: str
+    student: Side, teacher: Side, preset: str, origin: str
 ) -> Option | str:
     """Logits where they mean the same classes, as far as can be seen."""
     try:
@@ -177,8 +181,8 @@ def _logits(
         return f'not logits: {ours} classes here, {theirs} there.'
     data = {side.config.get('dataset_type') for side in (student, teacher)}
     if len(data) > 1:
-        note += ' The data sets differ: the classes must be the same.'
-    return Option('logits', dict(loss=loss), note)
+        origin += ' The data sets differ: the classes must be the same.'
+    return _preset(preset, 'logits', origin)
 
 
 #: By name, as ``--method`` has it.

@@ -70,3 +70,8 @@ def relative(path):
 @cache
 def read(path):
     return Config.fromfile(str(path))
+
+
+def preset(name):
+    """Terms of a file in configs/_base_/terms."""
+    return read(CONFIGS / '_base_' / 'terms' / f'{name}.py').terms

@@ -3,7 +3,16 @@
 import re
 from collections import Counter
 
-from tests.helpers.configs import CONFIGS, FILES
+import pytest
+
+from tests.helpers.configs import (
+    CONFIGS,
+    DISTILLED,
+    FILES,
+    ROOT,
+    preset,
+    read,
+)
 
 BASES = CONFIGS / '_base_'
 #: What is trained, unlike the bases.
@@ -24,3 +33,44 @@ def test_an_address_stands_once():
     text = ''.join(path.read_text(encoding='utf-8') for path in FILES)
     addresses = Counter(re.findall(r"https?://[^']+", text))
     assert [url for url, count in addresses.items() if count > 1] == []
+
+
+def preset_rows(text):
+    """Presets in the tables of a document: name, tau, weight."""
+    row = r'^\| `([\w-]+?)(?:\.py)?` \| [^|]+ \| (\d+) \| (\d+)\b.*\|$'
+    return re.findall(row, text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ('page', 'rows'),
+    [
+        ('configs/cwd/README.md', 4),
+        ('configs/pixel_wise/README.md', 1),
+        ('docs/losses.md', 5),
+    ],
+)
+def test_documents_say_what_the_presets_say(page, rows):
+    found = preset_rows((ROOT / page).read_text(encoding='utf-8'))
+    assert len(found) == rows
+    for name, tau, weight in found:
+        (term,) = preset(name).values()
+        assert (float(tau), float(weight)) == (
+            term.loss.tau,
+            term.loss.loss_weight,
+        )
+
+
+def test_an_added_term_is_a_presets():
+    """MMEngine merges no two bases with ``terms``: one is written out."""
+    presets = dict(mmdet='cwd_openmmlab-det', mmseg='cwd_paper-logits')
+    combined = [
+        path
+        for path in DISTILLED
+        if path.name.startswith(('cwd-maskd_', 'cwd_features-logits_'))
+    ]
+    assert len(combined) == 4
+    for path in combined:
+        cfg = read(path)
+        (added,) = set(cfg.model.terms) - set(cfg.terms)
+        expected = preset(presets[cfg.default_scope])[added]
+        assert cfg.model.terms[added] == expected, path.name

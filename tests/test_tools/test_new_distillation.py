@@ -9,20 +9,15 @@ from mmdistill_dense.drafting import METHODS, writing
 from mmdistill_dense.drafting.methods import Draft
 from mmdistill_dense.models.utils import build_model
 
+from ..helpers.configs import preset
 from ..helpers.models import cwd, mask_rcnn, pspnet
 from ..helpers.runs import distilled
 from .pairs import write_config
 
 
-def loss(tau, weight):
-    return dict(
-        type='mmdistill_dense.ChannelWiseLoss', tau=tau, loss_weight=weight
-    )
-
-
 def test_detectors_compare_their_necks(stock, draft):
     text, cfg = draft(stock('narrow'), stock('wide'))
-    assert cfg.model.terms == dict(cwd=dict(at='neck', loss=loss(1.0, 10.0)))
+    assert cfg.model.terms == preset('cwd_openmmlab-det')
     assert 'neck: 32 channels at stride 4, 8, 16, 32, 64 here' in text
     assert 'ConvConnector 32 -> 48' in text
     assert 'python tools/train.py my.py' in text
@@ -31,7 +26,7 @@ def test_detectors_compare_their_necks(stock, draft):
 
 def test_segmentors_of_equal_classes_compare_logits(stock, draft):
     text, cfg = draft(stock('seg'), stock('big'))
-    assert cfg.model.terms.cwd == dict(at='logits', loss=loss(4.0, 3.0))
+    assert cfg.model.terms == preset('cwd_paper-logits')
     assert 'logits: 4 channels at stride 8 here' in text
 
 
@@ -45,8 +40,8 @@ def test_segmentors_of_other_classes_compare_features(stock, draft):
     text, cfg = draft(stock('seg'), stock('other'))
     term = cfg.model.terms.cwd
     assert term.at == dict(path='logits', take='input')
-    assert term.loss == loss(4.0, 50.0)
-    assert term.connector.type == 'mmdistill_dense.ConvConnector'
+    expected = preset('cwd_paper-features').cwd_features
+    assert {**term, 'at': 0} == {**expected, 'at': 0}
     assert 'not logits: 4 classes here, 7 there' in text
 
 
@@ -54,7 +49,8 @@ def test_segmentors_of_other_classes_compare_features(stock, draft):
 def test_models_of_both_hosts_compare_backbones(stock, draft, pair):
     text, cfg = draft(*map(stock, pair))
     term = cfg.model.terms.cwd
-    assert (term.at, term.loss) == ('backbone', loss(1.0, 10.0))
+    expected = preset('cwd_openmmlab-det').cwd
+    assert (term.at, term.loss) == ('backbone', expected.loss)
     assert 'not logits: one is a segmentor' in text
     assert 'not neck: not both have one' in text
 
@@ -81,8 +77,7 @@ def test_every_method_drafts_for_segmentors(stock, draft, method):
 def test_pixel_wise_compares_logits(stock, draft):
     pair = stock('seg'), stock('big')
     text, cfg = draft(*pair, '--method', 'pixel-wise')
-    kl = dict(type='mmdistill_dense.PixelWiseLoss', tau=1.0, loss_weight=1.0)
-    assert cfg.model.terms == dict(pixel_wise=dict(at='logits', loss=kl))
+    assert cfg.model.terms == preset('pixel-wise_logits')
     assert 'PIXEL-WISE: seg learns from big.' in text
 
 
