@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from .helpers.rules import for_each
+
 ROOT = Path(__file__).parents[1]
 LIBRARY, TOOLS = 'mmdistill_dense', 'mmdistill_tools'
 #: Folder in which each package lies.
@@ -194,9 +196,9 @@ def test_both_packages_are_there_to_be_read():
     assert packages.count(TOOLS) > 30
 
 
-def test_imports_point_down():
-    found = {path: list(offences(path, parsed(path))) for path in FILES}
-    assert {path: names for path, names in found.items() if names} == {}
+@for_each(FILES)
+def test_imports_point_down(path):
+    assert list(offences(path, parsed(path))) == []
 
 
 @pytest.mark.parametrize(
@@ -226,27 +228,22 @@ def test_an_import_that_points_up_is_seen(file, line):
     assert list(offences(ROOT / LIBRARY / file, ast.parse(line)))
 
 
-def test_hosts_are_imported_nowhere():
-    never = {'mmdet', 'mmseg', 'tools', 'configs', 'tests'}
-    found = {
-        path: {name.partition('.')[0] for name in imports(path, parsed(path))}
-        for path in FILES
-    }
-    assert {path for path, tops in found.items() if tops & never} == set()
+@for_each(FILES)
+def test_hosts_are_imported_nowhere(path):
+    tops = {name.partition('.')[0] for name in imports(path, parsed(path))}
+    assert not tops & {'mmdet', 'mmseg', 'tools', 'configs', 'tests'}
 
 
-def test_files_and_functions_are_short():
-    long = []
-    for path in FILES:
-        text = path.read_text(encoding='utf-8')
-        if len(text.splitlines()) > 250:
-            long.append(path)
-        long += [
-            f'{path}: {node.name}'
-            for node in ast.walk(ast.parse(text))
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-            and node.end_lineno - node.lineno + 1 > 80
-        ]
+@for_each(FILES)
+def test_files_and_functions_are_short(path):
+    text = path.read_text(encoding='utf-8')
+    assert len(text.splitlines()) <= 250
+    long = [
+        node.name
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        and node.end_lineno - node.lineno + 1 > 80
+    ]
     assert long == []
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from mmengine.utils import digit_version
 
+from .helpers.rules import for_each
+
 ROOT = Path(__file__).resolve().parents[1]
 SETUP = ROOT / 'tools' / 'dev' / 'setup.sh'
 REQUIREMENTS = sorted((ROOT / 'requirements').glob('*.txt'))
@@ -43,7 +45,7 @@ def refused(tmp_path):
     return run
 
 
-@pytest.mark.parametrize('path', REQUIREMENTS, ids=lambda path: path.stem)
+@for_each(REQUIREMENTS)
 def test_every_requirement_is_pinned(path):
     pattern = (
         r'[A-Za-z0-9_-]+==[0-9][\w.]*(; (python_version (<|>=) "3\.11"|'
@@ -75,11 +77,7 @@ def test_no_name_is_in_both_stacks():
     assert names[0] & names[1] == {'opencv-python'}
 
 
-@pytest.mark.parametrize(
-    'script',
-    [*ROOT.glob('tools/**/*.sh'), ROOT / '.ci' / 'run'],
-    ids=lambda path: path.name,
-)
+@for_each([*ROOT.glob('tools/**/*.sh'), ROOT / '.ci' / 'run'])
 def test_scripts_parse(script):
     assert subprocess.run(['bash', '-n', script]).returncode == 0
 

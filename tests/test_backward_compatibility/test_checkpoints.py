@@ -16,6 +16,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 
+from ..helpers.rules import for_each
 from ..helpers.runs import differing, snapshot, without_ours
 from .runs import FILES, KEPT, LENGTH, logged
 
@@ -219,9 +220,7 @@ def test_a_pretrained_backbone_is_exported(saved, tool):
 CHECKPOINTS = sorted(FILES.rglob('*.pth'))
 
 
-@pytest.mark.parametrize(
-    'path', CHECKPOINTS, ids=lambda p: p.relative_to(FILES).as_posix()
-)
+@for_each(CHECKPOINTS)
 def test_no_checkpoint_names_a_module_of_the_package(path):
     """It could not be loaded once that module has another place."""
     names = pickled_names(path)

@@ -16,6 +16,7 @@ from mmdistill_tools.benchmark.report import (
 from mmdistill_tools.benchmark.tables import tables_of
 
 from ..helpers.configs import ROOT
+from ..helpers.rules import for_each
 from . import samples
 
 SECTIONS = dict(
@@ -173,7 +174,7 @@ PAGES = [
 ]
 
 
-@pytest.mark.parametrize('shipped', PAGES, ids=lambda path: path.name)
+@for_each(PAGES)
 def test_shipped_tables_are_those_of_their_results(shipped, tmp_path):
     copy = tmp_path / shipped.name
     copy.write_text(shipped.read_text(encoding='utf-8'), encoding='utf-8')
@@ -186,7 +187,7 @@ def test_shipped_tables_are_those_of_their_results(shipped, tmp_path):
 RESULTS = sorted(ROOT.glob('docs/benchmarks/*.json'))
 
 
-@pytest.mark.parametrize('path', RESULTS, ids=lambda path: path.stem)
+@for_each(RESULTS)
 def test_shipped_results_are_of_whole_runs(path):
     from mmdistill_tools.benchmark.results import read_report
 

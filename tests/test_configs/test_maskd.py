@@ -1,44 +1,16 @@
 """What the two stages of MasKD say, alone and of each other."""
 
+import re
 from pathlib import Path
 
-import pytest
-
 from mmdistill_dense.compat import config_path
-from tests.helpers.configs import CONFIGS, DISTILLED, TOKENS, read, relative
+from tests.helpers.configs import CONFIGS, DISTILLED, TOKENS, read
+from tests.helpers.rules import for_each
 
 MASKED = [path for path in DISTILLED if 'maskd_' in path.name]
+DETECTORS = sorted((CONFIGS / 'maskd').glob('maskd_neck_*.py'))
 CITYSCAPES = [path for path in MASKED if 'cityscapes' in path.name]
 CASCADE = 'cascade-mask-rcnn_x101-64x4d'
-#: Stage 2 of a detector: weight, warm-up of the student's masks, learning
-#: rate, clipping, imitation as (beta, weight), what is inherited.
-DETECTORS = {
-    'faster-rcnn_r101_faster-rcnn_r50_fpn_2x_coco': (
-        (1, 7330, 0.02, None, [(1, 1)], None)
-    ),
-    f'{CASCADE}_faster-rcnn_r50_fpn_2x_coco': (
-        (1, 5000, 0.02, None, [(1, 1)], None)
-    ),
-    'mask-rcnn_r101_mask-rcnn_r50_fpn_2x_coco': (
-        (1, 7330, 0.02, None, [(1, 1)], None)
-    ),
-    f'{CASCADE}_mask-rcnn_r50_fpn_2x_coco': (
-        (1, 5000, 0.02, None, [(1, 1)], None)
-    ),
-    'retinanet_r101_retinanet_r50_fpn_2x_coco': (
-        (7, 7000, 0.02, 35, [(0, 1)], ['neck', 'bbox_head'])
-    ),
-    'retinanet_x101-64x4d_retinanet_r50_fpn_2x_coco': (
-        (7, 8500, 0.02, 35, [(1, 1)], ['neck', 'bbox_head'])
-    ),
-    'fcos_r101-caffe_fcos_r50-caffe_fpn_gn-head_ms-640-800-2x_coco': (
-        (10, 5000, 0.01, 35, [], None)
-    ),
-    'reppoints-moment_x101-dconv-c3-c5_'
-    'reppoints-moment_r50_fpn-gn_head-gn_2x_coco': (
-        (10, 5000, 0.01, None, [(0.11, 0.2), (0.11, 0.1)], None)
-    ),
-}
 ADAM = dict(type='Adam', lr=0.01, weight_decay=0.001)
 SGD = dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=0.001)
 #: Optimizers of stage 1 that are not the usual ones.
@@ -47,15 +19,12 @@ OTHER = {
     'tokens_neck_faster-rcnn_r101_fpn_coco': dict(SGD, weight_decay=1e-4),
 }
 
-every_masked = pytest.mark.parametrize('path', MASKED, ids=relative)
-every_learner = pytest.mark.parametrize('path', TOKENS, ids=relative)
-
 
 def masked_terms(cfg):
     return {k: t for k, t in cfg.model.terms.items() if 'tokens' in t.loss}
 
 
-@every_masked
+@for_each(MASKED)
 def test_both_stages_agree(path):
     cfg = read(path)
     stage_1 = Path(config_path(cfg.token_cfg))
@@ -68,7 +37,7 @@ def test_both_stages_agree(path):
         )
 
 
-@every_masked
+@for_each(MASKED)
 def test_the_place_is_that_of_the_tokens(path):
     cfg = read(path)
     learner = read(config_path(cfg.token_cfg)).model
@@ -87,7 +56,7 @@ def test_every_learner_has_a_second_stage():
     assert used == set(TOKENS)
 
 
-@every_learner
+@for_each(TOKENS)
 def test_stage_1(path):
     cfg = read(path)
     (scheduler,) = cfg.param_scheduler
@@ -100,9 +69,7 @@ def detects(cfg):
     return cfg.default_scope == 'mmdet'
 
 
-@pytest.mark.parametrize(
-    'path', [p for p in TOKENS if p.parent.name == 'maskd'], ids=relative
-)
+@for_each(path for path in TOKENS if path.parent.name == 'maskd')
 def test_stage_1_is_the_authors(path):
     cfg = read(path)
     optimizer, kind, floor, iterations, tokens = (
@@ -118,28 +85,20 @@ def test_stage_1_is_the_authors(path):
     assert 8 * cfg.train_dataloader.batch_size == 16
 
 
-@pytest.mark.parametrize('name', DETECTORS)
-def test_stage_2_of_a_detector(name):
-    cfg = read(CONFIGS / 'maskd' / f'maskd_neck_{name}.py')
-    weight, warmup, lr, clip, imitated, inherited = DETECTORS[name]
-    masked, *imitation = [term.loss for term in cfg.model.terms.values()]
-    assert masked.loss_weight == weight
-    assert masked.custom_mask_warmup == warmup
-    assert [(loss.beta, loss.loss_weight) for loss in imitation] == imitated
-    assert cfg.optim_wrapper.optimizer.lr == lr
-    assert cfg.optim_wrapper.get('clip_grad', {}).get('max_norm') == clip
+@for_each(DETECTORS)
+def test_stage_2_of_a_detector(path):
+    """The schedule that the name ends with."""
+    cfg = read(path)
+    (factor,) = re.findall(r'[-_](\d)x_coco', path.name)
+    epochs = 12 * int(factor)
+    assert cfg.train_cfg.max_epochs == epochs
+    steps = [2 * epochs // 3, 11 * epochs // 12]
+    assert cfg.param_scheduler[1].milestones == steps
+    inherited = ['neck', 'bbox_head'] if 'retinanet' in path.name else None
     assert cfg.model.get('inherit') == inherited
-    assert cfg.train_cfg.max_epochs == 24
-    assert cfg.param_scheduler[1].milestones == [16, 22]
 
 
-def test_every_detector_is_in_the_table():
-    found = (CONFIGS / 'maskd').glob('maskd_neck_*.py')
-    expected = {f'maskd_neck_{name}.py' for name in DETECTORS}
-    assert {path.name for path in found} == expected
-
-
-@pytest.mark.parametrize('path', CITYSCAPES, ids=relative)
+@for_each(CITYSCAPES)
 def test_stage_2_of_a_segmentor(path):
     cfg = read(path)
     optimizer = dict(type='SGD', lr=0.02, momentum=0.9, weight_decay=5e-4)

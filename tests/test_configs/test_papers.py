@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import pytest
 import yaml
 
 from mmdistill_dense.compat import config_path
@@ -14,10 +13,8 @@ from tests.helpers.configs import (
     PRETRAINED,
     ROOT,
     read,
-    relative,
 )
-
-every_distilled = pytest.mark.parametrize('path', DISTILLED, ids=relative)
+from tests.helpers.rules import for_each
 
 
 def load_yaml(path):
@@ -61,7 +58,7 @@ def numbers(cell):
     return [float(number) for number in re.findall(r'\d+(?:\.\d+)?', cell)]
 
 
-@every_distilled
+@for_each(DISTILLED)
 def test_readme_says_what_the_config_says(path):
     cells = dict(table_rows(path.parent / 'README.md'))[path.name]
     cfg = read(path)
@@ -77,9 +74,7 @@ def test_readme_says_what_the_config_says(path):
         assert numbers(cells[3]) == [loss.tau for loss in losses]
 
 
-@pytest.mark.parametrize(
-    'readme', sorted(CONFIGS.rglob('README.md')), ids=relative
-)
+@for_each(sorted(CONFIGS.rglob('README.md')))
 def test_readme_links_exist(readme):
     text = readme.read_text(encoding='utf-8')
     for link in re.findall(r'\]\((\.[^)]+)\)', text):

@@ -10,7 +10,8 @@ from mmdistill_dense.models.pcd import (
     PixelContrastLoss,
 )
 from mmdistill_dense.models.pcd.projection_teacher import ProjectionTeacher
-from tests.helpers.configs import CONFIGS, PRETRAINED, ROOT, read, relative
+from tests.helpers.configs import CONFIGS, PRETRAINED, ROOT, read
+from tests.helpers.rules import for_each
 
 IMAGENET = [path for path in PRETRAINED if path.parent.name == 'pcd']
 STUDENTS = {
@@ -39,10 +40,8 @@ TEACHERS = {
 START = 'work_dirs/pcd_mocov3-r50_r18_8xb128-100e_imagenet/backbone.pth'
 FROM_PCD = sorted((CONFIGS / 'pcd').glob('*-pcd-pre_*.py'))
 
-every_imagenet = pytest.mark.parametrize('path', IMAGENET, ids=relative)
 
-
-@every_imagenet
+@for_each(IMAGENET)
 def test_names_say_what_is_in_them(path):
     _, teacher, student, *_ = path.stem.split('_')
     model = read(path).model
@@ -61,7 +60,7 @@ def test_both_moco_teachers_have_all_three_students():
     assert {teacher for teacher, _ in pairs} == set(TEACHERS)
 
 
-@every_imagenet
+@for_each(IMAGENET)
 def test_recipe(path):
     """Section 4 and the defaults of the method's description."""
     cfg = read(path)
@@ -83,7 +82,7 @@ def test_recipe(path):
     assert not {'val_cfg', 'test_cfg'} & set(cfg)
 
 
-@every_imagenet
+@for_each(IMAGENET)
 def test_contrast(path):
     model = read(path).model
     assert model.loss.tau == 0.2

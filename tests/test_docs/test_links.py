@@ -7,6 +7,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from ..helpers.rules import for_each
 from .blocks import ROOT, tokens_of
 
 PAGES = sorted(
@@ -48,7 +49,7 @@ def broken(page: str, target: str) -> bool:
     return bool(anchor) and anchor not in anchors_of(there)
 
 
-@pytest.mark.parametrize('page', PAGES)
+@for_each(PAGES)
 def test_links_lead_somewhere(page):
     assert [link for link in links_of(page) if broken(page, link)] == []
 

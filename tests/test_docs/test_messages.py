@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ..helpers.rules import for_each
 from ..helpers.stack import ONEDL
 from .blocks import MESSAGES, ROOT, blocks_of
 
@@ -51,7 +52,7 @@ def literals() -> list[str]:
 
 
 @pytest.mark.skipif(ONEDL, reason="the hosts' messages are the stock ones")
-@pytest.mark.parametrize('block', QUOTED, ids=lambda b: f'line_{b.line}')
+@for_each(QUOTED)
 def test_a_quoted_message_exists(block):
     message = squeezed(block.text)
     assert [text for text in literals() if message in text], message

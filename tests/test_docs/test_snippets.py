@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 
 import pytest
 
+from ..helpers.rules import for_each
 from . import stand_ins
 from .blocks import PAGES, blocks_of, tokens_of
 from .sandbox import Sandbox
@@ -34,7 +35,7 @@ def test_every_block_does_what_the_page_says(page, tmp_path):
         sandbox.run(block)
 
 
-@pytest.mark.parametrize('page', PAGES)
+@for_each(PAGES)
 def test_every_block_can_be_checked(page):
     listed, others = [], []
     for block in blocks_of(page):
@@ -53,7 +54,7 @@ def commands_of(page):
     return '\n'.join(block.text for block in blocks)
 
 
-@pytest.mark.parametrize('name', stand_ins.COMMANDS)
+@for_each(stand_ins.COMMANDS)
 def test_every_stand_in_is_needed(name):
     commands = '\n'.join(map(commands_of, PAGES))
     # srun is called by the scripts for Slurm.

@@ -17,6 +17,8 @@ from mmdistill_tools.study.definition import read_study
 from mmdistill_tools.study.results import Result, ResultsFile
 from mmdistill_tools.study.tables import TABLES, class_gains
 
+from ..helpers.rules import for_each
+
 ROOT = Path(__file__).parents[2]
 STUDY = """
 title: two rows
@@ -274,7 +276,7 @@ def test_there_are_pages_with_results():
     assert ROOT / 'README.md' in PAGES
 
 
-@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+@for_each(PAGES)
 def test_shipped_tables_are_those_of_their_results(page, tmp_path):
     copy = tmp_path / page.name
     copy.write_text(page.read_text(encoding='utf-8'), encoding='utf-8')
