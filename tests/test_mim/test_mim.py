@@ -16,23 +16,21 @@ import pytest
 import mmdistill_dense
 from mmdistill_dense.datasets.shapes import write_dataset
 
+from ..helpers.packaging import build, copy_checkout
 from ..helpers.stack import ONEDL
 
-ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
 MIM = [sys.executable, '-m', 'mim']
 
 
 @pytest.fixture(scope='module')
 def installed(tmp_path_factory) -> Path:
     """A folder that the wheel of this checkout is installed into."""
-    wheels = tmp_path_factory.mktemp('wheel')
+    checkout = copy_checkout(tmp_path_factory.mktemp('checkout'))
+    wheel = build('build_wheel', checkout, tmp_path_factory.mktemp('wheel'))
     target = tmp_path_factory.mktemp('installed')
-    pip = [sys.executable, '-m', 'pip', '--quiet']
-    build = ['wheel', '--no-deps', '--no-build-isolation', '-w', wheels, ROOT]
-    subprocess.run([*pip, *build], check=True)
-    (wheel,) = wheels.iterdir()
-    install = ['install', '--no-deps', '--target', target, wheel]
-    subprocess.run([*pip, *install], check=True)
+    pip = [sys.executable, '-m', 'pip', '--quiet', 'install', '--no-deps']
+    subprocess.run([*pip, '--target', target, wheel], check=True)
     return target
 
 
@@ -118,7 +116,6 @@ def test_train_takes_a_basename(mim, tmp_path, installed):
     assert (folder / 'iter_1.pth').is_file()
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(3600)  # pip may have to compile mmcv
 def test_every_command_in_a_clean_environment():
     script = Path(__file__).with_name('mim_doors.py')
