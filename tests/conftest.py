@@ -1,13 +1,27 @@
-"""Quiet, reproducible tests."""
+"""Quiet, reproducible tests, one thread in each process."""
 
 import logging
+import os
+from functools import cache
 
 import pytest
 import torch
+from mmengine.config import utils
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
 import mmdistill_dense  # noqa: F401
+
+# Of the processes that tests start; this one's is set below.
+os.environ['OMP_NUM_THREADS'] = '1'
+
+
+@pytest.fixture(autouse=True, scope='session')
+def _metafiles_are_read_once():
+    """MMEngine reads all those of a host for each config named by it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utils, 'load', cache(utils.load))
+        yield
 
 
 @pytest.fixture(autouse=True)

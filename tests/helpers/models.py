@@ -1,6 +1,7 @@
 """Stock models made small: depth, levels and head types stay as they are."""
 
 from copy import deepcopy
+from functools import cache
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -50,9 +51,14 @@ def _divide(channels, factor):
     return channels // factor
 
 
+@cache
+def _read(name):
+    return Config.fromfile(config_path(name))
+
+
 def stock(name, **options):
     """Model config of a stock config, shrunken, with options merged in."""
-    cfg = Config.fromfile(config_path(name))
+    cfg = deepcopy(_read(name))
     if options:
         cfg.merge_from_dict({f'model.{k}': v for k, v in options.items()})
     model = shrink(cfg.model.to_dict())
