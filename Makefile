@@ -1,13 +1,15 @@
 # Set-up, demo, tests and checks. Settings: VENV=, STACK=stock|onedl, PYTHON=,
-# METHOD= and DATA= for the demo, and ARGS= for it or pytest (make test ARGS='-k recorder').
+# METHOD= and DATA= for the demo, and ARGS= for it or pytest, also for the number of
+# its processes (make test ARGS='-n 1 -k recorder').
 SHELL := /bin/bash
 STACK ?= stock
 VENV ?= $(if $(filter stock,$(STACK)),.venv,.venv-$(STACK))
 PYTHON ?= python3
 BIN := $(VENV)/bin
+PYTEST := '$(BIN)/python' -m pytest -n logical --maxprocesses 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint format docs wheel clean
+.PHONY: help setup demo test test-docs test-all lint format docs wheel clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*  ## (.*)/\1\t\2/p' Makefile | expand -t 12
@@ -19,11 +21,14 @@ demo: setup  ## train and distil; METHOD=cwd|maskd|pcd, DATA=<CamVid>
 	'$(BIN)/python' tools/demo.py $(if $(METHOD),--method '$(METHOD)') \
 		$(if $(DATA),--data '$(DATA)') $(ARGS)
 
-test: setup  ## the tests that CI runs
-	'$(BIN)/python' -m pytest -m 'not slow' $(ARGS)
+test: setup  ## the quick tests, a process for each core
+	$(PYTEST) --dist loadfile -m 'not slow' $(ARGS)
+
+test-docs: setup  ## what the pages say to run, and their reference
+	$(PYTEST) --dist loadgroup -m slow tests/test_docs $(ARGS)
 
 test-all: setup  ## every test
-	'$(BIN)/python' -m pytest $(ARGS)
+	$(PYTEST) --dist loadfile $(ARGS)
 
 lint: setup  ## style, spelling and types, changing nothing
 	'$(BIN)/ruff' check .

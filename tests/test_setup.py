@@ -122,6 +122,7 @@ def test_make_alone_lists_the_targets():
         'setup',
         'demo',
         'test',
+        'test-docs',
         'test-all',
         'lint',
         'format',

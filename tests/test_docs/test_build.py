@@ -12,6 +12,8 @@ from mmdistill_dense import registry
 from .blocks import ROOT
 
 PACKAGE = ROOT / 'mmdistill_dense'
+# Built once, by the process that runs all of these.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group('html')]
 
 
 @pytest.fixture(scope='module')

@@ -16,17 +16,10 @@ from .sandbox import Sandbox
 
 #: Kinds of blocks that other tests look at.
 ELSEWHERE = ('directive', 'message', 'recorded')
-#: Pages whose blocks take long; ``make test-all`` runs them.
-SLOW = {'docs/cluster.md', 'docs/get_started.md', 'docs/studies.md'}
 
 
-@pytest.mark.parametrize(
-    'page',
-    [
-        pytest.param(page, marks=[pytest.mark.slow] if page in SLOW else [])
-        for page in PAGES
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize('page', PAGES)
 def test_every_block_does_what_the_page_says(page, tmp_path):
     sandbox = Sandbox(tmp_path, page)
     for block in blocks_of(page):

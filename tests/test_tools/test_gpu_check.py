@@ -56,6 +56,7 @@ def main(gpu_check, monkeypatch, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_every_part_runs_dry_on_a_cpu(tmp_path):
     done = subprocess.run(
         [sys.executable, SCRIPT, '--dry-run', '--no-peer', '--out', tmp_path],
