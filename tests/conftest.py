@@ -25,7 +25,7 @@ def _metafiles_are_read_once():
 
 
 @pytest.fixture(autouse=True)
-def _isolated(request):
+def _isolated():
     """Fix the seed; keep loggers and scopes of one test out of the next."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
@@ -36,7 +36,7 @@ def _isolated(request):
 
 
 @pytest.fixture
-def log_lines(monkeypatch):
+def log_lines():
     """Every line that goes through ``print_log`` to the current logger."""
     lines = []
 

@@ -5,8 +5,8 @@ import logging
 
 import pytest
 import torch
+from mmengine.logging import MMLogger
 
-from mmdistill_dense.models.distillers import report
 from mmdistill_dense.models.maskd import (
     MaskedDetectionLoss,
     MaskedSegmentationLoss,
@@ -221,15 +221,9 @@ def test_a_file_without_the_net_is_refused_where_it_is_wanted(
 
 
 def test_tokens_of_another_teacher_are_warned_of(
-    det_teacher, tokens, monkeypatch
+    det_teacher, tokens, log_lines
 ):
-    warned = []
-
-    def listen(message, logger, level=logging.INFO):
-        if level >= logging.WARNING:
-            warned.append(message)
-
-    monkeypatch.setattr(report, 'print_log', listen)
+    MMLogger.get_current_instance().setLevel(logging.WARNING)
     model = detector(det_teacher, tokens)
     model.init_weights()
     own = model.distill.teachers['teacher'].fingerprint
@@ -237,9 +231,9 @@ def test_tokens_of_another_teacher_are_warned_of(
     for said in ({}, dict(teacher=own), dict(teacher='deadbeef')):
         torch.save(torch.load(tokens) | dict(info=said), tokens)
         detector(det_teacher, tokens).init_weights()
-        seen[said.get('teacher')] = len(warned)
+        seen[said.get('teacher')] = len(log_lines)
     assert seen == {None: 0, own: 0, 'deadbeef': 1}
-    assert 'learned on other weights (deadbeef)' in warned[0]
+    assert 'learned on other weights (deadbeef)' in log_lines[0]
 
 
 def test_a_loss_without_tokens_says_so(tokens):

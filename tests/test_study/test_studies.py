@@ -1,6 +1,6 @@
 """The studies of the documentation can be run."""
 
-import logging
+from functools import cache
 
 import pytest
 
@@ -10,22 +10,29 @@ from mmdistill_tools.study.main import missing_entries
 from mmdistill_tools.study.results import ResultsFile
 
 from ..helpers.configs import ROOT
+from ..helpers.rules import for_each
 
 STUDIES = sorted((ROOT / 'docs' / 'studies').glob('*.yaml'))
 #: Options of a teacher's own config.
 TEACHER = 'model.teacher.cfg_options.'
 
 
-def test_there_are_studies():
-    assert STUDIES
-
-
-@pytest.mark.parametrize('path', STUDIES, ids=lambda path: path.stem)
-def test_a_study_can_be_planned(path, monkeypatch):
+@pytest.fixture
+def planned(monkeypatch):
+    """Read and plan a study, from the folder that its paths start at."""
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(logging.getLogger('mmengine'), 'disabled', True)
+    return plan_once
+
+
+@cache
+def plan_once(path):
     study = read_study(path)
-    entries = plan.plan_study(study)
+    return study, plan.plan_study(study)
+
+
+@for_each(STUDIES)
+def test_a_study_can_be_planned(path, planned):
+    study, entries = planned(path)
     assert {entry.row.name for entry in entries} == set(study.rows)
     for row in study.rows.values():
         cfg = plan._read(row.config)
@@ -71,12 +78,9 @@ def test_options_are_found(key):
             assert is_read(cfg, wrong, {})
 
 
-@pytest.mark.parametrize('path', STUDIES, ids=lambda path: path.stem)
-def test_results_are_those_of_the_study_as_it_is(path, monkeypatch):
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(logging.getLogger('mmengine'), 'disabled', True)
-    study = read_study(path)
-    entries = plan.plan_study(study)
+@for_each(STUDIES)
+def test_results_are_those_of_the_study_as_it_is(path, planned):
+    study, entries = planned(path)
     results = ResultsFile(study.results)
     missing = missing_entries(entries, results)  # refuses other settings
     assert missing == []
