@@ -1,12 +1,13 @@
 """Quiet, reproducible tests, one thread in each process."""
 
+import gc
 import logging
 import os
 from functools import cache
 
 import pytest
 import torch
-from mmengine.config import utils
+from mmengine import config
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
@@ -17,11 +18,22 @@ os.environ['OMP_NUM_THREADS'] = '1'
 
 
 @pytest.fixture(autouse=True, scope='session')
-def _metafiles_are_read_once():
-    """MMEngine reads all those of a host for each config named by it."""
+def _runs_start_quickly():
+    """Leave out what MMEngine does at every start and no test looks at.
+
+    It reads all metafiles of a host for a config that is named by it, and has
+    yapf lay out a config wherever it is printed. Data sets collect garbage
+    among all that the tests have imported.
+    """
+    gc.collect()
+    gc.freeze()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(utils, 'load', cache(utils.load))
+        patch.setattr(config.utils, 'load', cache(config.utils.load))
+        patch.setattr(
+            config.config, 'FormatCode', lambda text, **_: (text, True)
+        )
         yield
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

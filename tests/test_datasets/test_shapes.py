@@ -1,7 +1,6 @@
 """The embedded data set: the same each time, and consistent in itself."""
 
 import json
-import subprocess
 import sys
 from collections import Counter
 
@@ -189,9 +188,8 @@ def test_refusals(settings, message, tmp_path):
     assert not (tmp_path / 'new').exists()
 
 
-def test_command_line(tmp_path):
-    out = tmp_path / 'out'
-    command = [sys.executable, '-m', 'mmdistill_dense.datasets.shapes', out]
+def test_command_line(tmp_path, monkeypatch, capsys):
+    out = str(tmp_path / 'out')
     options = [
         '--train',
         '2',
@@ -203,11 +201,11 @@ def test_command_line(tmp_path):
         '--seed',
         '3',
     ]
-    done = subprocess.run(
-        [*command, *options], capture_output=True, text=True, check=True
-    )
-    assert '2 training and 1 validation images of 48x64' in done.stdout
-    assert labels_of(out, 'train', 1).shape == (48, 64)
-    again = subprocess.run([*command], capture_output=True, text=True)
-    assert again.returncode == 1
-    assert again.stderr.startswith(f'shapes: {out} is not empty')
+    monkeypatch.setattr(sys, 'argv', ['shapes', out, *options])
+    shapes.main()
+    said = '2 training and 1 validation images of 48x64'
+    assert said in capsys.readouterr().out
+    assert labels_of(tmp_path / 'out', 'train', 1).shape == (48, 64)
+    monkeypatch.setattr(sys, 'argv', ['shapes', out])
+    with pytest.raises(SystemExit, match=f'^shapes: {out} is not empty'):
+        shapes.main()
