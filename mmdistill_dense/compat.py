@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.config import utils as config_utils
 from mmengine.fileio import load
 from mmengine.logging import HistoryBuffer
@@ -39,7 +39,6 @@ def install() -> None:
     _allow_own_checkpoints()
     _resolve_config_scopes()
     _load_torchvision_urls()
-    _explain_missing_backbone()
 
 
 def check_versions() -> None:
@@ -223,27 +222,3 @@ def _load_torchvision_urls() -> None:
     checkpoints.CheckpointLoader.register_scheme(
         ('torchvision://', 'modelzoo://'), from_table, force=True
     )
-
-
-def _explain_missing_backbone() -> None:
-    """Say what to do where mmdet's ``init_detector`` looks for it."""
-    stock = ConfigDict.__getattr__
-    if getattr(stock, 'knows_mmdistill_dense', False):
-        return
-
-    def getattr_(self: ConfigDict, name: str) -> Any:
-        try:
-            return stock(self, name)
-        except AttributeError as error:
-            kind = str(self.get('type', ''))
-            if name != 'backbone' or not kind.startswith('mmdistill_dense.'):
-                raise
-            raise AttributeError(
-                'the model of a distillation config has no backbone, its '
-                'student has (model.student.backbone). Give init_detector '
-                'cfg_options={}, use DetInferencer, or hand on the plain '
-                'student that tools/export_student.py writes.'
-            ) from error
-
-    getattr_.knows_mmdistill_dense = True  # type: ignore[attr-defined]
-    ConfigDict.__getattr__ = getattr_

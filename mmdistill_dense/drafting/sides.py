@@ -11,6 +11,7 @@ from mmdistill_dense.models.hosts import (
     blank_batch,
     expand_alias,
     follow,
+    is_segmentor,
     probe,
 )
 from mmdistill_dense.models.utils import build_model, evaluated, forked_rng
@@ -44,7 +45,7 @@ class Side:
     @property
     def is_segmentor(self) -> bool:
         """Whether it labels pixels; else it is a detector."""
-        return hasattr(self.model, 'decode_head')
+        return is_segmentor(self.model)
 
     def levels(self, path: str, take: str = 'output') -> Specs:
         """Maps that ``at=dict(path=..., take=...)`` would record.

@@ -36,7 +36,10 @@ def squeezed(text: str) -> str:
 
 
 def files() -> list[Path]:
-    own = [*ROOT.glob('mmdistill_dense/**/*.py'), *ROOT.glob('tools/*.py')]
+    own = [
+        *ROOT.glob('mmdistill_dense/**/*.py'),
+        *ROOT.glob('tools/**/*.py'),
+    ]
     return own + [Path(find_spec(name).origin) for name in OTHERS]
 
 

@@ -271,4 +271,3 @@ def test_teachers_look_before_the_student_unless_they_need_regions(
         losses = step_losses(model, DET)
         assert order == expected
         assert losses['loss_kd'].requires_grad
-        assert not model.distill._theirs

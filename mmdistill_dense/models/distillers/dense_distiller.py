@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mmdistill_dense.registry import MODELS
 
+from ..hosts import is_distillable
 from .distillation import Distillation
 from .guards import merge_losses
 from .settings import check_none
@@ -90,11 +91,11 @@ class DenseDistiller:
         """
         distill = self.distill
         distill.load_teachers(next(self.parameters()))
-        with distill.recording(inputs, data_samples):
+        with distill.recording(inputs, data_samples) as step:
             losses = super().loss(inputs, data_samples, **kwargs)
-            ours = distill(inputs, data_samples)
-        losses = merge_losses(losses, ours, type(self).__bases__[1].__name__)
-        distill.weigh(losses, self)
+            terms = step.losses()
+        losses = merge_losses(losses, terms, type(self).__bases__[1].__name__)
+        distill.balance.measure(losses, step.factors, self)
         return losses
 
     def init_weights(self) -> None:
@@ -169,7 +170,7 @@ def _build_student(student: Any, preprocessor: Any) -> nn.Module:
             'DenseDistiller: student must be the config of a stock model '
             f'(student=_base_.model), got {type(student).__name__}.'
         )
-    if not hasattr(model, 'extract_feat') or hasattr(model, 'distill'):
+    if not is_distillable(model) or hasattr(model, 'distill'):
         raise ValueError(
             f'DenseDistiller: {type(model).__name__} cannot be distilled: '
             'expected a stock detector or segmentor, one with extract_feat '

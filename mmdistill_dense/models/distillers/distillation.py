@@ -2,9 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 
-import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
@@ -17,7 +15,7 @@ from .balance import BalanceMeter
 from .inheritance import Inheritance
 from .naming import naming
 from .regions import SampledRegions
-from .report import announce, describe_terms, note_tokens
+from .report import announce, describe_terms
 from .schedule import Clock, check_lengths
 from .settings import (
     check_used,
@@ -26,7 +24,8 @@ from .settings import (
     split_inherit,
     split_taps,
 )
-from .term import Term, zero_of
+from .step import Step
+from .term import Term
 
 
 class Distillation(nn.Module):
@@ -83,9 +82,6 @@ class Distillation(nn.Module):
                 Inheritance(student, modules, name, teachers[name])
                 for name, modules in lent.items()
             ]
-        self._factors: dict[str, float] = {}
-        #: Of this step, by term.
-        self._theirs: dict[str, list[Tensor]] = {}
         self._began = False
         if terms:
             print_log(describe_terms(self), logger='current')
@@ -141,91 +137,26 @@ class Distillation(nn.Module):
         self.terms[name] = term.train()
 
     @contextmanager
-    def recording(self, inputs: Tensor, samples: list) -> Iterator[None]:
+    def recording(self, inputs: Tensor, samples: list) -> Iterator[Step]:
         """Record what the terms that are active now need of the student.
 
         Teachers look first, while no activation of the student waits in
-        memory; those that are asked about its regions wait for them.
+        memory; those that need its regions wait for them.
 
         Args:
             inputs: Images (N, 3, H, W) that the student will see inside.
             samples: Their data samples.
+
+        Yields:
+            The step; its ``losses`` are taken inside, after the forward.
         """
         if not self._began:
             check_lengths(self.terms, self.clock)
             self._began = True
-        self._factors = {
-            name: term.factor(self.clock) for name, term in self.terms.items()
-        }
-        if self.terms:
-            guards.check_inputs(inputs)
-        sources = self.regions.with_sources(self._active())
-        self._ask_teachers(inputs, samples, waiting=False)
-        try:
-            with self.recorders.recording(sources):
-                yield
-        finally:
-            self._theirs = {}
-
-    def _active(self) -> list[str]:
-        return [name for name, factor in self._factors.items() if factor]
-
-    def forward(self, inputs: Tensor, samples: list) -> dict[str, Tensor]:
-        """Show the batch to the teachers and compare; inside ``recording``.
-
-        Args:
-            inputs: Images (N, 3, H, W) that the student has just seen.
-            samples: Their data samples.
-
-        Returns:
-            One scalar per term, ``loss_<name>``.
-        """
-        self._ask_teachers(inputs, samples, waiting=True)
-        return {
-            f'loss_{name}': self._compare(term, self._theirs.pop(name))
-            if name in self._theirs
-            else zero_of(term, like=inputs)
-            for name, term in self.terms.items()
-        }
-
-    def _ask_teachers(
-        self, inputs: Tensor, samples: list, waiting: bool
-    ) -> None:
-        """Show the batch to teachers that an active term needs.
-
-        Args:
-            inputs: Images (N, 3, H, W).
-            samples: Their data samples.
-            waiting: Those that wait for regions, or the others.
-        """
-        for name, teacher in self.teachers.items():
-            keys = [k for k in self._active() if self.teacher_of[k] == name]
-            if keys and self.regions.asked(keys) == waiting:
-                with naming(', '.join(keys), f'teacher {name!r}'):
-                    rois = self.regions.read(keys)
-                    self._theirs.update(teacher(inputs, samples, keys, rois))
-
-    def _compare(self, term: Term, theirs: list[Tensor]) -> Tensor:
-        self.teachers[self.teacher_of[term.name]].join(theirs)
-        source = self.recorders[term.name]
-        with naming(term.name, 'student'):
-            ours = source.read()
-        first = torch.is_grad_enabled() and not term.checked
-        if first:
-            mine, other = term.compared(ours, 0), term.compared(theirs, 1)
-            guards.check_gradient(term.name, source.paths, mine)
-            guards.check_finite(
-                term.name, student_feature=mine, teacher_feature=other
-            )
-        factor, clock = self._factors[term.name], self.clock
-        loss = term(ours, theirs, factor, partial(clock.now, False))
-        if first:
-            guards.check_finite(term.name, loss={0: loss})
-            term.checked = True
-        return loss
-
-    def weigh(self, losses: Mapping[str, Tensor], student: nn.Module) -> None:
-        self.balance.measure(losses, self._factors, student)
+        step = Step(self, inputs, samples)
+        step.run_teachers(with_regions=False)
+        with self.recorders.recording(step.sources):
+            yield step
 
     def load_teachers(self, like: Tensor) -> None:
         """Load every teacher and every loss that is not loaded yet.
@@ -242,7 +173,8 @@ class Distillation(nn.Module):
                 with naming(name):
                     term.load(like)
                 owner = self.teachers[self.teacher_of[name]]
-                note_tokens(name, term.loss, owner)
+                if hasattr(term.loss, 'note_teacher'):
+                    term.loss.note_teacher(name, owner)
 
     def inherit(self, student: nn.Module) -> None:
         """Give the student what it inherits, with its teachers loaded."""

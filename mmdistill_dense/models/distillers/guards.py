@@ -8,6 +8,8 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..hosts import loss_keys
+
 
 def check_names(terms: Iterable[str], student: nn.Module) -> None:
     """Check that each term's log key is new and will be summed.
@@ -18,13 +20,7 @@ def check_names(terms: Iterable[str], student: nn.Module) -> None:
     Raises:
         ValueError: If a name is no identifier, or a key is the student's.
     """
-    taken = {
-        path.rpartition('.')[2]
-        for path, _ in student.named_modules()
-        if path.rpartition('.')[2].startswith('loss')
-    }
-    if hasattr(student, 'rpn_head'):
-        taken |= {key.replace('loss_', 'loss_rpn_') for key in taken}
+    taken = loss_keys(student)
     for name in terms:
         if not isinstance(name, str) or not name.isidentifier():
             raise ValueError(

@@ -1,6 +1,5 @@
 """What a run says about its distillation."""
 
-import logging
 import os.path as osp
 
 from mmengine.config import Config
@@ -87,28 +86,6 @@ def say_loaded(teacher: nn.Module) -> None:
         'frozen and in no checkpoint.',
         logger='current',
     )
-
-
-def note_tokens(name: str, loss: nn.Module, teacher: nn.Module) -> None:
-    """Say where a term's tokens come from; warn of another teacher's."""
-    if not hasattr(loss, 'tokens'):
-        return
-    place = loss.info.get('at', 'a place that it does not name')
-    print_log(
-        f'The tokens of term {name!r} are loaded from {loss.tokens}, learned '
-        f'at {place}; they are frozen and in no checkpoint.',
-        logger='current',
-    )
-    learned_on = loss.info.get('teacher', teacher.fingerprint)
-    if learned_on != teacher.fingerprint:
-        print_log(
-            f'term {name!r}: the tokens of {loss.tokens} were learned on '
-            f'other weights ({learned_on}) than those of teacher '
-            f'{teacher.name!r} ({teacher.fingerprint}), so their masks may '
-            'mean nothing here. Learn them on this checkpoint.',
-            logger='current',
-            level=logging.WARNING,
-        )
 
 
 def dump_config(name: str, config: Config) -> None:

@@ -2,6 +2,7 @@
 
 from .aliases import expand_alias
 from .inputs import InputAdapter, InputForm
+from .kinds import is_distillable, is_segmentor, loss_keys
 from .probe import (
     FeatureSpec,
     Probe,
@@ -22,6 +23,9 @@ __all__ = [
     'expand_alias',
     'follow',
     'inference_route',
+    'is_distillable',
+    'is_segmentor',
+    'loss_keys',
     'probe',
     'routes_of',
     'spec_of',

@@ -4,6 +4,8 @@ import re
 
 from torch import nn
 
+from .kinds import is_segmentor
+
 # A layer of the head, or one of a list of such; no layer inside a tower.
 _LAYER = re.compile(r'\w+(\.\d+)?')
 
@@ -20,7 +22,7 @@ def expand_alias(path: str, model: nn.Module) -> str:
     """
     if path != 'logits':
         return path
-    if hasattr(model, 'decode_head'):
+    if is_segmentor(model):
         found = _segmentor_logits(model.decode_head)
     else:
         found = _detector_logits(model)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mmdistill_dense.recorders import StopForward
 
+from .kinds import is_segmentor
 from .regions import run_box_heads, whole_images
 
 
@@ -67,14 +68,14 @@ def routes_of(model: nn.Module, regions: bool = False) -> list[str]:
     if regions:
         rpn = hasattr(model, 'rpn_head')
         return ['regions', 'rpn_regions'] if rpn else ['regions']
-    if hasattr(model, 'decode_head'):
+    if is_segmentor(model):
         return ['features', 'decode', 'auxiliary']
     return ['features', 'tensor']
 
 
 def inference_route(model: nn.Module) -> str:
     """Name of the route that runs what a prediction needs."""
-    return 'decode' if hasattr(model, 'decode_head') else 'tensor'
+    return 'decode' if is_segmentor(model) else 'tensor'
 
 
 def follow(

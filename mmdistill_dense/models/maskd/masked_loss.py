@@ -1,14 +1,17 @@
 """The registered forms of masked distillation."""
 
+import logging
 from collections.abc import Callable, Sequence
 
 import torch
+from mmengine.logging import print_log
 from torch import Tensor
 
 from mmdistill_dense.functional import masked_distance
 from mmdistill_dense.registry import MODELS
 
 from ..losses.weight import check_weight
+from ..teachers.stock import StockTeacher
 from ..utils import Holder
 from .receptive_tokens import ReceptiveTokens
 from .token_files import check_fit, read_tokens
@@ -22,7 +25,7 @@ class MaskedLoss(Holder):
 
     Args:
         tokens: The token file that stage 1 left; see
-            :func:`~mmdistill_dense.models.tokens.read_tokens`.
+            :func:`~mmdistill_dense.models.maskd.token_files.read_tokens`.
         loss_weight: Factor of the loss, not negative. At 0 the term rests.
     """
 
@@ -49,6 +52,30 @@ class MaskedLoss(Holder):
         self._check_file(file.modules)
         self.info = file.info
         self.hold(file.modules, like.device, like.dtype)
+
+    def note_teacher(self, term: str, teacher: StockTeacher) -> None:
+        """Say where a term's tokens come from; warn of another teacher's.
+
+        Args:
+            term: Name of the term.
+            teacher: What it learns from, loaded.
+        """
+        place = self.info.get('at', 'a place that it does not name')
+        print_log(
+            f'The tokens of term {term!r} are loaded from {self.tokens}, '
+            f'learned at {place}; they are frozen and in no checkpoint.',
+            logger='current',
+        )
+        learned_on = self.info.get('teacher', teacher.fingerprint)
+        if learned_on != teacher.fingerprint:
+            print_log(
+                f'term {term!r}: the tokens of {self.tokens} were learned on '
+                f'other weights ({learned_on}) than those of teacher '
+                f'{teacher.name!r} ({teacher.fingerprint}), so their masks '
+                'may mean nothing here. Learn them on this checkpoint.',
+                logger='current',
+                level=logging.WARNING,
+            )
 
     def _check_file(self, modules: Sequence[ReceptiveTokens]) -> None:
         """For a form that needs more than tokens."""

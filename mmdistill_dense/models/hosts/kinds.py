@@ -1,0 +1,25 @@
+"""What kind of model of a host this is, and which losses it logs."""
+
+from torch import nn
+
+
+def is_distillable(model: nn.Module) -> bool:
+    """Whether it is a stock detector or segmentor, with maps to record."""
+    return hasattr(model, 'extract_feat')
+
+
+def is_segmentor(model: nn.Module) -> bool:
+    """Whether it is a segmentor of mmseg, not a detector of mmdet."""
+    return hasattr(model, 'decode_head')
+
+
+def loss_keys(model: nn.Module) -> set[str]:
+    """Log keys of a model's losses, as far as the names of its modules tell.
+
+    A two-stage detector logs those of its RPN as ``loss_rpn_*``.
+    """
+    names = {path.rpartition('.')[2] for path, _ in model.named_modules()}
+    keys = {name for name in names if name.startswith('loss')}
+    if hasattr(model, 'rpn_head'):
+        keys |= {key.replace('loss_', 'loss_rpn_') for key in keys}
+    return keys
