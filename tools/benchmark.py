@@ -26,10 +26,10 @@ from mmdistill_tools.benchmark.arguments import (
     make_parser,
     settings_of,
 )
-from mmdistill_tools.benchmark.figures import draw_figures
-from mmdistill_tools.benchmark.main import run
-from mmdistill_tools.benchmark.report import update_document
-from mmdistill_tools.benchmark.results import read_report
+from mmdistill_tools.benchmark.measurements import read_report
+from mmdistill_tools.benchmark.measuring import run
+from mmdistill_tools.benchmark.page import update_document
+from mmdistill_tools.benchmark.plots import draw_figures
 
 
 def report(args, console):

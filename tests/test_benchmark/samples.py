@@ -1,7 +1,7 @@
 """Results made up by hand, small enough to be reckoned with."""
 
 from mmdistill_tools.benchmark.claims import MIB
-from mmdistill_tools.benchmark.results import Claim, Report, Row, Section
+from mmdistill_tools.benchmark.measurements import Claim, Report, Row, Section
 from mmdistill_tools.benchmark.steps import memory_claims, step_claims
 
 SINGLE, FPN = 'mmrazor SingleTeacherDistill', 'mmrazor FpnTeacherDistill'

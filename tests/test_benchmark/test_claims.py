@@ -9,7 +9,7 @@ from mmdistill_tools.benchmark.claims import (
     spread_of,
     value_of,
 )
-from mmdistill_tools.benchmark.results import Claim
+from mmdistill_tools.benchmark.measurements import Claim
 
 from . import samples
 

@@ -11,8 +11,8 @@ import torch
 
 from mmdistill_tools.benchmark import peer
 from mmdistill_tools.benchmark.claims import value_of
+from mmdistill_tools.benchmark.measurements import read_report
 from mmdistill_tools.benchmark.products import float32_products
-from mmdistill_tools.benchmark.results import read_report
 
 from ..helpers.configs import ROOT
 

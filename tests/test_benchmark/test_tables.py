@@ -7,12 +7,12 @@ import pytest
 from rich.console import Console
 
 from mmdistill_tools.benchmark import BenchmarkError
-from mmdistill_tools.benchmark.figures import draw_figures
-from mmdistill_tools.benchmark.report import (
+from mmdistill_tools.benchmark.page import (
     BLOCKS,
     markdown_of,
     update_document,
 )
+from mmdistill_tools.benchmark.plots import draw_figures
 from mmdistill_tools.benchmark.tables import tables_of
 
 from ..helpers.configs import ROOT
@@ -189,7 +189,7 @@ RESULTS = sorted(ROOT.glob('docs/benchmarks/*.json'))
 
 @for_each(RESULTS)
 def test_shipped_results_are_of_whole_runs(path):
-    from mmdistill_tools.benchmark.results import read_report
+    from mmdistill_tools.benchmark.measurements import read_report
 
     report = read_report(path)
     assert not report.settings['quick']

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from .main import MODES
+from .measuring import MODES
 from .models import PAIRS
 from .peer import INSTALL, NAME
 from .settings import Settings, parse_switches

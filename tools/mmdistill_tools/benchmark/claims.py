@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from statistics import median, quantiles
 
-from .results import Claim, Row, Section
+from .measurements import Claim, Row, Section
 
 MIB = 2**20
 

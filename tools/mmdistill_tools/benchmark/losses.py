@@ -18,9 +18,9 @@ from .forms import (
     draw_maps,
     train,
 )
+from .measurements import Claim, Row, Section
 from .meter import measure, saved_bytes
 from .products import float32_products
-from .results import Claim, Row, Section
 from .scaling import run_scaling
 from .settings import Settings
 

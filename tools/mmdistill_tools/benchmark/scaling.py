@@ -7,8 +7,8 @@ from functools import partial
 from . import forms
 from .clock import device_clock, interleave
 from .forms import Maps, Shape, Value, draw_maps, train
+from .measurements import Claim, Row, Section
 from .meter import measure
-from .results import Claim, Row, Section
 from .settings import Settings
 
 Form = Callable[[Maps, Settings], dict[str, Value]]

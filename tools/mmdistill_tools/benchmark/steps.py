@@ -10,9 +10,9 @@ from .agreement import check_agreement
 from .batches import draw_batch
 from .clock import device_clock, interleave
 from .contenders import Contender, ours_name
+from .measurements import Claim, Row, Section
 from .meter import measure, synchronizations
 from .models import PAIRS, prepare
-from .results import Claim, Row, Section
 from .settings import Settings
 
 Makers = dict[str, Callable[[], Contender]]

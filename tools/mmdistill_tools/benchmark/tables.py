@@ -14,7 +14,7 @@ from .claims import (
     time_per_element,
     value_of,
 )
-from .results import Claim, Section
+from .measurements import Claim, Section
 
 #: Claims whose number is one of MiB, not a ratio.
 IN_MIB = {'extra MiB'}

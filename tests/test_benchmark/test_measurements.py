@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mmdistill_tools.benchmark import BenchmarkError
-from mmdistill_tools.benchmark.results import read_report
+from mmdistill_tools.benchmark.measurements import read_report
 
 from . import samples
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from mmdistill_tools.documents import Blocks
 
 from . import BenchmarkError
-from .results import Report, read_report
+from .measurements import Report, read_report
 from .tables import tables_of, titled
 
 BLOCKS = Blocks('benchmark', 'docs/benchmarks/NAME.json step', BenchmarkError)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from .claims import MIB
-from .results import Report, Row, Section
+from .measurements import Report, Row, Section
 
 DPI = 130
 

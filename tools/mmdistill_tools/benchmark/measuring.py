@@ -11,8 +11,8 @@ from mmdistill_tools.runs import provenance
 
 from . import peer
 from .losses import run_losses
+from .measurements import Report, Section
 from .products import float32_products
-from .results import Report, Section
 from .settings import Settings
 from .steps import run_memory, run_step
 from .tables import tables_of
