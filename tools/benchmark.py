@@ -1,11 +1,11 @@
-"""Measure ours, the floor and a peer side by side, in one run.
+"""Measure distillation beside its floor and a peer, in one run.
 
     tools/benchmark.py step --peer mmrazor --out step.json
     tools/benchmark.py report step.json --docs docs/performance.md
 
-Contenders take turns; a table shows medians, quartiles and ratios beside
-their targets, and the JSON file has every time and what is needed to do it
-again. Nothing is installed: the peer is used where it is there.
+Contenders take turns; a table shows medians, quartiles and ratios, and the
+JSON file has every time and what is needed to do it again. Nothing is
+installed: the peer is used where it is there.
 """
 
 import logging
@@ -15,17 +15,14 @@ import sys
 import warnings
 from pathlib import Path
 
-# torch's profiler tells of each start otherwise; read where torch is loaded.
+# Else torch's profiler logs each start; read where torch is loaded.
 os.environ.setdefault('KINETO_LOG_LEVEL', '99')
 
 from mmengine.logging import MMLogger
 from rich.console import Console
 
 from mmdistill_tools.benchmark import BenchmarkError
-from mmdistill_tools.benchmark.arguments import (
-    make_parser,
-    settings_of,
-)
+from mmdistill_tools.benchmark.arguments import parse
 from mmdistill_tools.benchmark.measurements import read_report
 from mmdistill_tools.benchmark.measuring import run
 from mmdistill_tools.benchmark.page import update_document
@@ -44,10 +41,12 @@ def report(args, console):
 
 
 def main():
-    args = make_parser(__doc__).parse_args()
-    console = Console(file=sys.stdout, markup=False, highlight=False)
+    args = parse(__doc__)
+    # A file or a pipe gets the lines of a table whole.
+    width = None if sys.stdout.isatty() else 200
+    console = Console(width=width, markup=False, highlight=False)
     MMLogger.get_current_instance().setLevel(logging.ERROR)
-    warnings.simplefilter('ignore')  # the hosts' own, while they build
+    warnings.simplefilter('ignore')  # of the hosts, while they build
     try:
         if args.mode == 'report':
             report(args, console)
@@ -55,7 +54,7 @@ def main():
             command = shlex.join(
                 ['python', 'tools/benchmark.py', *sys.argv[1:]]
             )
-            run(args.mode, settings_of(args), command, console, args.out)
+            run(args.mode, args, command, console, args.out)
     except BenchmarkError as error:
         raise SystemExit(f'benchmark: {error}') from error
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from mmdistill_tools.benchmark import BenchmarkError, forms
-from mmdistill_tools.benchmark.losses import check_equal
-from mmdistill_tools.benchmark.settings import Settings
+from mmdistill_tools.benchmark.arguments import parse
+from mmdistill_tools.benchmark.forms import check_equal
 
 FORMS = dict(
     cwd=forms.cwd,
@@ -17,21 +17,21 @@ FORMS = dict(
 )
 
 
-def drawn(form, shapes=((2, 8, 5, 6), (2, 8, 3, 3)), **settings):
-    settings = Settings(**settings)
+def drawn(form, shapes=((2, 8, 5, 6), (2, 8, 3, 3)), precision='fp32'):
+    settings = parse('', ['losses', '--precision', precision])
     maps = forms.draw_maps(shapes, settings)
-    return maps, form(maps, settings)
+    return maps, forms.values_of(form, maps, settings)
 
 
 @pytest.mark.parametrize('name', FORMS)
 def test_forms_agree_in_value_and_gradient(name):
     maps, values = drawn(FORMS[name])
     check_equal(name, values, 1e-5)
-    ours, plain = (
-        forms.train(values[form], maps) for form in ('ours', 'plain form')
+    found, expected = (
+        maps.grad(values[form]) for form in ('ours', 'plain form')
     )
-    for mine, theirs in zip(ours, plain, strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-6)
+    for grad, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(grad, other, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize('name', FORMS)
@@ -39,7 +39,7 @@ def test_forms_agree_in_low_precision(name):
     maps, values = drawn(FORMS[name], precision='bf16')
     assert maps.student[0].dtype == torch.bfloat16
     check_equal(name, values, 5e-2)
-    assert all(x.isfinite().all() for x in forms.train(values['ours'], maps))
+    assert all(x.isfinite().all() for x in maps.grad(values['ours']))
 
 
 def test_levels_are_summed():

@@ -29,6 +29,21 @@ def test_a_report_comes_back_as_it_was(tmp_path):
     assert row['seconds'] == samples.STEPS['ours']
 
 
+def test_claims_of_earlier_files_are_ignored(tmp_path):
+    path = tmp_path / 'x.json'
+    written = samples.report(samples.step_section())
+    written.write(path)
+    found = json.loads(path.read_text())
+    found['sections'][0]['claims'] = [dict(what='ours / floor', kind='time')]
+    path.write_text(json.dumps(found))
+    assert read_report(path) == written
+
+
+def test_a_row_that_is_not_there_is_named():
+    with pytest.raises(BenchmarkError, match=r"no row 'other', only: stud"):
+        samples.step_section().row('other')
+
+
 @pytest.mark.parametrize('text', ['', '{}', '{"sections": [{}]}', '[]'])
 def test_another_file_is_refused(tmp_path, text):
     path = tmp_path / 'x.json'

@@ -1,4 +1,4 @@
-"""What cannot be done is said in a sentence, and nothing is measured."""
+"""Refusals are a sentence, and nothing is measured."""
 
 import runpy
 import sys
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mmdistill_tools.benchmark import BenchmarkError, peer
-from mmdistill_tools.benchmark.settings import Settings, parse_switches
+from mmdistill_tools.benchmark.arguments import parse, parse_switches
 
 from ..helpers.configs import ROOT
 
@@ -41,23 +41,24 @@ def test_a_peer_that_is_missing_is_named(tool, monkeypatch):
 def test_a_peer_that_does_not_import_is_named(monkeypatch):
     monkeypatch.setattr(peer, 'find_spec', lambda name: object())
     monkeypatch.setitem(sys.modules, 'mmrazor', None)
-    monkeypatch.setattr(sys, 'meta_path', list(sys.meta_path))
     with pytest.raises(
         BenchmarkError, match=r'it does not import: .* Expected 1'
     ):
         peer.load()
 
 
-def test_what_is_left_out_is_empty():
-    left_out = peer._Empty('a')
-    assert left_out.Anything is not left_out.Anything
-    assert isinstance(left_out.Anything, type)
-    with pytest.raises(AttributeError, match='__file__'):
-        left_out.__file__  # noqa: B018
-    finder = peer._LeaveOut()
-    assert finder.find_spec('torch') is None
-    for name in peer.LEFT_OUT:
-        assert finder.find_spec(name).name == name
+def test_stand_ins_are_there_while_they_are_needed():
+    before = sys.modules.copy(), sys.meta_path.copy()
+    with peer.stand_ins():
+        for name in peer.LEFT_OUT:
+            module = sys.modules[name]
+            assert isinstance(module.Anything, type)
+            assert module.Anything is not module.Anything
+            with pytest.raises(AttributeError, match='__file__'):
+                module.__file__  # noqa: B018
+    with pytest.raises(KeyError, match='fails'), peer.stand_ins():
+        raise KeyError('fails')
+    assert (sys.modules, sys.meta_path) == before
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
@@ -67,9 +68,13 @@ def test_a_gpu_that_is_missing_is_named(tool):
 
 
 @pytest.mark.parametrize('name', ['rounds', 'threads', 'batch'])
-def test_no_rounds_are_refused(name):
-    with pytest.raises(BenchmarkError, match=f'--{name} must be 1 or more'):
-        Settings(**{name: 0}).check()
+@pytest.mark.parametrize('count', ['0', '-1', '1.5'])
+def test_no_rounds_are_refused(name, count, capsys):
+    with pytest.raises(SystemExit, match='2'):
+        parse('', ['step', f'--{name}={count}'])
+    assert (
+        f'--{name}: must be 1 or more, got {count}' in capsys.readouterr().err
+    )
 
 
 def test_switches_are_read():
@@ -79,9 +84,10 @@ def test_switches_are_read():
 
 
 @pytest.mark.parametrize('text', ['', ',', 'fold_bn', '=1', 'a=', '1b=2'])
-def test_other_switches_are_refused(text):
-    with pytest.raises(BenchmarkError, match=r'--switches .* ?[Ee]xpected'):
-        parse_switches(text)
+def test_other_switches_are_refused(text, capsys):
+    with pytest.raises(SystemExit, match='2'):
+        parse('', ['step', '--switches', text])
+    assert 'is not key=value. Expected settings' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('switches', ['speed=11', 'precision=fp8'])

@@ -13,6 +13,7 @@ from .products import float32_products
 #: Relative difference of losses, and of the distillation loss of a teacher
 #: whose switches change its numbers.
 EXACT, SWITCHED = 1e-3, 0.2
+NOT_COMPARED = 'they do not train the same, nothing is compared'
 
 
 def check_agreement(
@@ -22,7 +23,7 @@ def check_agreement(
 
     The student's own ones must be those of the stock student, by name; the
     distillation loss must be that of ``ours``. A peer's teacher is in eval
-    mode for it, dropout included, as ours always is.
+    mode for it, dropout included, as that of ``ours`` always is.
 
     Returns:
         The losses of each contender, ``distillation`` among them.
@@ -34,12 +35,16 @@ def check_agreement(
     for one in contenders:
         with _teacher_in_eval(one.model), float32_products('fp32'):
             found[one.name] = one.losses()
-    own, _ = found['student']
+    stock, _ = found['student']
     _, distilled = found['ours']
     for name, (task, distillation) in found.items():
-        _same_keys(name, task, own)
+        if task.keys() != stock.keys():
+            raise BenchmarkError(
+                f'{name} has the losses {sorted(task)}, the stock student has '
+                f'{sorted(stock)}: {NOT_COMPARED}.'
+            )
         for key, value in task.items():
-            _compare(name, key, value, own[key], EXACT)
+            _compare(name, key, value, stock[key], EXACT)
         if name not in ('student', 'floor'):
             loose = SWITCHED if name.startswith('ours,') else EXACT
             _compare(name, 'distillation', distillation, distilled, loose)
@@ -49,29 +54,19 @@ def check_agreement(
     }
 
 
-def _same_keys(name: str, found: dict, expected: dict) -> None:
-    if found.keys() != expected.keys():
-        raise BenchmarkError(
-            f'{name} has the losses {sorted(found)}, the stock student has '
-            f'{sorted(expected)}: they do not train the same, nothing is '
-            'compared.'
-        )
-
-
 def _compare(
     name: str, key: str, value: float, expected: float, tolerance: float
 ) -> None:
     if not isclose(value, expected, rel_tol=tolerance, abs_tol=1e-6):
         raise BenchmarkError(
             f'{name}: {key} is {value:.6g} in the first step, expected '
-            f'{expected:.6g} to {tolerance:g}: they do not train the same, '
-            'nothing is compared.'
+            f'{expected:.6g} to {tolerance:g}: {NOT_COMPARED}.'
         )
 
 
 @contextmanager
 def _teacher_in_eval(model: nn.Module) -> Iterator[None]:
-    """Switch off what is random in a peer's teacher; ours is no child."""
+    """Switch off what is random in a peer's teacher, a child named so."""
     teacher = getattr(model, 'teacher', None)
     if teacher is None:
         yield

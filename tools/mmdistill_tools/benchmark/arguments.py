@@ -1,61 +1,110 @@
-"""The command line of ``tools/benchmark.py``."""
+"""The command line of ``tools/benchmark.py``, and what it sets."""
 
 import argparse
+import ast
+import platform
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from .measuring import MODES
-from .models import PAIRS
+import torch
+
+from . import BenchmarkError
+from .models import PAIRS, Pair, Size
 from .peer import INSTALL, NAME
-from .settings import Settings, parse_switches
 
-HELP = dict(
+MODES = dict(
     losses='every loss by itself, against other forms of it and over sizes',
     step='whole training steps: student, floor, ours, peer',
     memory='peak memory of whole training steps',
 )
+ROUNDS = dict(cpu=7, cuda=25, quick=2)
+#: Seconds that the time of a loss is taken over, as some take little.
+SHORTEST = dict(cpu=0.02, cuda=0.05, quick=0.0)
 
 
-def make_parser(description: str | None) -> argparse.ArgumentParser:
-    """A command for each mode, and ``report``."""
+class Settings(argparse.Namespace):
+    """Options, as ``--help`` describes them, and what follows from them."""
+
+    def check(self) -> None:
+        """Refuse a GPU that is not there, and set the threads.
+
+        Raises:
+            BenchmarkError: If torch sees no GPU.
+        """
+        if self.device == 'cuda' and not torch.cuda.is_available():
+            raise BenchmarkError(
+                '--device cuda: torch sees no GPU here (torch '
+                f'{torch.__version__}, {platform.system()}). Use --device '
+                'cpu, or a CUDA build of torch on a machine that has one.'
+            )
+        if self.threads:
+            torch.set_num_threads(self.threads)
+
+    @property
+    def turns(self) -> int:
+        """Rounds, as set or by device."""
+        return self.rounds or self.by_kind(ROUNDS)
+
+    @property
+    def shortest(self) -> float:
+        """Seconds that the time of a loss is taken over."""
+        return self.by_kind(SHORTEST)
+
+    def by_kind(self, table: dict[str, Any]) -> Any:
+        """The entry of ``quick``, or of the device."""
+        return table['quick' if self.quick else self.device]
+
+    def images(self, pair: Pair) -> tuple[int, Size]:
+        """Number of images of a batch, and their height and width."""
+        count, size = self.by_kind(pair.sizes)
+        return self.batch or count, tuple(self.size or size)
+
+
+def parse(
+    description: str | None, arguments: Sequence[str] | None = None
+) -> Settings:
+    """Read a command line: a mode with its options, or ``report``."""
     parser = argparse.ArgumentParser(
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest='mode', required=True)
-    for mode in MODES:
-        command = commands.add_parser(mode, help=HELP[mode])
-        _add_common(command)
+    for mode, text in MODES.items():
+        add = commands.add_parser(mode, help=text).add_argument
+        _add_common(add)
         if mode == 'losses':
-            command.add_argument(
+            add(
                 '--no-scaling',
-                action='store_true',
+                dest='scaling',
+                action='store_false',
                 help='leave out the many sizes of each loss',
             )
         else:
-            _add_models(command)
-    report = commands.add_parser(
+            _add_models(add)
+    add = commands.add_parser(
         'report', help='figures of results, and their tables in documents'
-    )
-    report.add_argument('results', nargs='+', type=Path, metavar='FILE.json')
-    report.add_argument(
+    ).add_argument
+    add('results', nargs='+', type=Path, metavar='FILE.json')
+    add(
         '--docs',
         nargs='+',
         type=Path,
         default=(),
         metavar='FILE.md',
-        help='write the tables into these, where they ask for them',
+        help='write the tables into the blocks of these',
     )
-    return parser
+    return parser.parse_args(arguments, Settings())
 
 
-def _add_common(command: argparse.ArgumentParser) -> None:
-    add = command.add_argument
+def _add_common(add: Any) -> None:
     add('--peer', choices=[NAME], help=f'needs: {INSTALL}')
     add('--device', choices=['cpu', 'cuda'], default='cpu')
     add('--out', type=Path, metavar='FILE.json', help='results')
-    add('--rounds', type=int, help='times of each (default: by device)')
-    add('--threads', type=int, help='of torch on the CPU')
-    add('--seed', type=int, default=0)
+    add('--rounds', type=_count, help='times of each (default: by device)')
+    add('--threads', type=_count, help='of torch on the CPU')
+    seeded = 'of weights, batches and random numbers'
+    add('--seed', type=int, default=0, help=seeded)
     add(
         '--precision',
         choices=['fp32', 'tf32', 'bf16', 'fp16'],
@@ -65,42 +114,50 @@ def _add_common(command: argparse.ArgumentParser) -> None:
     add('--quick', action='store_true', help='small sizes, for tests')
 
 
-def _add_models(command: argparse.ArgumentParser) -> None:
-    add = command.add_argument
+def _add_models(add: Any) -> None:
+    names = list(PAIRS)
     add(
         '--model',
+        dest='models',
         nargs='+',
-        choices=list(PAIRS),
-        default=list(PAIRS),
+        choices=names,
+        default=names,
         help='(default: all)',
     )
     add('--size', type=int, nargs=2, metavar=('H', 'W'), help='pixels')
-    add('--batch', type=int, help='images')
+    add('--batch', type=_count, help='images')
     add(
         '--switches',
         action='append',
+        type=parse_switches,
         default=[],
         metavar='KEY=VALUE,...',
         help='settings of the teacher, for one more contender; repeatable',
     )
 
 
-def settings_of(args: argparse.Namespace) -> Settings:
-    """What the options of a mode say."""
-    settings = Settings(
-        device=args.device,
-        rounds=args.rounds,
-        threads=args.threads,
-        seed=args.seed,
-        precision=args.precision,
-        peer=args.peer,
-        quick=args.quick,
-    )
-    if args.mode == 'losses':
-        settings.scaling = not args.no_scaling
-    else:
-        settings.models = args.model
-        settings.size = tuple(args.size) if args.size else None
-        settings.batch = args.batch
-        settings.switches = [parse_switches(text) for text in args.switches]
-    return settings
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'must be 1 or more, got {text}.')
+    return int(text)
+
+
+def parse_switches(text: str) -> dict[str, Any]:
+    """``precision=bf16,fold_bn=True`` as a dict.
+
+    Raises:
+        ArgumentTypeError: If it is not of this form.
+    """
+    found = {}
+    for part in text.split(','):
+        key, _, value = map(str.strip, part.partition('='))
+        if not (key.isidentifier() and value):
+            raise argparse.ArgumentTypeError(
+                f'{part!r} of {text!r} is not key=value. Expected settings '
+                'of the teacher, as in precision=bf16,channels_last=True.'
+            )
+        try:
+            found[key] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            found[key] = value
+    return found

@@ -1,11 +1,10 @@
 """Batches as a data loader gives them, drawn from a seed.
 
-Images are noise: what a convolution takes does not depend on what it sees.
+Images are noise: the time of a convolution does not depend on its input.
 Labels are regions, as their number decides how long a detector's losses
 take. They go through the hosts' own transforms, found in the registry.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,15 +13,18 @@ from mmengine.registry import TRANSFORMS, DefaultScope
 Size = tuple[int, int]
 #: Mean number of instances on an image, that of COCO.
 INSTANCES = 7
-#: Share of a label map that counts for nothing.
+#: Share of a label map that is ignored.
 VOID = 0.05
 
 
-def draw_batch(scope: str, count: int, size: Size, seed: int) -> dict:
+def draw_batch(
+    scope: str, classes: int, count: int, size: Size, seed: int
+) -> dict:
     """Images and labels, as ``data_preprocessor`` takes them.
 
     Args:
         scope: ``mmdet`` or ``mmseg``.
+        classes: Number of classes.
         count: Number of images.
         size: Their height and width, in pixels.
         seed: Of all of it.
@@ -30,40 +32,30 @@ def draw_batch(scope: str, count: int, size: Size, seed: int) -> dict:
     rng = np.random.default_rng(seed)
     draw = _detection if scope == 'mmdet' else _segmentation
     with DefaultScope.overwrite_default_scope(scope):
-        packed = [draw(rng, size) for _ in range(count)]
+        packed = [draw(rng, size, classes) for _ in range(count)]
     return {key: [one[key] for one in packed] for key in packed[0]}
 
 
 def _image(rng: np.random.Generator, size: Size) -> dict[str, Any]:
     image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
-    return dict(
-        img=image,
-        img_id=0,
-        img_path='',
-        ori_shape=size,
-        img_shape=size,
-        pad_shape=size,
-        scale_factor=(1.0, 1.0),
-        flip=False,
-        flip_direction=None,
-    )
+    shapes = dict(ori_shape=size, img_shape=size, pad_shape=size)
+    unscaled = dict(scale_factor=(1.0, 1.0), flip=False, flip_direction=None)
+    return dict(img=image, img_id=0, img_path='', **shapes, **unscaled)
 
 
-def _through(steps: Sequence[dict], results: dict) -> dict:
-    for step in steps:
+def _detection(rng: np.random.Generator, size: Size, classes: int) -> dict:
+    count = int(rng.integers(INSTANCES - 3, INSTANCES + 4))
+    results = _image(rng, size)
+    results['instances'] = [
+        _instance(rng, size, classes) for _ in range(count)
+    ]
+    load = dict(type='LoadAnnotations', with_bbox=True, with_mask=True)
+    for step in (load, dict(type='PackDetInputs')):
         results = TRANSFORMS.build(step)(results)
     return results
 
 
-def _detection(rng: np.random.Generator, size: Size) -> dict:
-    count = int(rng.integers(INSTANCES - 3, INSTANCES + 4))
-    results = _image(rng, size)
-    results['instances'] = [_instance(rng, size) for _ in range(count)]
-    load = dict(type='LoadAnnotations', with_bbox=True, with_mask=True)
-    return _through([load, dict(type='PackDetInputs')], results)
-
-
-def _instance(rng: np.random.Generator, size: Size) -> dict:
+def _instance(rng: np.random.Generator, size: Size, classes: int) -> dict:
     """An ellipse of twelve corners; small ones are as likely as large."""
     height, width = size
     shorter = min(size)
@@ -76,20 +68,20 @@ def _instance(rng: np.random.Generator, size: Size) -> dict:
     ys = y + h / 2 * (1 + np.sin(angles))
     return dict(
         bbox=[x, y, x + w, y + h],
-        bbox_label=int(rng.integers(80)),
+        bbox_label=int(rng.integers(classes)),
         mask=[np.stack([xs, ys], 1).flatten().tolist()],
         ignore_flag=0,
     )
 
 
-def _segmentation(rng: np.random.Generator, size: Size) -> dict:
+def _segmentation(rng: np.random.Generator, size: Size, classes: int) -> dict:
     """Regions of 16x16 pixels of one class each."""
     rows, columns = (-(-side // 16) for side in size)
-    labels = rng.integers(0, 19, (rows, columns), dtype=np.uint8)
+    labels = rng.integers(0, classes, (rows, columns), dtype=np.uint8)
     labels[rng.random((rows, columns)) < VOID] = 255
     full = labels.repeat(16, 0).repeat(16, 1)[: size[0], : size[1]]
     results = _image(rng, size)
     results.update(
         gt_seg_map=full, seg_fields=['gt_seg_map'], reduce_zero_label=False
     )
-    return _through([dict(type='PackSegInputs')], results)
+    return TRANSFORMS.build(dict(type='PackSegInputs'))(results)

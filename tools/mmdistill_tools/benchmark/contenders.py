@@ -1,4 +1,4 @@
-"""Full training steps that are compared: the student's, the floor, ours."""
+"""Training steps that are compared: of student, floor, distilled model."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -25,12 +25,11 @@ class Contender:
     Args:
         name: For tables.
         model: What is trained, on its device.
-        setup: Gives the optimizer.
+        setup: Its optimizer, seed and precision: autocast in ``bf16`` and
+            ``fp16``.
         data: A preprocessed batch.
-        precision: ``bf16`` or ``fp16`` for autocast; others do without.
         student: The student in it; default: ``model``.
-        before: What runs before the student's forward, and gives no loss.
-        seed: Of the student's random numbers.
+        before: Called with the images before the student's forward.
         prefixes: Of the student's own losses, and of those of distillation.
     """
 
@@ -40,11 +39,9 @@ class Contender:
         model: nn.Module,
         setup: Setup,
         data: dict,
-        precision: str,
         *,
         student: nn.Module | None = None,
         before: Callable[[Tensor], object] | None = None,
-        seed: int = 0,
         prefixes: tuple[str, str] = ('', 'loss_cwd'),
     ) -> None:
         self.name = name
@@ -56,10 +53,10 @@ class Contender:
         model.train()
         # Where the student begins: a peer's teacher, which runs before, may
         # have drawn some.
-        self._seed = seed
+        self._seed = setup.seed
         self.student.register_forward_pre_hook(self._draw_alike)
         self.device = data['inputs'].device.type
-        self.dtype = DTYPES.get(precision)
+        self.dtype = DTYPES.get(setup.precision)
         self.optimizer = OPTIMIZERS.build(
             dict(setup.optimizer, params=model.parameters())
         )
@@ -122,42 +119,36 @@ def _sum(value: Tensor | list[Tensor]) -> float:
     return sum(part.mean().item() for part in parts)
 
 
-def student(setup: Setup, data: dict, precision: str, seed: int) -> Contender:
+def student(setup: Setup, data: dict) -> Contender:
     """The stock student."""
     model = setup.stock_student().to(data['inputs'].device)
-    return Contender('student', model, setup, data, precision, seed=seed)
+    return Contender('student', model, setup, data)
 
 
-def floor(setup: Setup, data: dict, precision: str, seed: int) -> Contender:
+def floor(setup: Setup, data: dict) -> Contender:
     """The stock student, and the bare pass of the stock teacher."""
     device = data['inputs'].device
     teacher = setup.stock_teacher().to(device).eval().requires_grad_(False)
 
+    @torch.no_grad()
     def bare(images: Tensor) -> None:
-        with torch.no_grad():
-            maps = teacher.extract_feat(images)
-            if not setup.pair.levels:
-                teacher.decode_head.forward(maps)
+        maps = teacher.extract_feat(images)
+        if not setup.pair.levels:
+            teacher.decode_head.forward(maps)
 
     model = setup.stock_student().to(device)
-    return Contender(
-        'floor', model, setup, data, precision, before=bare, seed=seed
-    )
+    return Contender('floor', model, setup, data, before=bare)
 
 
-def ours(
-    setup: Setup,
-    data: dict,
-    precision: str,
-    seed: int,
-    switches: dict[str, Any] | None = None,
+def distilled(
+    setup: Setup, data: dict, switches: dict[str, Any] | None = None
 ) -> Contender:
     """The shipped distilled model.
 
     Raises:
         BenchmarkError: If the teacher does not know a switch.
     """
-    name = ours_name(switches or {})
+    name = distilled_name(switches or {})
     try:
         model = setup.distilled(switches or {}).to(data['inputs'].device)
         # As init_weights does where training starts.
@@ -169,10 +160,10 @@ def ours(
             f'{name} cannot be built: {error}. --switches takes keys of the '
             'teacher in a config; docs/performance.md names them.'
         ) from error
-    return Contender(name, model, setup, data, precision, seed=seed)
+    return Contender(name, model, setup, data)
 
 
-def ours_name(switches: dict[str, Any]) -> str:
-    """For tables."""
-    said = ', '.join(f'{key}={value}' for key, value in switches.items())
-    return f'ours, {said}' if said else 'ours'
+def distilled_name(switches: dict[str, Any]) -> str:
+    """For tables and results."""
+    parts = (f'{key}={value}' for key, value in switches.items())
+    return ', '.join(['ours', *parts])

@@ -1,12 +1,12 @@
-"""Forms of each loss: ours, the plain one, and the peer's where it has one.
+"""Forms of each loss: this package's, the plain one, and the peer's if any.
 
-A form is a function of nothing that gives the value, summed over levels; its
-inputs are drawn before.
+``'ours'`` names this package's form in results.
 """
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -20,16 +20,23 @@ from mmdistill_dense.functional import (
     receptive_masks,
 )
 
-from . import peer, reference
+from . import BenchmarkError, peer, plain
+from .arguments import Settings
 from .contenders import DTYPES
-from .settings import Settings
+from .products import float32_products
 
+#: Called with ``student`` and ``teacher``, maps of one level.
+Loss = Callable[..., Tensor]
+#: Losses by form, for maps of so many channels.
+Forms = Callable[[int, Settings], dict[str, Loss]]
+#: Sum of a loss over all levels.
 Value = Callable[[], Tensor]
-Loss = Callable[[Tensor, Tensor], Tensor]
 Shape = tuple[int, int, int, int]
 #: Receptive tokens, as for detectors.
 TOKENS = 6
-PLAIN, PEER = 'plain form', 'mmrazor'
+PLAIN = 'plain form'
+#: Relative difference of two values of one loss, in full precision.
+TOLERANCE = 1e-3
 
 
 @dataclass
@@ -37,8 +44,8 @@ class Maps:
     """Inputs of a loss, by level.
 
     Attributes:
-        student: Maps that want a gradient.
-        teacher: Maps that want none.
+        student: Maps that require a gradient.
+        teacher: Maps that require none.
     """
 
     student: list[Tensor]
@@ -54,116 +61,109 @@ class Maps:
         """Of the student's maps."""
         return sum(x.numel() for x in self.student)
 
-    @property
-    def channels(self) -> int:
-        """Of each level."""
-        return self.student[0].shape[1]
+    def grad(self, value: Value) -> object:
+        """Forward and backward, to the student's maps."""
+        return torch.autograd.grad(value(), self.student)
 
 
-def draw_maps(shapes: Sequence[Shape], settings: Settings) -> Maps:
-    """Normal maps of both sides, in the run's precision."""
+def draw_maps(
+    shapes: Sequence[Shape], settings: Settings, precision: str | None = None
+) -> Maps:
+    """Normal maps of both sides, in a precision; default: that of the run."""
+    draw = _normal(settings)
+    dtype = DTYPES.get(precision or settings.precision, torch.float32)
+    pairs = [[draw(*s).to(dtype), draw(*s).to(dtype)] for s in shapes]
+    return Maps([x.requires_grad_() for x, _ in pairs], [x for _, x in pairs])
+
+
+def _normal(settings: Settings) -> Callable[..., Tensor]:
     rng = torch.Generator().manual_seed(settings.seed)
-    kind = DTYPES.get(settings.precision, torch.float32)
-    pairs = [
-        [_normal(shape, rng, settings).to(kind) for _ in range(2)]
-        for shape in shapes
-    ]
-    return Maps(
-        [ours.requires_grad_() for ours, _ in pairs],
-        [theirs for _, theirs in pairs],
-    )
+    return lambda *shape: torch.randn(shape, generator=rng).to(settings.device)
 
 
-def _normal(
-    shape: Sequence[int], rng: torch.Generator, settings: Settings
-) -> Tensor:
-    return torch.randn(tuple(shape), generator=rng).to(settings.device)
-
-
-def train(value: Value, maps: Maps) -> object:
-    """Forward and backward, to the student's maps."""
-    return torch.autograd.grad(value(), maps.student)
-
-
-def cwd(maps: Maps, settings: Settings) -> dict[str, Value]:
+def cwd(channels: int, settings: Settings) -> dict[str, Loss]:
     """Channel-wise divergence, tau 1."""
-
-    def ours(s: Tensor, t: Tensor) -> Tensor:
-        return channel_wise_divergence(student=s, teacher=t, tau=1.0)
-
     losses: dict[str, Loss] = {
-        'ours': ours,
-        PLAIN: lambda s, t: reference.channel_wise(s, t, 1.0),
+        'ours': partial(channel_wise_divergence, tau=1.0),
+        PLAIN: partial(plain.channel_wise, tau=1.0),
     }
     if settings.peer:
-        losses[PEER] = peer.channel_wise_loss(1.0)
-    return _over(maps, settings, losses)
+        losses[peer.NAME] = peer.channel_wise_loss(1.0)
+    return losses
 
 
-def pixel_wise(maps: Maps, settings: Settings) -> dict[str, Value]:
+def pixel_wise(channels: int, settings: Settings) -> dict[str, Loss]:
     """Divergence over classes, tau 1."""
-
-    def ours(s: Tensor, t: Tensor) -> Tensor:
-        return pixel_wise_divergence(student=s, teacher=t, tau=1.0)
-
-    losses: dict[str, Loss] = {
-        'ours': ours,
-        PLAIN: lambda s, t: reference.pixel_wise(s, t, 1.0),
+    return {
+        'ours': partial(pixel_wise_divergence, tau=1.0),
+        PLAIN: partial(plain.pixel_wise, tau=1.0),
     }
-    return _over(maps, settings, losses)
 
 
-def maskd(maps: Maps, settings: Settings) -> dict[str, Value]:
+def maskd(channels: int, settings: Settings) -> dict[str, Loss]:
     """MasKD, from the teacher's map to the loss."""
-    rng = torch.Generator().manual_seed(settings.seed)
-    tokens = _normal((TOKENS, maps.channels), rng, settings)
-    tokens = tokens / maps.channels**0.5
+    tokens = _normal(settings)(TOKENS, channels) / channels**0.5
 
-    def ours(s: Tensor, t: Tensor) -> Tensor:
-        masks = receptive_masks(t, tokens)
-        return masked_distance(student=s, teacher=t, masks=masks)
+    def distance(student: Tensor, teacher: Tensor) -> Tensor:
+        masks = receptive_masks(teacher, tokens)
+        return masked_distance(student=student, teacher=teacher, masks=masks)
 
-    losses: dict[str, Loss] = {
-        'ours': ours,
-        PLAIN: lambda s, t: reference.masked(s, t, tokens),
-    }
-    return _over(maps, settings, losses)
+    return {'ours': distance, PLAIN: partial(plain.masked, tokens=tokens)}
 
 
 def contrast(
-    maps: Maps, settings: Settings, queue_length: int
-) -> dict[str, Value]:
+    channels: int, settings: Settings, queue_length: int
+) -> dict[str, Loss]:
     """Pixel-wise contrast with a queue, tau 0.2."""
-    rng = torch.Generator().manual_seed(settings.seed)
-    queue = _normal((maps.channels, queue_length), rng, settings)
-    queue = normalize(queue, dim=0)
-
-    def ours(s: Tensor, t: Tensor) -> Tensor:
-        return pixel_contrast(student=s, teacher=t, queue=queue, tau=0.2)
-
-    losses: dict[str, Loss] = {
-        'ours': ours,
-        PLAIN: lambda s, t: reference.contrast(s, t, queue, 0.2),
+    queue = normalize(_normal(settings)(channels, queue_length), dim=0)
+    return {
+        'ours': partial(pixel_contrast, queue=queue, tau=0.2),
+        PLAIN: partial(plain.contrast, queue=queue, tau=0.2),
     }
-    return _over(maps, settings, losses)
 
 
-def _over(
-    maps: Maps, settings: Settings, losses: dict[str, Loss]
+def values_of(
+    forms: Forms, maps: Maps, settings: Settings, precision: str | None = None
 ) -> dict[str, Value]:
-    """Sum losses over levels, under autocast in low precision."""
+    """Sums over the levels of maps, under autocast in low precision."""
     pairs = list(zip(maps.student, maps.teacher, strict=True))
-    low = DTYPES.get(settings.precision)
+    low = DTYPES.get(precision or settings.precision)
 
-    def summed(loss: Loss) -> Value:
-        def value() -> Tensor:
-            with _autocast(settings.device, low):
-                return torch.stack([loss(s, t) for s, t in pairs]).sum()
+    def summed(loss: Loss) -> Tensor:
+        with torch.autocast(settings.device, low) if low else nullcontext():
+            losses = [loss(student=s, teacher=t) for s, t in pairs]
+            return torch.stack(losses).sum()
 
-        return value
+    losses = forms(maps.student[0].shape[1], settings)
+    return {name: partial(summed, loss) for name, loss in losses.items()}
 
-    return {name: summed(loss) for name, loss in losses.items()}
+
+def check_forms(
+    name: str, forms: Forms, shapes: Sequence[Shape], settings: Settings
+) -> None:
+    """Compare the values of all forms of a loss, in full precision.
+
+    Raises:
+        BenchmarkError: If they differ.
+    """
+    with float32_products('fp32'):
+        maps = draw_maps(shapes, settings, 'fp32')
+        check_equal(name, values_of(forms, maps, settings, 'fp32'), TOLERANCE)
 
 
-def _autocast(device: str, low: torch.dtype | None) -> torch.autocast:
-    return torch.autocast(device, low) if low else nullcontext()
+@torch.no_grad()
+def check_equal(name: str, values: dict[str, Value], tolerance: float) -> None:
+    """Compare the values of all forms.
+
+    Raises:
+        BenchmarkError: If they differ.
+    """
+    found = {key: value().item() for key, value in values.items()}
+    expected = found['ours']
+    for key, value in found.items():
+        if not abs(value - expected) <= tolerance * abs(expected) + 1e-7:
+            raise BenchmarkError(
+                f'{name}: {key} is {value:.6g} and ours {expected:.6g}, which '
+                f'differ by more than {tolerance:g}: not the same loss, '
+                'nothing is compared.'
+            )

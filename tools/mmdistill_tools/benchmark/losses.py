@@ -1,202 +1,205 @@
-"""Mode ``losses``: every loss by itself, against other forms of it."""
+"""Mode ``losses``: every loss by itself, in several forms and sizes."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import torch
 
-from . import BenchmarkError, forms
+from . import forms
+from .arguments import Settings
 from .clock import device_clock, interleave
 from .forms import (
-    PEER,
-    PLAIN,
     TOKENS,
+    Forms,
     Maps,
     Shape,
-    Value,
+    check_forms,
     draw_maps,
-    train,
+    values_of,
 )
-from .measurements import Claim, Row, Section
+from .measurements import Row, Section
 from .meter import measure, saved_bytes
-from .products import float32_products
-from .scaling import run_scaling
-from .settings import Settings
 
-#: Relative difference of two values of one loss, in full precision.
-TOLERANCE = 1e-3
-#: Targets on a CPU and on a GPU.
-CWD_TIME = dict(cpu=0.5, cuda=0.2)
-MASKD_TIME = dict(cpu=0.35, cuda=0.15)
-BANDWIDTH = dict(cpu=None, cuda=0.8)
 #: Rounds at most where one pass takes many seconds.
 FEW = 3
+BATCHES = LEVELS = (1, 2, 3, 4)
 NOTE = (
     'extra: peak bytes over the inputs and one gradient. Bandwidth counts '
     'each input read once and, with backward, the gradient written once.'
 )
 
 
+@dataclass(frozen=True)
+class Case:
+    """A loss and the maps that it is measured on, one shape a level."""
+
+    title: str
+    forms: Forms
+    shapes: Sequence[Shape]
+    sizes: Mapping[str, Any] = field(default_factory=dict)
+    slow: bool = False
+
+
+def cases(settings: Settings) -> dict[str, Case]:
+    """By name of the section."""
+    quick = settings.quick
+    count, height, width = (1, 16, 24) if quick else (2, 200, 336)
+    levels = [
+        (count, 256, -(-height // 2**i), -(-width // 2**i)) for i in range(5)
+    ]
+    logits = (2, 19, 17, 17) if quick else (8, 19, 65, 65)
+    first = (count, 32 if quick else 256, height, width)
+    cells = (4, 32, 7, 7) if quick else (128, 256, 7, 7)
+    queue = 512 if quick else 65536
+    contrast = partial(forms.contrast, queue_length=queue)
+    return {
+        'cwd-neck': Case('CWD, five levels', forms.cwd, levels, dict(tau=1.0)),
+        'cwd-logits': Case('CWD, logits', forms.cwd, [logits], dict(tau=1.0)),
+        'maskd': Case('MasKD', forms.maskd, [first], dict(tokens=TOKENS)),
+        'pcd': Case(
+            'PCD', contrast, [cells], dict(queue=queue, tau=0.2), slow=True
+        ),
+    }
+
+
 def run_losses(
-    settings: Settings, say: Callable[[str], None]
+    settings: Settings, echo: Callable[[str], None]
 ) -> Iterator[Section]:
     """Measure every loss at its size, then over many sizes if wanted."""
-    sections = dict(
-        cwd_neck=_cwd_neck, cwd_logits=_cwd_logits, maskd=_maskd, pcd=_pcd
-    )
-    for name, make in sections.items():
-        say(f'{name}: measuring')
-        yield make(settings)
+    for name, case in cases(settings).items():
+        echo(f'{name}: measuring')
+        check_forms(f'losses/{name}', case.forms, case.shapes, settings)
+        sizes = dict(shapes=case.shapes, **case.sizes)
+        rows = compare(case, settings)
+        yield Section(f'losses/{name}', case.title, sizes, rows, [NOTE])
     if settings.scaling:
-        yield from run_scaling(settings, say)
+        for name, growth in growths(settings).items():
+            echo(f'{name}, scaling: measuring')
+            yield Section(
+                f'scaling/{name.lower().replace(" ", "-")}',
+                f'{name}, scaling',
+                dict(channels=growth.channels),
+                scale(growth, settings),
+            )
 
 
-def _cwd_neck(settings: Settings) -> Section:
-    count, side = (1, (16, 24)) if settings.quick else (2, (200, 336))
-    shapes = [
-        (count, 256, -(-side[0] // 2**i), -(-side[1] // 2**i))
-        for i in range(5)
-    ]
-    section = _cwd('losses/cwd-neck', 'CWD, five levels', shapes, settings)
-    section.claims += bandwidth_claims(BANDWIDTH[settings.device])
-    return section
-
-
-def _cwd_logits(settings: Settings) -> Section:
-    count, side = (2, 17) if settings.quick else (8, 65)
-    shapes = [(count, 19, side, side)]
-    return _cwd('losses/cwd-logits', 'CWD, logits', shapes, settings)
-
-
-def _cwd(
-    name: str, title: str, shapes: Sequence[Shape], settings: Settings
-) -> Section:
-    section = Section(name, title, dict(shapes=shapes, tau=1.0), notes=[NOTE])
-    compare(section, shapes, forms.cwd, settings, settings.turns)
-    other = PEER if settings.peer else PLAIN
-    limit = CWD_TIME[settings.device]
-    section.claims = [
-        Claim(f'ours / {other}', 'time', ['ours'], other, target=limit),
-        Claim('extra / map', 'extra share', ['ours'], target=0.05),
-    ]
-    return section
-
-
-def _maskd(settings: Settings) -> Section:
-    shape = (1, 32, 16, 24) if settings.quick else (2, 256, 200, 336)
-    sizes = dict(shapes=[shape], tokens=TOKENS)
-    section = Section('losses/maskd', 'MasKD', sizes, notes=[NOTE])
-    compare(section, [shape], forms.maskd, settings, settings.turns)
-    limit = MASKD_TIME[settings.device]
-    section.claims = [
-        Claim(f'ours / {PLAIN}', 'time', ['ours'], PLAIN, target=limit),
-        Claim('saved / map', 'saved share', ['ours'], target=1.1),
-        *bandwidth_claims(BANDWIDTH[settings.device]),
-    ]
-    return section
-
-
-def _pcd(settings: Settings) -> Section:
-    shape = (4, 32, 7, 7) if settings.quick else (128, 256, 7, 7)
-    length = 512 if settings.quick else 65536
-    sizes = dict(shapes=[shape], queue=length, tau=0.2)
-    section = Section('losses/pcd', 'PCD', sizes, notes=[NOTE])
-    form = partial(forms.contrast, queue_length=length)
-    on_gpu = settings.device == 'cuda'
-    rounds = settings.turns if on_gpu else min(settings.turns, FEW)
-    compare(section, [shape], form, settings, rounds)
-    section.claims = [
-        Claim(f'ours / {PLAIN}', 'time', ['ours'], PLAIN, target=1.0),
-        Claim('extra, MiB', 'extra MiB', ['ours'], target=256),
-    ]
-    return section
-
-
-def compare(
-    section: Section,
-    shapes: Sequence[Shape],
-    form: Callable[[Maps, Settings], dict[str, Value]],
-    settings: Settings,
-    rounds: int,
-) -> None:
-    """Measure forms of one loss: times, extra and saved bytes.
+def compare(case: Case, settings: Settings) -> list[Row]:
+    """Times, extra and saved bytes of all forms of a loss.
 
     ``ours`` is timed without gradients too, and so is a copy of the
-    student's maps. Rows are added to the section.
-
-    Raises:
-        BenchmarkError: If the forms give different values.
+    student's maps.
     """
-    full = replace(settings, precision='fp32')
-    with float32_products('fp32'):
-        values = form(draw_maps(shapes, full), full)
-        check_equal(section.name, values, TOLERANCE)
-    maps = draw_maps(shapes, settings)
-    values = form(maps, settings)
-    runs = {key: partial(train, value, maps) for key, value in values.items()}
+    maps = draw_maps(case.shapes, settings)
+    values = values_of(case.forms, maps, settings)
+    runs = {name: partial(maps.grad, value) for name, value in values.items()}
     runs['ours, forward'] = torch.no_grad()(values['ours'])
     runs['copy'] = _copy(maps)
-    times = interleave(
-        runs,
-        rounds,
-        device_clock(settings.device),
-        shortest=settings.shortest,
-    )
-    for name, run in runs.items():
-        row = Row(name, times[name])
-        reads_only = name in ('copy', 'ours, forward')
-        traffic = maps.bytes * (2 if reads_only else 3)
-        row.bytes = dict(feature=maps.bytes, traffic=traffic)
+    few = case.slow and settings.device == 'cpu'
+    rows = []
+    for name, seconds in _time(runs, settings, few).items():
+        factor = 2 if name in ('copy', 'ours, forward') else 3
+        row = Row(name, seconds, dict(feature=maps.bytes))
+        row.bytes['traffic'] = maps.bytes * factor
         if name in values:
-            extra = measure(run, settings.device).peak - maps.bytes
-            row.bytes.update(extra=extra, saved=saved_bytes(values[name]))
-        section.rows.append(row)
+            peak = measure(runs[name], settings.device).peak
+            row.bytes['extra'] = peak - maps.bytes
+            row.bytes['saved'] = saved_bytes(values[name])
+        rows.append(row)
+    return rows
+
+
+def _time(
+    runs: Mapping[str, Callable[[], object]],
+    settings: Settings,
+    few: bool = False,
+) -> dict[str, list[float]]:
+    rounds = min(settings.turns, FEW) if few else settings.turns
+    clock = device_clock(settings.device)
+    return interleave(runs, rounds, clock, shortest=settings.shortest)
 
 
 def _copy(maps: Maps) -> Callable[[], object]:
     """A plain copy of maps as large."""
-    targets = [torch.empty_like(theirs) for theirs in maps.teacher]
+    copies = [torch.empty_like(x) for x in maps.teacher]
 
     def run() -> None:
-        for target, theirs in zip(targets, maps.teacher, strict=True):
-            target.copy_(theirs)
+        for target, source in zip(copies, maps.teacher, strict=True):
+            target.copy_(source)
 
     return run
 
 
-@torch.no_grad()
-def check_equal(name: str, values: dict[str, Value], tolerance: float) -> None:
-    """Forms of one loss give one value.
+@dataclass(frozen=True)
+class Growth:
+    """What sizes a loss is measured at.
 
-    Raises:
-        BenchmarkError: If they do not.
+    Attributes:
+        forms: Its forms.
+        channels: Of the maps.
+        grids: Heights and widths, with odd ones beside an even one.
+        even: The even one, for growing batches and levels.
+        batch: Images, where their number does not grow.
     """
-    found = {key: value().item() for key, value in values.items()}
-    ours = found['ours']
-    for key, value in found.items():
-        if not abs(value - ours) <= tolerance * abs(ours) + 1e-7:
-            raise BenchmarkError(
-                f'{name}: {key} is {value:.6g} and ours {ours:.6g}, which '
-                f'differ by more than {tolerance:g}: not the same loss, '
-                'nothing is compared.'
-            )
+
+    forms: Forms
+    channels: int
+    grids: Sequence[tuple[int, int]]
+    even: tuple[int, int]
+    batch: int = 1
+
+    def cases(self) -> Iterator[tuple[str, dict[str, list[Shape]]]]:
+        """By axis and label, the shapes of each level."""
+        n, c = self.batch, self.channels
+        one: Shape = (n, c, *self.even)
+        yield 'size', {f'{h}x{w}': [(n, c, h, w)] for h, w in self.grids}
+        yield 'N', {str(i): [(n * i, c, *self.even)] for i in BATCHES}
+        yield 'levels', {str(i): [one] * i for i in LEVELS}
 
 
-def bandwidth_claims(target: float | None) -> list[Claim]:
-    """Shares of a copy's bandwidth, forward alone and with a gradient."""
-    cases = {
-        'forward': 'ours, forward',
-        'forward and backward': 'ours',
+def growths(settings: Settings) -> dict[str, Growth]:
+    """By title of the loss."""
+    if settings.quick:
+        grids, even, channels = [(8, 12), (15, 23), (16, 24)], (16, 24), 8
+        cells, middle, queue = [(5, 5), (6, 6), (7, 7)], (6, 6), 64
+    else:
+        grids = [(50, 84), (100, 168), (199, 335), (200, 336), (201, 337)]
+        grids, even = [*grids, (400, 672)], (200, 336)
+        sides, middle, queue = (7, 14, 27, 28, 29, 56), (28, 28), 4096
+        cells, channels = [(side, side) for side in sides], 64
+        if settings.device == 'cuda':
+            grids, channels = [*grids, (800, 1344)], 256
+    contrast = partial(forms.contrast, queue_length=queue)
+    return {
+        'CWD': Growth(forms.cwd, channels, grids, even),
+        'pixel-wise KL': Growth(forms.pixel_wise, 19, grids, even),
+        'MasKD': Growth(forms.maskd, channels, grids, even),
+        'PCD': Growth(contrast, channels, cells, middle, batch=4),
     }
-    return [
-        Claim(
-            f'share of copy bandwidth, {what}',
-            'bandwidth',
-            [name],
-            'copy',
-            target=target,
-            at_least=True,
-        )
-        for what, name in cases.items()
-    ]
+
+
+def scale(growth: Growth, settings: Settings) -> list[Row]:
+    """Times by size, of all forms, with bytes; by batch and levels, ours."""
+    rows = []
+    for axis, cases in growth.cases():
+        runs, found = {}, []
+        for label, shapes in cases.items():
+            maps = draw_maps(shapes, settings)
+            values = values_of(growth.forms, maps, settings)
+            for form in values if axis == 'size' else ['ours']:
+                name = f'{axis} {label}'
+                name += '' if form == 'ours' else f', {form}'
+                runs[name] = partial(maps.grad, values[form])
+                about = dict(axis=axis, at=label, form=form)
+                about['elements'] = maps.elements
+                size = dict(feature=maps.bytes)
+                found.append(Row(name, bytes=size, about=about))
+        times = _time(runs, settings)
+        for row in found:
+            row.seconds = times[row.name]
+            if axis == 'size':
+                peak = measure(runs[row.name], settings.device).peak
+                row.bytes['extra'] = peak - row.bytes['feature']
+        rows += found
+    return rows

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from mmdistill_tools.runs.tool import write_whole
@@ -22,7 +23,7 @@ class Row:
             step; ``extra`` (over inputs and one gradient), ``saved``,
             ``feature``, ``traffic`` (what must be read and written at least)
             of a loss.
-        about: Sizes of this row, and values that it gave.
+        about: Sizes of this row, losses, synchronizations of a GPU.
     """
 
     name: str
@@ -30,39 +31,28 @@ class Row:
     bytes: dict[str, int] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
 
-
-@dataclass
-class Claim:
-    """A number made of rows, and its target; :mod:`.claims` computes it.
-
-    Attributes:
-        what: In words.
-        kind: Name of the formula.
-        of: Names of the rows that it is about; mostly one.
-        over: Name of the row that they are compared with.
-        base: Name of a row that is taken off both.
-        target: What should hold; None if nothing is asked.
-        at_least: Whether the target is a lower bound.
-    """
-
-    what: str
-    kind: str
-    of: list[str]
-    over: str | None = None
-    base: str | None = None
-    target: float | None = None
-    at_least: bool = False
+    @property
+    def median(self) -> float:
+        """Of the seconds."""
+        return median(self.seconds)
 
 
 @dataclass
 class Section:
-    """Contenders that were measured side by side."""
+    """Contenders that were measured side by side.
+
+    Attributes:
+        name: ``<mode>/<subject>``; the mode chooses the table.
+        title: For tables and figures.
+        sizes: Of what was measured.
+        rows: The contenders.
+        notes: Sentences about how it was measured.
+    """
 
     name: str
     title: str
     sizes: dict[str, Any] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
-    claims: list[Claim] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def row(self, name: str) -> Row:
@@ -83,14 +73,14 @@ class Report:
 
     Attributes:
         mode: ``losses``, ``step`` or ``memory``.
-        command: What was called.
+        command: The command line.
         commit: Of this package, ``-dirty`` with uncommitted code.
         versions: Of Python and packages.
         machine: Processor, cores, threads, GPU.
         settings: Device, precision, seed, rounds, quick.
         peer: Its name, version and what was left out of it, or None.
         ended: Date and time, UTC.
-        sections: What was measured.
+        sections: The measurements.
     """
 
     mode: str
@@ -127,6 +117,6 @@ def read_report(path: Path) -> Report:
 
 
 def _section(found: Mapping[str, Any]) -> Section:
-    rows = [Row(**row) for row in found['rows']]
-    claims = [Claim(**claim) for claim in found['claims']]
-    return Section(**{**found, 'rows': rows, 'claims': claims})
+    # Earlier files also hold ``claims``, computed from the rows.
+    fields = {key: found[key] for key in found if key != 'claims'}
+    return Section(**{**fields, 'rows': [Row(**row) for row in found['rows']]})

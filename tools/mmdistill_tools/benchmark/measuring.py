@@ -6,23 +6,24 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
+from rich.markdown import Markdown
 
 from mmdistill_tools.runs import provenance
 
 from . import peer
+from .arguments import Settings
+from .columns import table_of
 from .losses import run_losses
 from .measurements import Report, Section
 from .products import float32_products
-from .settings import Settings
 from .steps import run_memory, run_step
-from .tables import tables_of
 
-Mode = Callable[[Settings, Callable[[str], None]], Iterator[Section]]
-#: Load of the last minute from which on it is said.
-BUSY = 0.5
-MODES: dict[str, Mode] = dict(
+Run = Callable[[Settings, Callable[[str], None]], Iterator[Section]]
+RUNS: dict[str, Run] = dict(
     losses=run_losses, step=run_step, memory=run_memory
 )
+#: Load of the last minute that is worth a warning.
+BUSY = 0.5
 
 
 def run(
@@ -38,25 +39,24 @@ def run(
     it had.
 
     Args:
-        mode: One of :data:`MODES`.
-        settings: What is asked for.
-        command: What was called, for the results.
-        console: Gets tables.
+        mode: One of :data:`RUNS`.
+        settings: Options.
+        command: The command line, for the results.
+        console: Prints tables.
         out: The results file, or none.
 
     Raises:
-        BenchmarkError: If something asked for is not there, or contenders do
-            not agree.
+        BenchmarkError: If a peer, a GPU or a switch is missing, or contenders
+            do not agree.
     """
     settings.check()
-    report = _begin(mode, settings, command, _find_peer(settings, console))
+    report = _begin(mode, settings, command)
     _warn(report, console)
     with float32_products(settings.precision):
-        for section in MODES[mode](settings, console.print):
+        for section in RUNS[mode](settings, console.print):
             report.sections.append(section)
             report.ended = provenance.now()
-            for table in tables_of(section):
-                console.print(table.rich())
+            console.print(Markdown(table_of(section)))
             if out:
                 report.write(out)
     if out:
@@ -64,35 +64,9 @@ def run(
     return report
 
 
-def _find_peer(settings: Settings, console: Console) -> dict | None:
-    """Import the peer if it is asked for, and say what is left out of it."""
-    if not settings.peer:
-        return None
-    found = peer.load()
-    left_out = '\n  '.join(f'{k}: {v}' for k, v in found['left_out'].items())
-    console.print(
-        f'{found["name"]} {found["version"]} is imported without parts that '
-        f'nothing here uses:\n  {left_out}'
-    )
-    return found
-
-
-def _warn(report: Report, console: Console) -> None:
-    """Say why times may mean little."""
-    if report.settings['quick']:
-        console.print('--quick: small sizes; these numbers say nothing.')
-    load = report.machine.get('load_before', 0)
-    if load > BUSY:
-        console.print(
-            f'Other processes are at work here (load {load}): expect wide '
-            'quartiles, or wait until they have ended.'
-        )
-
-
-def _begin(
-    mode: str, settings: Settings, command: str, found: dict | None
-) -> Report:
+def _begin(mode: str, settings: Settings, command: str) -> Report:
     """A report without sections."""
+    found = peer.load() if settings.peer else None
     machine = provenance.machine(1, None)
     del machine['runs_at_once']
     machine['threads'] = torch.get_num_threads()
@@ -118,3 +92,22 @@ def _begin(
         ),
         found,
     )
+
+
+def _warn(report: Report, console: Console) -> None:
+    """Print what is left out of the peer, and why times may mean little."""
+    if report.peer:
+        left_out = report.peer['left_out'].items()
+        console.print(
+            f'{report.peer["name"]} {report.peer["version"]} is imported '
+            'without parts that nothing here uses:\n  '
+            + '\n  '.join(f'{name}: {why}' for name, why in left_out)
+        )
+    if report.settings['quick']:
+        console.print('--quick: small sizes; these numbers say nothing.')
+    load = report.machine.get('load_before', 0)
+    if load > BUSY:
+        console.print(
+            f'Other processes are at work here (load {load}): expect wide '
+            'quartiles, or wait until they have ended.'
+        )

@@ -1,12 +1,13 @@
 """The models of a shipped config, made ready for one machine without weights.
 
 What differs from the config: no pretrained weights are fetched, SyncBN is BN,
-a segmentor's crops have the size asked for, and the teacher's checkpoint is
-one of random weights. A quick run makes the widths smaller, too.
+a segmentor's crops have the size of the run, and the teacher's checkpoint is
+one of random weights. A quick run takes the demo's small student, for the
+teacher, too.
 """
 
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ from mmdistill_dense.models.utils import build_model, resolve_config
 from mmdistill_tools.cpu import replace_sync_bn
 
 Size = tuple[int, int]
-_SMALL = {'backbone.base_channels': 8, 'backbone.stem_channels': 8}
 
 
 @dataclass(frozen=True)
@@ -28,57 +28,35 @@ class Pair:
 
     Attributes:
         config: Below ``configs/``.
+        quick: The same for quick runs.
         levels: Maps that are compared; 0: one tensor, the logits.
         source: Name of the module that is recorded, in both.
-        sizes: By device, images and their height and width in pixels;
-            ``quick`` is one of them.
-        narrow: Keys of channel counts that a quick run divides by 8.
-        quick: What it sets beside.
+        sizes: By device, and of quick runs: images and their height and
+            width in pixels.
     """
 
     config: str
+    quick: str
     levels: int
     source: str
     sizes: dict[str, tuple[int, Size]]
-    narrow: tuple[str, ...]
-    quick: dict[str, Any] = field(default_factory=dict)
 
 
 PAIRS = {
     'mask-rcnn': Pair(
         'cwd/cwd_neck_mask-rcnn_r101_mask-rcnn_r50_fpn_1x_coco.py',
+        'demo/cwd_mask-rcnn_shapes.py',
         5,
         'neck',
-        {
-            'cpu': (1, (320, 320)),
-            'cuda': (2, (800, 1344)),
-            'quick': (1, (96, 128)),
-        },
-        ('neck.in_channels',),
-        {
-            'roi_head.bbox_head.fc_out_channels': 32,
-            'roi_head.mask_head.conv_out_channels': 16,
-            'train_cfg.rcnn.sampler.num': 32,
-            'train_cfg.rpn_proposal.nms_pre': 100,
-            'train_cfg.rpn_proposal.max_per_img': 50,
-        },
+        dict(cpu=(1, (320, 320)), cuda=(2, (800, 1344)), quick=(1, (96, 128))),
     ),
     'pspnet': Pair(
         'cwd/cwd_logits-openmmlab_pspnet_r101-d8_pspnet_r18-d8_4xb2-80k_'
         'cityscapes-512x1024.py',
+        'demo/cwd_pspnet_shapes.py',
         0,
         'decode_head.conv_seg',
-        {
-            'cpu': (2, (256, 512)),
-            'cuda': (2, (512, 1024)),
-            'quick': (2, (64, 64)),
-        },
-        (
-            'decode_head.in_channels',
-            'decode_head.channels',
-            'auxiliary_head.in_channels',
-            'auxiliary_head.channels',
-        ),
+        dict(cpu=(2, (256, 512)), cuda=(2, (512, 1024)), quick=(2, (64, 64))),
     ),
 }
 
@@ -89,19 +67,32 @@ class Setup:
 
     Attributes:
         pair: Where it is from.
+        config: The pair's config of this run.
         scope: ``default_scope`` of the host.
         model: Config of the distilled model.
         optimizer: Config of the optimizer, of learning rate 0.
-        student: State dict that every student starts with.
         checkpoint: File of the teacher's weights.
+        precision: Of training steps.
+        seed: Of weights, and of the student's random numbers.
+        student: State dict that every student starts with.
     """
 
     pair: Pair
+    config: str
     scope: str
     model: dict
     optimizer: dict
-    student: dict[str, Tensor]
     checkpoint: Path
+    precision: str
+    seed: int
+    student: dict[str, Tensor] | None = None
+
+    @property
+    def classes(self) -> int:
+        """Number of classes of the student."""
+        student = self.model['student']
+        head = student.get('decode_head') or student['roi_head']['bbox_head']
+        return head['num_classes']
 
     def stock_student(self) -> nn.Module:
         """A stock student with the weights that all start with."""
@@ -116,9 +107,8 @@ class Setup:
 
     def distilled(self, switches: dict[str, Any]) -> nn.Module:
         """The shipped distilled model, its teacher with switches."""
-        model = {**self.model}
-        model['teacher'] = {**model['teacher'], **switches}
-        return self._loaded(model)
+        teacher = {**self.model['teacher'], **switches}
+        return self._loaded({**self.model, 'teacher': teacher})
 
     def _loaded(self, cfg: dict) -> nn.Module:
         model = self.build(cfg)
@@ -131,9 +121,21 @@ class Setup:
             Config(dict(model=deepcopy(cfg), default_scope=self.scope))
         )
 
+    def draw_weights(self, cfg: dict, seed: int) -> dict[str, Tensor]:
+        """State dict of a model as it starts a training."""
+        torch.manual_seed(seed)
+        model = self.build(cfg)
+        model.init_weights()
+        return {key: x.clone() for key, x in model.state_dict().items()}
+
 
 def prepare(
-    name: str, size: Size, folder: Path, seed: int, quick: bool
+    name: str,
+    size: Size,
+    folder: Path,
+    seed: int,
+    quick: bool,
+    precision: str = 'fp32',
 ) -> Setup:
     """Read a pair's config and draw its weights.
 
@@ -142,66 +144,39 @@ def prepare(
         size: Height and width of the images, in pixels.
         folder: Gets the teacher's checkpoint.
         seed: Of the weights.
-        quick: Whether to make the models small.
+        quick: Whether to take the small models.
+        precision: Of training steps.
     """
     pair = PAIRS[name]
-    cfg = Config.fromfile(own_config(pair.config))
+    config = pair.quick if quick else pair.config
+    cfg = Config.fromfile(own_config(config))
     model = cfg.model.to_dict()
-    teacher = resolve_config(model['teacher']['cfg'], None)
-    student, other = model['student'], teacher.model.to_dict()
-    for side in (student, other):
-        _fit(side, size, pair if quick else None)
+    resolved = resolve_config(model['teacher']['cfg'], None)
+    student = model['student']
+    teacher = deepcopy(student) if quick else resolved.model.to_dict()
+    for side in (student, teacher):
+        _fit(side, size)
     checkpoint = folder / f'{name}_teacher.pth'
-    resolved = dict(model=other, default_scope=teacher.default_scope)
-    model['teacher'].update(cfg=resolved, checkpoint=str(checkpoint))
+    model['teacher'].update(
+        cfg=dict(model=teacher, default_scope=resolved.default_scope),
+        checkpoint=str(checkpoint),
+    )
     optimizer = {**cfg.optim_wrapper.optimizer.to_dict(), 'lr': 0.0}
-    setup = Setup(pair, cfg.default_scope, model, optimizer, {}, checkpoint)
-    setup.student = _drawn(setup, student, seed)
-    weights = _drawn(setup, other, seed + 1)
+    scope = cfg.default_scope
+    setup = Setup(
+        pair, config, scope, model, optimizer, checkpoint, precision, seed
+    )
+    setup.student = setup.draw_weights(student, seed)
+    weights = setup.draw_weights(teacher, seed + 1)
     torch.save(dict(state_dict=weights), checkpoint)
     return setup
 
 
-def _drawn(setup: Setup, cfg: dict, seed: int) -> dict[str, Tensor]:
-    torch.manual_seed(seed)
-    model = setup.build(cfg)
-    model.init_weights()
-    return {key: value.clone() for key, value in model.state_dict().items()}
-
-
-def _fit(model: dict, size: Size, quick: Pair | None) -> None:
-    _drop_pretrained(model)
+def _fit(model: dict, size: Size) -> None:
+    """Leave out files of weights, and set the size of the images."""
     replace_sync_bn(model)
+    model['backbone'].pop('init_cfg', None)
+    if 'pretrained' in model:
+        model['pretrained'] = None
     if model['data_preprocessor'].get('size'):
         model['data_preprocessor']['size'] = size
-    if quick:
-        for key in quick.narrow:
-            _set(model, key, lambda old: _divided(old, 8))
-        for key, value in {**_SMALL, **quick.quick}.items():
-            _set(model, key, lambda _, value=value: value)
-
-
-def _drop_pretrained(node: object) -> None:
-    """Take out every mention of a file of weights."""
-    if isinstance(node, dict):
-        if (node.get('init_cfg') or {}).get('type') == 'Pretrained':
-            del node['init_cfg']
-        if 'pretrained' in node:
-            node['pretrained'] = None
-        node = list(node.values())
-    if isinstance(node, (list, tuple)):
-        for child in node:
-            _drop_pretrained(child)
-
-
-def _set(model: dict, path: str, change: Any) -> None:
-    *parts, last = path.split('.')
-    for part in parts:
-        model = model[part]
-    model[last] = change(model.get(last))
-
-
-def _divided(channels: Any, factor: int) -> Any:
-    if isinstance(channels, (list, tuple)):
-        return [count // factor for count in channels]
-    return channels // factor

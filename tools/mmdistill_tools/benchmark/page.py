@@ -6,14 +6,15 @@ A document says where a table goes, and the lines in between are written::
     <!-- end of benchmark -->
 """
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mmdistill_tools.documents import Blocks
 
 from . import BenchmarkError
+from .columns import table_of
 from .measurements import Report, read_report
-from .tables import tables_of, titled
 
 BLOCKS = Blocks('benchmark', 'docs/benchmarks/NAME.json step', BenchmarkError)
 
@@ -45,62 +46,41 @@ def update_document(path: Path, root: Path) -> bool:
 
 
 def markdown_of(report: Report, name: str) -> str:
-    """A table of a report, by the name that a block of a document asks for.
+    """A table of a report, by the name that a block of a document gives.
 
     Args:
-        report: What was measured.
+        report: The results.
         name: ``step``, ``memory``, ``losses`` or ``scaling``, all sections
-            of these, or one as in ``step/pspnet``; ``claims``, those of all
-            sections; ``origin``.
+            of these, or one as in ``step/pspnet``; or ``origin``.
 
     Raises:
         BenchmarkError: If the report has no such table.
     """
     if name == 'origin':
         return origin_of(report)
-    sections = [
-        section
-        for section in report.sections
-        if name == 'claims' or f'{section.name}/'.startswith(f'{name}/')
-    ]
-    if not sections:
-        known = dict.fromkeys(_names(report))
-        raise BenchmarkError(
-            f'the report has no table {name!r}, only {", ".join(known)}.'
-        )
-    parts = []
-    for section in sections:
-        parts.append(f'**{titled(section)}**')
-        tables = tables_of(section)
-        shown = tables[1:] if name == 'claims' else tables
-        parts += [table.markdown() for table in shown]
-    return '\n\n'.join(parts)
-
-
-def _names(report: Report) -> Iterator[str]:
+    parts, known = [], {}
     for section in report.sections:
-        yield section.name.partition('/')[0]
-        yield section.name
-    yield from ('claims', 'origin')
+        known.update({section.name.partition('/')[0]: 0, section.name: 0})
+        if f'{section.name}/'.startswith(f'{name}/'):
+            parts.append(table_of(section))
+    if not parts:
+        raise BenchmarkError(
+            f'the report has no table {name!r}, only '
+            f'{", ".join([*known, "origin"])}.'
+        )
+    return '\n\n'.join(parts)
 
 
 def origin_of(report: Report) -> str:
     """Where the numbers are from, in a few lines."""
-    said = dict(report.machine)
-    parts = [
-        f'{said.pop("cores")} cores of {said.pop("processor")}',
-        *(f'{key} {value}' for key, value in said.items()),
-    ]
-    settings = ', '.join(
-        f'{key} {value}' for key, value in report.settings.items()
-    )
-    versions = ', '.join(f'{k} {v}' for k, v in report.versions.items())
+    machine = dict(report.machine)
+    cores, processor = machine.pop('cores'), machine.pop('processor')
     lines = [
         f'```shell\n{report.command}\n```\n',
-        f'- {", ".join(map(str, parts))}; {report.ended}, commit '
-        f'{report.commit or "none"}',
-        f'- {settings}',
-        f'- {versions}',
+        f'- {cores} cores of {processor}, {_listed(machine)}; {report.ended}, '
+        f'commit {report.commit or "none"}',
+        f'- {_listed(report.settings)}',
+        f'- {_listed(report.versions)}',
     ]
     if report.peer:
         left_out = ', '.join(f'`{name}`' for name in report.peer['left_out'])
@@ -110,3 +90,7 @@ def origin_of(report: Report) -> str:
         )
     notes = dict.fromkeys(n for s in report.sections for n in s.notes)
     return '\n'.join([*lines, *(f'- {note}' for note in notes)])
+
+
+def _listed(facts: Mapping[str, Any]) -> str:
+    return ', '.join(f'{key} {value}' for key, value in facts.items())

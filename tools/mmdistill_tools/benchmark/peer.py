@@ -1,17 +1,15 @@
 """The peer, mmrazor 1.0.0, as its own recipes set it up.
 
 It imports on torch 2 only without its quantization, which reaches into parts
-of ``torch.ao`` that are gone. Those packages of it are left out here: an
-empty module takes the place of each, and which ones is printed and written
-into the results. Nothing of what is measured is in them.
+of ``torch.ao`` that are gone. While it is imported, and while its models are
+built, an empty module takes the place of each such package; their names are
+printed and written into the results. Nothing of what is measured is in them.
 """
 
 import sys
 import warnings
-from collections.abc import Callable
-from contextlib import redirect_stdout
-from importlib.machinery import ModuleSpec
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from importlib.util import find_spec
 from io import StringIO
 from types import ModuleType
@@ -52,24 +50,27 @@ class _Empty(ModuleType):
         return type(name, (), {})
 
 
-class _LeaveOut:
-    """Finds an empty module for each name in :data:`LEFT_OUT`."""
+@contextmanager
+def stand_ins() -> Iterator[None]:
+    """Put an empty module in the place of each of :data:`LEFT_OUT`.
 
-    def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
-        return ModuleSpec(name, self) if name in LEFT_OUT else None
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType:
-        return _Empty(spec.name)
-
-    def exec_module(self, module: ModuleType) -> None:
-        """Nothing is in it."""
+    What imports one of them meanwhile keeps it; afterwards no import finds
+    them.
+    """
+    added = {name: _Empty(name) for name in LEFT_OUT.keys() - sys.modules}
+    sys.modules.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            sys.modules.pop(name, None)
 
 
 def load() -> dict[str, Any]:
     """Import the peer.
 
     Returns:
-        Name, version, and what was left out: what a result says of it.
+        Name, version, and what was left out, for the results.
 
     Raises:
         BenchmarkError: If it is not installed, or does not import.
@@ -79,10 +80,8 @@ def load() -> dict[str, Any]:
             f'--peer {NAME}: {NAME} is not installed here. Get it with: '
             f'{INSTALL}'
         )
-    if not any(isinstance(finder, _LeaveOut) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _LeaveOut())
     try:
-        with warnings.catch_warnings():
+        with stand_ins(), warnings.catch_warnings():
             warnings.simplefilter('ignore')
             import mmrazor.models  # noqa: F401
     except (ImportError, AttributeError, AssertionError) as error:
@@ -90,23 +89,17 @@ def load() -> dict[str, Any]:
             f'--peer {NAME}: it does not import: {error}. Expected 1.0.0 with '
             f'mmcv <= 2.1.0: {INSTALL}'
         ) from error
-    return dict(name=NAME, version=_version(), left_out=dict(LEFT_OUT))
+    from mmrazor.version import __version__
+
+    return dict(name=NAME, version=__version__, left_out=dict(LEFT_OUT))
 
 
-def _version() -> str:
-    try:
-        return version(NAME)
-    except PackageNotFoundError:  # a bare folder on the path
-        from mmrazor.version import __version__
-
-        return __version__
-
-
-def channel_wise_loss(tau: float) -> Callable[[Tensor, Tensor], Tensor]:
-    """Its loss, a function of the student's and the teacher's map."""
+def channel_wise_loss(tau: float) -> Callable[..., Tensor]:
+    """Its loss, a function of ``student`` and ``teacher``."""
     from mmrazor.models.losses import ChannelWiseDivergence
 
-    return ChannelWiseDivergence(tau=tau, loss_weight=1.0)
+    loss = ChannelWiseDivergence(tau=tau, loss_weight=1.0)
+    return lambda student, teacher: loss(student, teacher)
 
 
 def names(pair: Pair) -> tuple[str, ...]:
@@ -114,10 +107,8 @@ def names(pair: Pair) -> tuple[str, ...]:
     return (SINGLE, FPN) if pair.levels else (SINGLE,)
 
 
-def contender(
-    name: str, setup: Setup, data: dict, precision: str, seed: int
-) -> Contender:
-    """A training step of it, with our loss's temperature and weight."""
+def contender(name: str, setup: Setup, data: dict) -> Contender:
+    """A training step of it, with the temperature and weight of ``ours``."""
     from mmrazor.models.algorithms import (
         FpnTeacherDistill,
         SingleTeacherDistill,
@@ -127,50 +118,45 @@ def contender(
     student = setup.stock_student()
     # mmengine prints what it loads.
     quiet = redirect_stdout(StringIO())
-    with DefaultScope.overwrite_default_scope(NAME), quiet:
+    with stand_ins(), DefaultScope.overwrite_default_scope(NAME), quiet:
         model = kind(
             distiller=_distiller(setup),
             architecture=student,
             teacher=setup.build(setup.model['teacher']['cfg']['model']),
             teacher_ckpt=str(setup.checkpoint),
         )
+    prefixes = 'student.', 'distill.'
     return Contender(
-        name,
-        model.to(data['inputs'].device),
-        setup,
-        data,
-        precision,
-        student=student,
-        seed=seed,
-        prefixes=('student.', 'distill.'),
+        name, model, setup, data, student=student, prefixes=prefixes
     )
 
 
 def _distiller(setup: Setup) -> dict:
     """A recorder on both sides, and one loss for each level."""
     (term,) = setup.model['terms'].values()
-    ours = term['loss']
-    loss = dict(
-        type='ChannelWiseDivergence',
-        tau=ours['tau'],
-        loss_weight=ours['loss_weight'],
-    )
+    loss = {key: term['loss'][key] for key in ('tau', 'loss_weight')}
     levels = range(setup.pair.levels) if setup.pair.levels else [None]
-    recorder = dict(type='ModuleOutputs', source=setup.pair.source)
+
+    def record(from_student: bool, level: int | None) -> dict:
+        place = dict(from_student=from_student, recorder='maps')
+        return place if level is None else {**place, 'data_idx': level}
+
+    def recorders() -> dict:
+        source = setup.pair.source
+        return dict(maps=dict(type='ModuleOutputs', source=source))
+
     return dict(
         type='ConfigurableDistiller',
-        student_recorders=dict(maps=dict(recorder)),
-        teacher_recorders=dict(maps=dict(recorder)),
-        distill_losses={f'loss_cwd_{i}': dict(loss) for i in levels},
+        student_recorders=recorders(),
+        teacher_recorders=recorders(),
+        distill_losses={
+            f'loss_cwd_{i}': dict(type='ChannelWiseDivergence', **loss)
+            for i in levels
+        },
         loss_forward_mappings={
             f'loss_cwd_{i}': dict(
-                preds_S=_record(True, i), preds_T=_record(False, i)
+                preds_S=record(True, i), preds_T=record(False, i)
             )
             for i in levels
         },
     )
-
-
-def _record(from_student: bool, level: int | None) -> dict:
-    record = dict(from_student=from_student, recorder='maps')
-    return record if level is None else {**record, 'data_idx': level}

@@ -2,14 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from .claims import MIB
+from .columns import MIB
 from .measurements import Report, Row, Section
 
 DPI = 130
@@ -31,24 +29,21 @@ def draw_figures(report: Report, stem: Path) -> list[Path]:
         if sections:
             path = stem.with_name(f'{stem.name}_{mode}.png')
             path.parent.mkdir(parents=True, exist_ok=True)
-            figure = draw(sections)
-            FigureCanvasAgg(figure)  # no display, whatever the settings say
-            figure.savefig(path, dpi=DPI)
+            draw(sections).savefig(path, dpi=DPI)
             written.append(path)
     return written
 
 
 def _panels(
-    sections: list[Section], draw: Callable[[Axes, Section], None]
+    sections: list[Section], draw: Callable[[Axes, list[Row]], None]
 ) -> Figure:
-    """One panel below the other, with a line for each row."""
-    count = sum(len(section.rows) for section in sections)
-    height = 0.35 * count + 0.9 * len(sections)
+    """Sections below each other, a line for each row."""
+    height = sum(0.35 * len(section.rows) + 0.9 for section in sections)
     figure = Figure((10, height), layout='constrained')
     ratios = [len(section.rows) + 1 for section in sections]
     axes = figure.subplots(len(sections), squeeze=False, height_ratios=ratios)
     for axis, section in zip(axes[:, 0], sections, strict=True):
-        draw(axis, section)
+        draw(axis, section.rows)
         axis.set_title(section.title, loc='left', fontsize='medium')
         names = [row.name for row in section.rows]
         axis.set_yticks(range(len(names)), names)
@@ -58,37 +53,30 @@ def _panels(
     return figure
 
 
-def _steps(sections: list[Section]) -> Figure:
-    def draw(axis: Axes, section: Section) -> None:
-        for line, row in enumerate(section.rows):
-            times = [second * 1e3 for second in row.seconds]
-            axis.plot(times, [line] * len(times), 'o', alpha=0.5, ms=4)
-            axis.plot(median(times), line, '|', color='black', ms=16)
-        axis.set_xlabel('ms; dots: rounds, bar: median')
-
-    return _panels(sections, draw)
+def _step(axis: Axes, rows: list[Row]) -> None:
+    for line, row in enumerate(rows):
+        times = [second * 1e3 for second in row.seconds]
+        axis.plot(times, [line] * len(times), 'o', alpha=0.5, ms=4)
+        axis.plot(row.median * 1e3, line, '|', color='black', ms=16)
+    axis.set_xlabel('ms; dots: rounds, bar: median')
 
 
-def _memory(sections: list[Section]) -> Figure:
-    def draw(axis: Axes, section: Section) -> None:
-        lines = range(len(section.rows))
-        weights = [row.bytes['weights'] / MIB for row in section.rows]
-        peaks = [row.bytes['peak'] / MIB for row in section.rows]
-        axis.barh(lines, weights, label='weights', color='tab:gray')
-        axis.barh(lines, peaks, left=weights, label='step at its peak')
-        axis.set_xlabel('MiB')
-        axis.legend(fontsize='small')
-
-    return _panels(sections, draw)
+def _memory(axis: Axes, rows: list[Row]) -> None:
+    lines = range(len(rows))
+    weights = [row.bytes['weights'] / MIB for row in rows]
+    peaks = [row.bytes['peak'] / MIB for row in rows]
+    axis.barh(lines, weights, label='weights', color='tab:gray')
+    axis.barh(lines, peaks, left=weights, label='step at its peak')
+    axis.set_xlabel('MiB')
+    axis.legend(fontsize='small')
 
 
 def _scaling(sections: list[Section]) -> Figure:
     """A column for each loss: time above, memory below."""
-    size = (3.1 * len(sections), 6)
-    figure = Figure(size, layout='constrained')
+    figure = Figure((3.1 * len(sections), 6), layout='constrained')
     axes = figure.subplots(2, len(sections), squeeze=False)
     for (above, below), section in zip(axes.T, sections, strict=True):
-        _by_form(above, section, lambda row: median(row.seconds) * 1e3)
+        _by_form(above, section, lambda row: row.median * 1e3)
         _by_form(below, section, lambda row: row.bytes['extra'] / MIB)
         above.set_title(section.title.partition(',')[0], fontsize='medium')
         above.legend(fontsize='small')
@@ -102,18 +90,22 @@ def _by_form(
     axis: Axes, section: Section, value: Callable[[Row], float]
 ) -> None:
     rows = [row for row in section.rows if row.about['axis'] == 'size']
+    rows.sort(key=lambda row: row.about['elements'])
     for form in dict.fromkeys(row.about['form'] for row in rows):
-        mine = [row for row in rows if row.about['form'] == form]
-        mine.sort(key=lambda row: row.about['elements'])
-        elements = [row.about['elements'] for row in mine]
         # A logarithm has no place for nothing.
-        values = [max(value(row), 1e-3) for row in mine]
-        axis.plot(elements, values, marker='.', label=form)
+        points = [
+            (row.about['elements'], max(value(row), 1e-3))
+            for row in rows
+            if row.about['form'] == form
+        ]
+        axis.plot(*zip(*points, strict=True), marker='.', label=form)
     axis.set(xscale='log', yscale='log')
     axis.xaxis.set_minor_formatter(NullFormatter())
     axis.grid(alpha=0.3)
 
 
 FIGURES: dict[str, Callable[[list[Section]], Figure]] = dict(
-    step=_steps, memory=_memory, scaling=_scaling
+    step=lambda sections: _panels(sections, _step),
+    memory=lambda sections: _panels(sections, _memory),
+    scaling=_scaling,
 )
