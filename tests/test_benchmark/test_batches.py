@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from mmdistill_tools.benchmark.arguments import parse
 from mmdistill_tools.benchmark.batches import INSTANCES, draw_batch
-from mmdistill_tools.benchmark.models import PAIRS, prepare
+from mmdistill_tools.benchmark.models import prepare
+from mmdistill_tools.benchmark.pairs import PAIRS
 
 
 def test_a_detector_gets_boxes_masks_and_labels():
@@ -44,8 +46,7 @@ def test_a_seed_says_all_of_it(scope):
 
 @pytest.mark.parametrize('name', PAIRS)
 def test_everyone_starts_with_the_same_weights(name, tmp_path):
-    count, size = PAIRS[name].sizes['quick']
-    setup = prepare(name, size, tmp_path, seed=0, quick=True)
+    setup = prepare(name, parse('', ['step', '--quick']), tmp_path)
     assert setup.optimizer['lr'] == 0
     assert 'Pretrained' not in str(setup.model)
     assert 'SyncBN' not in str(setup.model)
@@ -58,7 +59,7 @@ def test_everyone_starts_with_the_same_weights(name, tmp_path):
     expected = setup.stock_teacher().state_dict()
     held = dict(teacher.model.named_buffers())
     assert all(held[key].equal(value) for key, value in expected.items())
-    batch = draw_batch(setup.scope, setup.classes, count, size, 0)
-    images = stock.data_preprocessor(batch, True)['inputs']
+    images = setup.data['inputs']
+    count, size = PAIRS[name].sizes['quick']
     assert tuple(images.shape) == (count, 3, *size)
     assert images.dtype == torch.float32

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from mmdistill_tools.benchmark import peer
+from mmdistill_tools.benchmark.arguments import INSTALL
 from mmdistill_tools.benchmark.columns import table_of
 from mmdistill_tools.benchmark.measurements import read_report
 from mmdistill_tools.benchmark.products import float32_products
@@ -19,7 +20,7 @@ from ..helpers.configs import ROOT
 SCRIPT = str(ROOT / 'tools' / 'benchmark.py')
 needs_peer = pytest.mark.skipif(
     find_spec('mmrazor') is None,
-    reason=f'mmrazor is not installed: {peer.INSTALL}',
+    reason=f'mmrazor is not installed: {INSTALL}',
 )
 
 

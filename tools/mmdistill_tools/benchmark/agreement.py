@@ -1,10 +1,10 @@
 """Contenders must train the same thing, or their times say nothing."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
 from math import isclose
 
-from torch import nn
+from mmdistill_dense.models.hosts.isolation import evaluated
 
 from . import BenchmarkError
 from .contenders import Contender
@@ -23,7 +23,7 @@ def check_agreement(
 
     The student's own ones must be those of the stock student, by name; the
     distillation loss must be that of ``ours``. A peer's teacher is in eval
-    mode for it, dropout included, as that of ``ours`` always is.
+    mode for it, dropout included.
 
     Returns:
         The losses of each contender, ``distillation`` among them.
@@ -33,7 +33,10 @@ def check_agreement(
     """
     found = {}
     for one in contenders:
-        with _teacher_in_eval(one.model), float32_products('fp32'):
+        # That of ``ours``, in eval mode as ever, is no child of the model.
+        teacher = getattr(one.model, 'teacher', None)
+        in_eval = nullcontext() if teacher is None else evaluated(teacher)
+        with in_eval, float32_products('fp32'):
             found[one.name] = one.losses()
     stock, _ = found['student']
     _, distilled = found['ours']
@@ -62,21 +65,3 @@ def _compare(
             f'{name}: {key} is {value:.6g} in the first step, expected '
             f'{expected:.6g} to {tolerance:g}: {NOT_COMPARED}.'
         )
-
-
-@contextmanager
-def _teacher_in_eval(model: nn.Module) -> Iterator[None]:
-    """Switch off what is random in a peer's teacher, a child named so."""
-    teacher = getattr(model, 'teacher', None)
-    if teacher is None:
-        yield
-        return
-    modes = {module: module.training for module in teacher.modules()}
-    # One by one: mmdet's ResNet.train() gives None, and does more.
-    for module in modes:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode

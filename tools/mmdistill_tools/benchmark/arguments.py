@@ -10,9 +10,11 @@ from typing import Any
 import torch
 
 from . import BenchmarkError
-from .models import PAIRS, Pair, Size
-from .peer import INSTALL, NAME
+from .pairs import PAIRS, Pair, Size
 
+#: The peer, and how it is installed.
+PEER = 'mmrazor'
+INSTALL = 'pip install --no-deps mmrazor==1.0.0 ordered-set'
 MODES = dict(
     losses='every loss by itself, against other forms of it and over sizes',
     step='whole training steps: student, floor, ours, peer',
@@ -98,7 +100,7 @@ def parse(
 
 
 def _add_common(add: Any) -> None:
-    add('--peer', choices=[NAME], help=f'needs: {INSTALL}')
+    add('--peer', choices=[PEER], help=f'needs: {INSTALL}')
     add('--device', choices=['cpu', 'cuda'], default='cpu')
     add('--out', type=Path, metavar='FILE.json', help='results')
     add('--rounds', type=_count, help='times of each (default: by device)')

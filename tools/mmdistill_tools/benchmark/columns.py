@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from statistics import quantiles
 
+from .arguments import PEER
 from .forms import PLAIN
 from .measurements import Row, Section
-from .peer import NAME
 
 MIB = 2**20
 Columns = dict[str, Callable[[Row], str]]
@@ -90,7 +90,7 @@ def _mib(count: int) -> str:
 
 
 def _peers(section: Section) -> list[Row]:
-    return [row for row in section.rows if row.name.startswith(NAME)]
+    return [row for row in section.rows if row.name.startswith(PEER)]
 
 
 def _step(section: Section) -> Columns:

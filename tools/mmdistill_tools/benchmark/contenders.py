@@ -24,10 +24,8 @@ class Contender:
 
     Args:
         name: For tables.
-        model: What is trained, on its device.
-        setup: Its optimizer, seed and precision: autocast in ``bf16`` and
-            ``fp16``.
-        data: A preprocessed batch.
+        setup: Gives the batch, the optimizer and settings.
+        model: What is trained.
         student: The student in it; default: ``model``.
         before: Called with the images before the student's forward.
         prefixes: Of the student's own losses, and of those of distillation.
@@ -36,27 +34,25 @@ class Contender:
     def __init__(
         self,
         name: str,
-        model: nn.Module,
         setup: Setup,
-        data: dict,
+        model: nn.Module,
         *,
         student: nn.Module | None = None,
         before: Callable[[Tensor], object] | None = None,
         prefixes: tuple[str, str] = ('', 'loss_cwd'),
     ) -> None:
         self.name = name
-        self.model = model
-        self.student = student or model
-        self.data = data
+        self.data = setup.data
+        self.device = setup.settings.device
+        self.dtype = DTYPES.get(setup.settings.precision)
         self.before = before
         self.prefixes = prefixes
-        model.train()
+        self.model = model.to(self.device)
+        model.train()  # mmrazor's gives None
         # Where the student begins: a peer's teacher, which runs before, may
         # have drawn some.
-        self._seed = setup.seed
-        self.student.register_forward_pre_hook(self._draw_alike)
-        self.device = data['inputs'].device.type
-        self.dtype = DTYPES.get(setup.precision)
+        self._seed = setup.settings.seed
+        (student or model).register_forward_pre_hook(self._draw_alike)
         self.optimizer = OPTIMIZERS.build(
             dict(setup.optimizer, params=model.parameters())
         )
@@ -119,16 +115,14 @@ def _sum(value: Tensor | list[Tensor]) -> float:
     return sum(part.mean().item() for part in parts)
 
 
-def student(setup: Setup, data: dict) -> Contender:
+def student(setup: Setup) -> Contender:
     """The stock student."""
-    model = setup.stock_student().to(data['inputs'].device)
-    return Contender('student', model, setup, data)
+    return Contender('student', setup, setup.stock_student())
 
 
-def floor(setup: Setup, data: dict) -> Contender:
+def floor(setup: Setup) -> Contender:
     """The stock student, and the bare pass of the stock teacher."""
-    device = data['inputs'].device
-    teacher = setup.stock_teacher().to(device).eval().requires_grad_(False)
+    teacher = setup.stock_teacher().eval().requires_grad_(False)
 
     @torch.no_grad()
     def bare(images: Tensor) -> None:
@@ -136,21 +130,18 @@ def floor(setup: Setup, data: dict) -> Contender:
         if not setup.pair.levels:
             teacher.decode_head.forward(maps)
 
-    model = setup.stock_student().to(device)
-    return Contender('floor', model, setup, data, before=bare)
+    return Contender('floor', setup, setup.stock_student(), before=bare)
 
 
-def distilled(
-    setup: Setup, data: dict, switches: dict[str, Any] | None = None
-) -> Contender:
+def distilled(setup: Setup, switches: dict[str, Any]) -> Contender:
     """The shipped distilled model.
 
     Raises:
         BenchmarkError: If the teacher does not know a switch.
     """
-    name = distilled_name(switches or {})
+    name = distilled_name(switches)
     try:
-        model = setup.distilled(switches or {}).to(data['inputs'].device)
+        model = setup.distilled(switches)
         # As init_weights does where training starts.
         model.distill.load_teachers(next(model.parameters()))
     except (TypeError, ValueError, RuntimeError) as error:
@@ -160,7 +151,7 @@ def distilled(
             f'{name} cannot be built: {error}. --switches takes keys of the '
             'teacher in a config; docs/performance.md names them.'
         ) from error
-    return Contender(name, model, setup, data)
+    return Contender(name, setup, model)
 
 
 def distilled_name(switches: dict[str, Any]) -> str:

@@ -21,7 +21,7 @@ from mmdistill_dense.functional import (
 )
 
 from . import BenchmarkError, peer, plain
-from .arguments import Settings
+from .arguments import PEER, Settings
 from .contenders import DTYPES
 from .products import float32_products
 
@@ -88,7 +88,7 @@ def cwd(channels: int, settings: Settings) -> dict[str, Loss]:
         PLAIN: partial(plain.channel_wise, tau=1.0),
     }
     if settings.peer:
-        losses[peer.NAME] = peer.channel_wise_loss(1.0)
+        losses[PEER] = peer.channel_wise_loss(1.0)
     return losses
 
 

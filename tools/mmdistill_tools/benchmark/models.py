@@ -7,7 +7,7 @@ teacher, too.
 """
 
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,46 +19,9 @@ from mmdistill_dense.compat import own_config
 from mmdistill_dense.models.utils import build_model, resolve_config
 from mmdistill_tools.cpu import replace_sync_bn
 
-Size = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A student and a teacher, as a shipped config has them.
-
-    Attributes:
-        config: Below ``configs/``.
-        quick: The same for quick runs.
-        levels: Maps that are compared; 0: one tensor, the logits.
-        source: Name of the module that is recorded, in both.
-        sizes: By device, and of quick runs: images and their height and
-            width in pixels.
-    """
-
-    config: str
-    quick: str
-    levels: int
-    source: str
-    sizes: dict[str, tuple[int, Size]]
-
-
-PAIRS = {
-    'mask-rcnn': Pair(
-        'cwd/cwd_neck_mask-rcnn_r101_mask-rcnn_r50_fpn_1x_coco.py',
-        'demo/cwd_mask-rcnn_shapes.py',
-        5,
-        'neck',
-        dict(cpu=(1, (320, 320)), cuda=(2, (800, 1344)), quick=(1, (96, 128))),
-    ),
-    'pspnet': Pair(
-        'cwd/cwd_logits-openmmlab_pspnet_r101-d8_pspnet_r18-d8_4xb2-80k_'
-        'cityscapes-512x1024.py',
-        'demo/cwd_pspnet_shapes.py',
-        0,
-        'decode_head.conv_seg',
-        dict(cpu=(2, (256, 512)), cuda=(2, (512, 1024)), quick=(2, (64, 64))),
-    ),
-}
+from .arguments import Settings
+from .batches import draw_batch
+from .pairs import PAIRS, Pair, Size
 
 
 @dataclass
@@ -67,32 +30,25 @@ class Setup:
 
     Attributes:
         pair: Where it is from.
+        settings: Of the run.
         config: The pair's config of this run.
         scope: ``default_scope`` of the host.
         model: Config of the distilled model.
         optimizer: Config of the optimizer, of learning rate 0.
         checkpoint: File of the teacher's weights.
-        precision: Of training steps.
-        seed: Of weights, and of the student's random numbers.
         student: State dict that every student starts with.
+        data: A preprocessed batch.
     """
 
     pair: Pair
+    settings: Settings
     config: str
     scope: str
     model: dict
     optimizer: dict
     checkpoint: Path
-    precision: str
-    seed: int
-    student: dict[str, Tensor] | None = None
-
-    @property
-    def classes(self) -> int:
-        """Number of classes of the student."""
-        student = self.model['student']
-        head = student.get('decode_head') or student['roi_head']['bbox_head']
-        return head['num_classes']
+    student: dict[str, Tensor] = field(default_factory=dict)
+    data: dict = field(default_factory=dict)
 
     def stock_student(self) -> nn.Module:
         """A stock student with the weights that all start with."""
@@ -116,44 +72,28 @@ class Setup:
         return model
 
     def build(self, cfg: dict) -> nn.Module:
-        """A model under the host's scope."""
-        return build_model(
-            Config(dict(model=deepcopy(cfg), default_scope=self.scope))
-        )
-
-    def draw_weights(self, cfg: dict, seed: int) -> dict[str, Tensor]:
-        """State dict of a model as it starts a training."""
-        torch.manual_seed(seed)
-        model = self.build(cfg)
-        model.init_weights()
-        return {key: x.clone() for key, x in model.state_dict().items()}
+        """A model under the host's scope, on the run's device."""
+        config = dict(model=deepcopy(cfg), default_scope=self.scope)
+        return build_model(Config(config)).to(self.settings.device)
 
 
-def prepare(
-    name: str,
-    size: Size,
-    folder: Path,
-    seed: int,
-    quick: bool,
-    precision: str = 'fp32',
-) -> Setup:
-    """Read a pair's config and draw its weights.
+def prepare(name: str, settings: Settings, folder: Path) -> Setup:
+    """Read a pair's config, draw its weights and a batch.
 
     Args:
-        name: One of :data:`PAIRS`.
-        size: Height and width of the images, in pixels.
+        name: One of :data:`.pairs.PAIRS`.
+        settings: Size, device, precision, seed, and whether it is quick.
         folder: Gets the teacher's checkpoint.
-        seed: Of the weights.
-        quick: Whether to take the small models.
-        precision: Of training steps.
     """
     pair = PAIRS[name]
-    config = pair.quick if quick else pair.config
+    config = pair.quick if settings.quick else pair.config
     cfg = Config.fromfile(own_config(config))
     model = cfg.model.to_dict()
     resolved = resolve_config(model['teacher']['cfg'], None)
-    student = model['student']
-    teacher = deepcopy(student) if quick else resolved.model.to_dict()
+    student, teacher = model['student'], resolved.model.to_dict()
+    if settings.quick:
+        teacher = deepcopy(student)
+    count, size = settings.images(pair)
     for side in (student, teacher):
         _fit(side, size)
     checkpoint = folder / f'{name}_teacher.pth'
@@ -163,13 +103,23 @@ def prepare(
     )
     optimizer = {**cfg.optim_wrapper.optimizer.to_dict(), 'lr': 0.0}
     scope = cfg.default_scope
-    setup = Setup(
-        pair, config, scope, model, optimizer, checkpoint, precision, seed
-    )
-    setup.student = setup.draw_weights(student, seed)
-    weights = setup.draw_weights(teacher, seed + 1)
+    setup = Setup(pair, settings, config, scope, model, optimizer, checkpoint)
+    setup.student = _draw_weights(setup, student, settings.seed)
+    weights = _draw_weights(setup, teacher, settings.seed + 1)
     torch.save(dict(state_dict=weights), checkpoint)
+    head = student.get('decode_head') or student['roi_head']['bbox_head']
+    classes = head['num_classes']
+    batch = draw_batch(scope, classes, count, size, settings.seed)
+    setup.data = setup.stock_student().data_preprocessor(batch, True)
     return setup
+
+
+def _draw_weights(setup: Setup, cfg: dict, seed: int) -> dict[str, Tensor]:
+    """State dict of a model as it starts a training."""
+    torch.manual_seed(seed)
+    model = setup.build(cfg).cpu()
+    model.init_weights()
+    return {key: value.clone() for key, value in model.state_dict().items()}
 
 
 def _fit(model: dict, size: Size) -> None:

@@ -19,11 +19,10 @@ from mmengine.registry import DefaultScope
 from torch import Tensor
 
 from . import BenchmarkError
+from .arguments import INSTALL, PEER
 from .contenders import Contender
-from .models import Pair, Setup
+from .models import Setup
 
-NAME = 'mmrazor'
-INSTALL = 'pip install --no-deps mmrazor==1.0.0 ordered-set'
 #: Packages of it that are left out, and why.
 LEFT_OUT = {
     'mmrazor.structures.quantization': 'needs parts of torch.ao that are gone',
@@ -75,9 +74,9 @@ def load() -> dict[str, Any]:
     Raises:
         BenchmarkError: If it is not installed, or does not import.
     """
-    if find_spec(NAME) is None:
+    if find_spec(PEER) is None:
         raise BenchmarkError(
-            f'--peer {NAME}: {NAME} is not installed here. Get it with: '
+            f'--peer {PEER}: {PEER} is not installed here. Get it with: '
             f'{INSTALL}'
         )
     try:
@@ -86,12 +85,12 @@ def load() -> dict[str, Any]:
             import mmrazor.models  # noqa: F401
     except (ImportError, AttributeError, AssertionError) as error:
         raise BenchmarkError(
-            f'--peer {NAME}: it does not import: {error}. Expected 1.0.0 with '
+            f'--peer {PEER}: it does not import: {error}. Expected 1.0.0 with '
             f'mmcv <= 2.1.0: {INSTALL}'
         ) from error
     from mmrazor.version import __version__
 
-    return dict(name=NAME, version=__version__, left_out=dict(LEFT_OUT))
+    return dict(name=PEER, version=__version__, left_out=dict(LEFT_OUT))
 
 
 def channel_wise_loss(tau: float) -> Callable[..., Tensor]:
@@ -102,12 +101,12 @@ def channel_wise_loss(tau: float) -> Callable[..., Tensor]:
     return lambda student, teacher: loss(student, teacher)
 
 
-def names(pair: Pair) -> tuple[str, ...]:
+def names(setup: Setup) -> tuple[str, ...]:
     """Those of its ways that can distil a pair."""
-    return (SINGLE, FPN) if pair.levels else (SINGLE,)
+    return (SINGLE, FPN) if setup.pair.levels else (SINGLE,)
 
 
-def contender(name: str, setup: Setup, data: dict) -> Contender:
+def contender(name: str, setup: Setup) -> Contender:
     """A training step of it, with the temperature and weight of ``ours``."""
     from mmrazor.models.algorithms import (
         FpnTeacherDistill,
@@ -118,7 +117,7 @@ def contender(name: str, setup: Setup, data: dict) -> Contender:
     student = setup.stock_student()
     # mmengine prints what it loads.
     quiet = redirect_stdout(StringIO())
-    with stand_ins(), DefaultScope.overwrite_default_scope(NAME), quiet:
+    with stand_ins(), DefaultScope.overwrite_default_scope(PEER), quiet:
         model = kind(
             distiller=_distiller(setup),
             architecture=student,
@@ -126,9 +125,7 @@ def contender(name: str, setup: Setup, data: dict) -> Contender:
             teacher_ckpt=str(setup.checkpoint),
         )
     prefixes = 'student.', 'distill.'
-    return Contender(
-        name, model, setup, data, student=student, prefixes=prefixes
-    )
+    return Contender(name, setup, model, student=student, prefixes=prefixes)
 
 
 def _distiller(setup: Setup) -> dict:

@@ -8,12 +8,11 @@ from tempfile import TemporaryDirectory
 from . import contenders, peer
 from .agreement import check_agreement
 from .arguments import Settings
-from .batches import draw_batch
 from .clock import device_clock, interleave
 from .contenders import Contender, distilled_name
 from .measurements import Row, Section
 from .meter import measure, synchronizations
-from .models import PAIRS, prepare
+from .models import prepare
 
 Makers = dict[str, Callable[[], Contender]]
 Echo = Callable[[str], None]
@@ -77,30 +76,24 @@ def _begin(
     name: str, settings: Settings, folder: Path, mode: str
 ) -> tuple[Section, Makers]:
     """An empty section, and what builds each contender."""
-    count, size = settings.images(PAIRS[name])
-    seed = settings.seed
-    setup = prepare(
-        name, size, folder, seed, settings.quick, settings.precision
-    )
-    student = setup.stock_student().to(settings.device)
-    batch = draw_batch(setup.scope, setup.classes, count, size, seed)
-    data = student.data_preprocessor(batch, True)
+    setup = prepare(name, settings, folder)
     makers: Makers = {
-        'student': partial(contenders.student, setup, data),
-        'floor': partial(contenders.floor, setup, data),
+        'student': partial(contenders.student, setup),
+        'floor': partial(contenders.floor, setup),
     }
     for switches in ({}, *settings.switches):
-        make = partial(contenders.distilled, setup, data, switches)
-        makers[distilled_name(switches)] = make
+        key = distilled_name(switches)
+        makers[key] = partial(contenders.distilled, setup, switches)
     if settings.peer:
-        for key in peer.names(setup.pair):
-            makers[key] = partial(peer.contender, key, setup, data)
+        for key in peer.names(setup):
+            makers[key] = partial(peer.contender, key, setup)
+    count, (height, width) = settings.images(setup.pair)
     sizes = dict(
         config=f'configs/{setup.config}',
         batch=count,
-        height=size[0],
-        width=size[1],
-        instances=_instances(data),
+        height=height,
+        width=width,
+        instances=_instances(setup.data),
     )
     section = Section(f'{mode}/{name}', name, sizes, notes=[WEIGHTS])
     return section, makers

@@ -1,0 +1,44 @@
+"""The students and teachers whose training steps are measured."""
+
+from dataclasses import dataclass
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A student and a teacher, as a shipped config has them.
+
+    Attributes:
+        config: Below ``configs/``.
+        quick: The same for quick runs.
+        levels: Maps that are compared; 0: one tensor, the logits.
+        source: Name of the module that is recorded, in both.
+        sizes: By device, and of quick runs: images and their height and
+            width in pixels.
+    """
+
+    config: str
+    quick: str
+    levels: int
+    source: str
+    sizes: dict[str, tuple[int, Size]]
+
+
+PAIRS = {
+    'mask-rcnn': Pair(
+        'cwd/cwd_neck_mask-rcnn_r101_mask-rcnn_r50_fpn_1x_coco.py',
+        'demo/cwd_mask-rcnn_shapes.py',
+        5,
+        'neck',
+        dict(cpu=(1, (320, 320)), cuda=(2, (800, 1344)), quick=(1, (96, 128))),
+    ),
+    'pspnet': Pair(
+        'cwd/cwd_logits-openmmlab_pspnet_r101-d8_pspnet_r18-d8_4xb2-80k_'
+        'cityscapes-512x1024.py',
+        'demo/cwd_pspnet_shapes.py',
+        0,
+        'decode_head.conv_seg',
+        dict(cpu=(2, (256, 512)), cuda=(2, (512, 1024)), quick=(2, (64, 64))),
+    ),
+}
