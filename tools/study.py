@@ -16,14 +16,14 @@ from mmdistill_tools.runs import TrainingError
 from mmdistill_tools.runs.runs import cpu_slots
 from mmdistill_tools.runs.tool import tool
 from mmdistill_tools.study.definition import read_study
-from mmdistill_tools.study.main import run_study
-from mmdistill_tools.study.report import (
+from mmdistill_tools.study.outputs import (
     draw_examples,
     draw_figures,
     update_document,
     write_report,
 )
 from mmdistill_tools.study.results import ResultsFile
+from mmdistill_tools.study.session import run_study
 from mmdistill_tools.study.tables import scores_table
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mmdistill_tools.demo import DemoError, main, plan, studies
+from mmdistill_tools.demo import DemoError, plan, steps, studies
 from mmdistill_tools.demo.claim import claim, claimed
 from mmdistill_tools.runs import lock
 
@@ -158,7 +158,7 @@ def test_an_interrupt_ends_the_tool_in_a_sentence(monkeypatch, capsys):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(main, 'run_demo', interrupted)
+    monkeypatch.setattr(steps, 'run_demo', interrupted)
     monkeypatch.setattr('signal.signal', lambda *_: None)
     monkeypatch.setattr('warnings.filterwarnings', lambda *_, **__: None)
     monkeypatch.setattr(sys, 'argv', ['demo.py'])

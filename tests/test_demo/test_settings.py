@@ -7,7 +7,7 @@ import pytest
 from mmengine.config import Config
 
 from mmdistill_dense.compat import own_config
-from mmdistill_tools.demo import main, studies
+from mmdistill_tools.demo import steps, studies
 from mmdistill_tools.runs import provenance
 from mmdistill_tools.runs.schedule import length_options
 from tests.helpers.demo import (
@@ -163,13 +163,13 @@ def test_trainings_share_the_cores_that_may_be_used(
     monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
     if own:
         monkeypatch.setenv('OMP_NUM_THREADS', own)
-    monkeypatch.setattr(main, 'train_all', train)
-    monkeypatch.setattr(main, 'get_device', lambda: 'cpu')
+    monkeypatch.setattr(steps, 'train_all', train)
+    monkeypatch.setattr(steps, 'get_device', lambda: 'cpu')
     monkeypatch.setattr(provenance.os, 'cpu_count', lambda: 64)
     monkeypatch.setattr(
         provenance.os, 'sched_getaffinity', lambda _: usable, raising=False
     )
-    main._train([], main.Console(quiet=True))
+    steps._train([], steps.Console(quiet=True))
     assert told == [[{} if own else dict(OMP_NUM_THREADS=each)] * at_once]
 
 
@@ -178,10 +178,10 @@ def test_an_unfinished_data_set_is_not_taken(tmp_path, monkeypatch):
         folder.mkdir(parents=True)
         raise KeyboardInterrupt('by the user')
 
-    monkeypatch.setattr(main, 'write_dataset', interrupted)
+    monkeypatch.setattr(steps, 'write_dataset', interrupted)
     with pytest.raises(KeyboardInterrupt, match='by the user'):
-        main._draw_pictures(tmp_path / 'data', main.Console(quiet=True))
+        steps._draw_pictures(tmp_path / 'data', steps.Console(quiet=True))
     assert not (tmp_path / 'data').exists()
-    monkeypatch.setattr(main, 'write_dataset', lambda folder: folder.mkdir())
-    main._draw_pictures(tmp_path / 'data', main.Console(quiet=True))
+    monkeypatch.setattr(steps, 'write_dataset', lambda folder: folder.mkdir())
+    steps._draw_pictures(tmp_path / 'data', steps.Console(quiet=True))
     assert [path.name for path in tmp_path.iterdir()] == ['data']

@@ -10,9 +10,9 @@ from mmdistill_tools.demo import (
     DemoError,
     plan,
     pretraining,
-    report,
     studies,
     tokens,
+    verdict,
 )
 from tests.helpers.demo import outcomes
 
@@ -31,7 +31,7 @@ def run(folder, lines):
 def written(path, study, stages):
     """What the results file says of the study."""
     found = {study: outcomes(study, 20, 8, 9)}
-    report.write_results(path, found, {}, {study: stages})
+    verdict.write_results(path, found, {}, {study: stages})
     return json.loads(path.read_text())['studies'][study.name]
 
 

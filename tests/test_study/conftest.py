@@ -8,7 +8,7 @@ import yaml
 from rich.console import Console
 
 from mmdistill_tools.runs import lock, runs
-from mmdistill_tools.study import StudyError, main
+from mmdistill_tools.study import StudyError, session
 from mmdistill_tools.study.definition import read_study
 from mmdistill_tools.study.plan import plan_study
 from mmdistill_tools.study.results import Result, ResultsFile, command
@@ -138,10 +138,10 @@ def study(read, tmp_path, monkeypatch):
 
         seen, measured, error = len(stand_in.events()), [], None
         console = Console(file=StringIO(), width=300)
-        monkeypatch.setattr(main, 'measure', measure_)
+        monkeypatch.setattr(session, 'measure', measure_)
         try:
             slots = [stand_in.slot(**slot)] * at_once
-            main.run_study(read(content), slots, console)
+            session.run_study(read(content), slots, console)
         except StudyError as stop:
             error = str(stop)
         text = console.file.getvalue()

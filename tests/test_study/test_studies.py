@@ -6,8 +6,8 @@ import pytest
 
 from mmdistill_tools.study import plan
 from mmdistill_tools.study.definition import read_study
-from mmdistill_tools.study.main import missing_entries
 from mmdistill_tools.study.results import ResultsFile
+from mmdistill_tools.study.session import missing_entries
 
 from ..helpers.configs import ROOT
 from ..helpers.rules import for_each

@@ -12,8 +12,8 @@ from mmdistill_tools.runs.logs import curve, records
 from mmdistill_tools.runs.runs import Run
 
 from . import pretraining, tokens
-from .report import Outcomes
 from .studies import ROLES, Study
+from .verdict import Outcomes
 
 
 def draw_figures(

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mmdistill_tools.runs import crew, lock
-from mmdistill_tools.study import StudyError, devices, main
+from mmdistill_tools.study import StudyError, devices, session
 
 from ..helpers.trainings import save
 from .conftest import result_of
@@ -224,7 +224,7 @@ def show_gpus(monkeypatch, visible, count):
 
 def test_the_command_of_a_run_lies_in_its_folder(study, content, tmp_path):
     study(content)
-    path = tmp_path / 'work' / 'student' / 'seed_0' / main.COMMAND
+    path = tmp_path / 'work' / 'student' / 'seed_0' / session.COMMAND
     (run,) = [
         run
         for run in json.loads((tmp_path / 'my_study.json').read_text())['runs']

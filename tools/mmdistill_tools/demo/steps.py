@@ -24,7 +24,7 @@ from mmdistill_tools.runs.provenance import cores
 from mmdistill_tools.runs.runs import Run, cpu_slots, train_all
 from mmdistill_tools.runs.scores import Outcome, evaluate
 
-from . import DemoError, pretraining, report, tokens
+from . import DemoError, pretraining, tokens, verdict
 from .claim import claim, claimed
 from .handover import hand_over
 from .pictures import draw_figures
@@ -65,7 +65,7 @@ def _run(settings: Settings, console: Console) -> None:
         soft_wrap=True,
     )
     for study in settings.left_out:
-        console.print(report.left_out(study, settings.method), soft_wrap=True)
+        console.print(verdict.left_out(study, settings.method), soft_wrap=True)
     _train(runs, console)
     results, stages = {}, {}
     for study, plan in plans.items():
@@ -81,7 +81,7 @@ def _run(settings: Settings, console: Console) -> None:
 
 def _tell(
     results: dict[Study, dict[str, Outcome]],
-    stages: dict[Study, report.Stages],
+    stages: dict[Study, verdict.Stages],
     settings: Settings,
     console: Console,
 ) -> None:
@@ -90,14 +90,14 @@ def _tell(
         seed=settings.seed, length=settings.length, method=settings.method
     )
     path = settings.work_dir / f'results_{settings.method}.json'
-    report.write_results(path, results, said, stages)
-    console.print(report.results_table(results))
+    verdict.write_results(path, results, said, stages)
+    console.print(verdict.results_table(results))
     for study, outcomes in results.items():
         for found in stages[study].values():
             console.print(found.told(study), soft_wrap=True)
-        console.print(report.gained(study, outcomes), soft_wrap=True)
+        console.print(verdict.gained(study, outcomes), soft_wrap=True)
     console.print(f'Figures: {settings.work_dir}/figures', soft_wrap=True)
-    complaints = [report.complaint(*item) for item in results.items()]
+    complaints = [verdict.complaint(*item) for item in results.items()]
     if any(complaints):
         raise DemoError(' '.join(filter(None, complaints)))
 

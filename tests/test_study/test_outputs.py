@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import cv2
 import pytest
 
-from mmdistill_tools.study import StudyError, report
+from mmdistill_tools.study import StudyError, outputs
 from mmdistill_tools.study.definition import read_study
 from mmdistill_tools.study.results import Result, ResultsFile
 from mmdistill_tools.study.tables import TABLES, class_gains
@@ -127,8 +127,8 @@ def test_what_only_prepares_others_has_costs_and_no_scores(prepared):
     # Neither parameters nor FLOPs.
     assert cells(tables['costs'])['first'] == ['1,200', '1.0', '1,500']
     assert 'tools/train.py pre.py --seed 0' in tables['commands']
-    assert len(report.draw_figures(*prepared)) == 2
-    assert report.write_report(*prepared).exists()
+    assert len(outputs.draw_figures(*prepared)) == 2
+    assert outputs.write_report(*prepared).exists()
 
 
 def test_commands_and_origin(study, results):
@@ -151,19 +151,19 @@ def document(tmp_path, table='scores', name='study.yaml'):
 @pytest.mark.parametrize('table', TABLES)
 def test_a_document_gets_its_tables(study, results, tmp_path, table):
     path = document(tmp_path, table)
-    assert report.update_document(path, tmp_path)
+    assert outputs.update_document(path, tmp_path)
     text = path.read_text()
     assert TABLES[table](study, results) in text
     assert 'old' not in text
     assert text.startswith('# Page')
     assert text.endswith('Text below.\n')
-    assert not report.update_document(path, tmp_path)
+    assert not outputs.update_document(path, tmp_path)
 
 
 def test_a_document_may_have_several_blocks(study, tmp_path):
     path = document(tmp_path)
     path.write_text(path.read_text() + document(tmp_path, 'costs').read_text())
-    report.update_document(path, tmp_path)
+    outputs.update_document(path, tmp_path)
     assert path.read_text().count('Text below.') == path.read_text().count(
         '<!-- end of study -->'
     )
@@ -180,7 +180,7 @@ def test_a_wrong_block_is_named(study, tmp_path, table, name, said):
     path = document(tmp_path, table, name)
     before = path.read_text()
     with pytest.raises(StudyError, match=re.escape(said)):
-        report.update_document(path, tmp_path)
+        outputs.update_document(path, tmp_path)
     assert path.read_text() == before
 
 
@@ -188,26 +188,26 @@ def test_a_document_without_a_block_is_named(tmp_path):
     path = tmp_path / 'page.md'
     path.write_text('# Nothing\n')
     with pytest.raises(StudyError, match='0 tables begin'):
-        report.update_document(path, tmp_path)
+        outputs.update_document(path, tmp_path)
     with pytest.raises(StudyError, match='cannot be read'):
-        report.update_document(tmp_path / 'none.md', tmp_path)
+        outputs.update_document(tmp_path / 'none.md', tmp_path)
 
 
 def test_a_block_without_an_end_is_named(study, tmp_path):
     path = tmp_path / 'page.md'
     path.write_text('<!-- study: study.yaml scores -->\nprecious text\n')
     with pytest.raises(StudyError, match=r'1 tables begin .* 0 end'):
-        report.update_document(path, tmp_path)
+        outputs.update_document(path, tmp_path)
 
 
 def test_the_report_has_every_table(study, results):
-    text = report.write_report(study, results).read_text()
+    text = outputs.write_report(study, results).read_text()
     for make in TABLES.values():
         assert make(study, results) in text
 
 
 def test_figures_are_drawn_beside_the_results(study, results):
-    drawn = report.draw_figures(study, results)
+    drawn = outputs.draw_figures(study, results)
     assert [path.name for path in drawn] == [
         'study_scores.png',
         'study_classes.png',
@@ -219,16 +219,16 @@ def test_figures_are_drawn_beside_the_results(study, results):
 
 def test_examples_of_what_is_not_trained_are_refused(study):
     with pytest.raises(StudyError, match=r"'cwt' is no row with .* teacher,"):
-        report.entry_of(study, 'cwt', [])
+        outputs.entry_of(study, 'cwt', [])
 
 
 def test_images_that_are_not_there_are_refused(study, monkeypatch):
     nothing = SimpleNamespace(examples=[], metainfo=dict(palette=[]))
-    monkeypatch.setattr(report, 'plan_study', lambda study: [])
-    monkeypatch.setattr(report, 'entry_of', lambda *_: SimpleNamespace(run=0))
-    monkeypatch.setattr(report, 'outcome_of', lambda *_: nothing)
+    monkeypatch.setattr(outputs, 'plan_study', lambda study: [])
+    monkeypatch.setattr(outputs, 'entry_of', lambda *_: SimpleNamespace(run=0))
+    monkeypatch.setattr(outputs, 'outcome_of', lambda *_: nothing)
     with pytest.raises(StudyError, match=r'images \[999\] only 0 are there'):
-        report.draw_examples(study, ['cwd'], [999])
+        outputs.draw_examples(study, ['cwd'], [999])
 
 
 @pytest.fixture
@@ -268,7 +268,7 @@ def test_the_tool_has_nothing_to_report(tool, study):
 PAGES = [
     path
     for path in (ROOT / 'README.md', *sorted(ROOT.glob('docs/*.md')))
-    if report.BLOCK.search(path.read_text(encoding='utf-8'))
+    if outputs.BLOCK.search(path.read_text(encoding='utf-8'))
 ]
 
 
@@ -280,7 +280,7 @@ def test_there_are_pages_with_results():
 def test_shipped_tables_are_those_of_their_results(page, tmp_path):
     copy = tmp_path / page.name
     copy.write_text(page.read_text(encoding='utf-8'), encoding='utf-8')
-    changed = report.update_document(copy, ROOT)
+    changed = outputs.update_document(copy, ROOT)
     assert not changed, (
         f'{page.name} differs from its results: run tools/study.py '
         f'STUDY.yaml --report --documents {page.name}'
