@@ -24,6 +24,11 @@ from mmdistill_tools.study.outputs import (
 )
 from mmdistill_tools.study.results import ResultsFile
 from mmdistill_tools.study.session import run_study
+from mmdistill_tools.study.slurm import (
+    check_not_queued,
+    run_on_slurm,
+    run_task,
+)
 from mmdistill_tools.study.tables import scores_table
 
 
@@ -45,6 +50,19 @@ def parse_args():
         metavar='LIST',
         help='such as 0,1,2: runs are spread over these',
     )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'slurm'],
+        default='none',
+        help='slurm: submit the runs as arrays of jobs, --jobs of each at a '
+        'time; the same call later gathers their results',
+    )
+    parser.add_argument(
+        '--wait',
+        action='store_true',
+        help='with --launcher slurm: until no run is in the queue',
+    )
+    parser.add_argument('--task', nargs='+', help=argparse.SUPPRESS)
     parser.add_argument(
         '--report',
         action='store_true',
@@ -75,6 +93,12 @@ def parse_args():
     args = parser.parse_args()
     if args.jobs is not None and args.jobs < 1:
         parser.error(f'--jobs must be 1 or more, got {args.jobs}')
+    if args.launcher == 'slurm' and args.gpus is not None:
+        parser.error(
+            '--gpus is for this machine; Slurm gives each run its own'
+        )
+    if args.wait and args.launcher != 'slurm':
+        parser.error('--wait is for --launcher slurm')
     return args
 
 
@@ -112,7 +136,15 @@ def main():
     MMLogger.get_current_instance().setLevel('ERROR')
     with tool('study'):
         study = read_study(args.study)
-        if not args.report:
+        if args.task:
+            run_task(study, args.task)
+            return
+        if args.launcher == 'slurm' and not args.report:
+            run_on_slurm(study, args.jobs, args.wait, console)
+            if not ResultsFile(study.results).results:
+                return  # the first runs are in the queue
+        elif not args.report:
+            check_not_queued(study)
             run_study(study, slots(args), console)
         report(study, args, console)
 

@@ -30,6 +30,11 @@ COMMANDS = dict(
         'export SLURM_PROCID=0 SLURM_NTASKS=1 SLURM_LOCALID=0\n'
         'exec "$@"',
     ),
+    sbatch=('no cluster at hand: only a number', 'echo 1'),
+    squeue=(
+        'no cluster at hand: all tasks of that number, which wait',
+        "printf '1_%d\\n' 0 1 2 3",
+    ),
     mim=(
         'openmim has tests of its own, in an environment of its own: what '
         'it would start, for a config given as a path',

@@ -45,13 +45,29 @@ def run_study(
     """
     use_gpus(slots)
     entries = plan_study(study)
-    with claimed(study.work_dir):
+    with locked(study.work_dir):
         results = ResultsFile(study.results)
-        missing = missing_entries(entries, results)
-        work = _with_teachers(missing, entries)
-        for entry in work:
-            _claim(entry)
-        _Session(study, results, len(slots), console).run(work, slots)
+        todo = runs_to_do(entries, results)
+        for entry in todo:
+            check_folder(entry)
+        Session(study, results, todo, len(slots), console).train(slots)
+
+
+def runs_to_do(entries: Sequence[Entry], results: ResultsFile) -> list[Entry]:
+    """Those without a result, and what they wait for and is gone.
+
+    A checkpoint is gone in a fresh work dir, say.
+
+    Raises:
+        StudyError: If a result is of other settings.
+    """
+    needed = missing_entries(entries, results)
+    for entry in needed:  # grows
+        for path in entry.run.after:
+            source = next(e for e in entries if e.run.checkpoint == path)
+            if not path.exists() and source not in needed:
+                needed.append(source)
+    return [entry for entry in entries if entry in needed]
 
 
 def missing_entries(
@@ -72,21 +88,8 @@ def missing_entries(
     return missing
 
 
-def _with_teachers(
-    missing: Sequence[Entry], entries: Sequence[Entry]
-) -> list[Entry]:
-    """Add what they wait for and is gone, as in a fresh work dir."""
-    needed = list(missing)
-    for entry in needed:  # grows
-        for path in entry.run.after:
-            source = next(e for e in entries if e.run.checkpoint == path)
-            if not path.exists() and source not in needed:
-                needed.append(source)
-    return [entry for entry in entries if entry in needed]
-
-
 @contextmanager
-def claimed(work_dir: Path) -> Iterator[None]:
+def locked(work_dir: Path) -> Iterator[None]:
     """Keep a second study out of a work dir.
 
     Raises:
@@ -108,8 +111,12 @@ def claimed(work_dir: Path) -> Iterator[None]:
         yield
 
 
-def _claim(entry: Entry) -> None:
-    """Keep a run out of the folder of one with other settings."""
+def check_folder(entry: Entry) -> None:
+    """Keep a run out of the folder of one with other settings.
+
+    Raises:
+        StudyError: If there is one.
+    """
     path, asked = entry.run.folder / COMMAND, command(entry)
     found = path.read_text('utf-8') if path.exists() else ''
     if found and found != asked and (path.parent / STARTS).exists():
@@ -126,29 +133,40 @@ def _claim(entry: Entry) -> None:
     path.write_text(asked, encoding='utf-8')
 
 
-class _Session:
-    """The runs of one call, and how each of them ended."""
+class Session:
+    """The runs of one call, and how each of them ended.
+
+    Args:
+        study: What they belong to.
+        results: Gets the result of each run.
+        left: The runs; each one leaves the list when it has ended.
+        at_once: Runs side by side, for the time that is left; None if that
+            is not known.
+        console: Gets what is done and what is left.
+    """
 
     def __init__(
         self,
         study: Study,
         results: ResultsFile,
-        at_once: int,
+        left: list[Entry],
+        at_once: int | None,
         console: Console,
     ) -> None:
+        self.left = left
         self._metrics = tuple(study.metrics)
         self._results = results
         self._at_once = at_once
         self._console = console
-        self._left: list[Entry] = []
         self._failures: list[str] = []
 
-    def run(
-        self, work: Sequence[Entry], slots: Sequence[dict[str, str]]
-    ) -> None:
-        """All of it; raises at the end if something failed."""
-        self._left = list(work)
-        self._say_left()
+    def train(self, slots: Sequence[dict[str, str]]) -> None:
+        """Train all of them on this machine.
+
+        Raises:
+            StudyError: At the end, if something failed.
+        """
+        self._print_left()
         columns = (
             TextColumn('{task.description}', markup=False),
             BarColumn(),
@@ -161,23 +179,28 @@ class _Session:
         with Progress(
             *columns, console=self._console, disable=silent
         ) as progress:
-            runs = [entry.run for entry in work]
-            train_all(runs, progress, slots, self._ended)
-        if self._left:
-            names = ', '.join(entry.run.title for entry in self._left)
+            runs = [entry.run for entry in self.left]
+            train_all(runs, progress, slots, self.ended)
+        if self.left:
+            names = ', '.join(entry.run.title for entry in self.left)
             self._failures.append(f'not started, as they wait: {names}')
-        if self._failures:
-            raise StudyError('\n\n'.join(self._failures))
+        self.raise_failures()
 
-    def _ended(self, run: Run, failure: str | None) -> None:
-        entry = next(e for e in self._left if e.run is run)
-        self._left.remove(entry)
+    def ended(self, run: Run, failure: str | None) -> None:
+        """Measure a run that has ended, unless it has failed."""
+        entry = next(e for e in self.left if e.run is run)
+        self.left.remove(entry)
         if failure is None:
             failure = self._measure(entry)
         if failure:
             self._failures.append(failure)
             self._console.print(f'{run.title} failed', style='red')
-        self._say_left()
+        self._print_left()
+
+    def raise_failures(self) -> None:
+        """Raise a StudyError of all failures, if there are any."""
+        if self._failures:
+            raise StudyError('\n\n'.join(self._failures))
 
     def _measure(self, entry: Entry) -> str | None:
         """Write the result; returns what went wrong, if anything."""
@@ -200,13 +223,12 @@ class _Session:
         self._console.print(text, soft_wrap=True)
         return None
 
-    def _say_left(self) -> None:
-        seconds = seconds_left(
-            [(entry.row, entry.run.length) for entry in self._left],
-            self._results.results,
-            self._at_once,
-        )
-        self._console.print(
-            f'{len(self._left)} runs left, {in_words(seconds)}',
-            soft_wrap=True,
-        )
+    def _print_left(self) -> None:
+        text = f'{len(self.left)} runs left'
+        if self._at_once:
+            waiting = [(entry.row, entry.run.length) for entry in self.left]
+            seconds = seconds_left(
+                waiting, self._results.results, self._at_once
+            )
+            text += f', {in_words(seconds)}'
+        self._console.print(text, soft_wrap=True)

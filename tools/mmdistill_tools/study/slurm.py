@@ -1,0 +1,222 @@
+"""The runs of a study as arrays of jobs, on a cluster with Slurm.
+
+Each task of an array runs the plain ``tools/train.py ... --resume`` of one
+run. Slurm keeps the order: an array starts when the runs that its own need
+have ended well.
+"""
+
+import getpass
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.progress import Progress
+
+from mmdistill_dense.compat import package_root
+from mmdistill_tools.runs.crew import STARTS
+from mmdistill_tools.runs.mend import drop_unreadable
+from mmdistill_tools.runs.runs import cpu_slots, train_all
+from mmdistill_tools.runs.tool import write_whole
+
+from . import StudyError
+from .definition import Study
+from .plan import Entry, plan_study
+from .results import ResultsFile
+from .session import Session, check_folder, locked, runs_to_do
+
+#: In the work dir of a study: the task that each run was submitted as.
+TASKS = 'slurm_tasks.json'
+#: Seconds between two calls of squeue.
+PAUSE = 30.0
+
+
+def run_on_slurm(
+    study: Study, at_once: int | None, wait: bool, console: Console
+) -> None:
+    """Measure the runs that have ended, and submit those still to do.
+
+    Args:
+        study: What to do; its work dir is on a file system that the nodes
+            of the cluster share.
+        at_once: Largest number of runs of an array at a time; None for any.
+        wait: Come back when all submitted runs have left the queue.
+        console: Gets what is done and what is left.
+
+    Raises:
+        StudyError: If Slurm is not there or refuses, results or folders are
+            of other settings, or runs failed.
+    """
+    for name in ('sbatch', 'squeue'):
+        if not shutil.which(name):
+            raise StudyError(
+                f'--launcher slurm needs {name} on PATH, as on the login '
+                'node of a cluster. Without --launcher runs go on here.'
+            )
+    if os.environ.get('GPUS', '1') not in ('0', '1'):
+        raise StudyError(
+            f'GPUS={os.environ["GPUS"]} is too many: each run of a study is '
+            'on one GPU. Expected 1, or 0 for CPUs.'
+        )
+    entries = plan_study(study)
+    with locked(study.work_dir):
+        results = ResultsFile(study.results)
+        todo = runs_to_do(entries, results)
+        for entry in todo:
+            check_folder(entry)
+        session = Session(study, results, todo, None, console)
+        _measure_ended(study, session)
+        _submit(study, todo, at_once, console)
+        waiting = _measure_ended(study, session)
+        while wait and waiting:
+            time.sleep(PAUSE)
+            waiting = _measure_ended(study, session)
+        for entry in [e for e in todo if _key(e) not in waiting]:
+            session.ended(entry.run, _failure(entry))
+    console.print(f'{len(waiting)} runs in the queue of Slurm')
+    session.raise_failures()
+
+
+def check_not_queued(study: Study) -> None:
+    """Keep this machine from runs that a cluster is to make.
+
+    Raises:
+        StudyError: If there are any.
+    """
+    if shutil.which('squeue') and queued_tasks(study):
+        raise StudyError(
+            f'runs of {study.path} are in the queue of Slurm: '
+            f'{", ".join(queued_tasks(study).values())}. Go on with '
+            '--launcher slurm, or end them with scancel.'
+        )
+
+
+def queued_tasks(study: Study) -> dict[str, str]:
+    """The task of each run that is in Slurm's queue, by the run's key."""
+    path = study.work_dir / TASKS
+    if not path.exists():
+        return {}
+    user = getpass.getuser()
+    queue = _call('squeue', '-h', '-r', '-o', '%F_%K', '-u', user).split()
+    tasks = json.loads(path.read_text('utf-8'))
+    return {key: task for key, task in tasks.items() if task in queue}
+
+
+def run_task(study: Study, keys: Sequence[str]) -> None:
+    """Train the run of this task of an array, on a node of the cluster.
+
+    Args:
+        study: As it was when the array was submitted.
+        keys: Of the runs of the array, by the index of their tasks.
+
+    Raises:
+        StudyError: If the study has no such run any more.
+        TrainingError: If the training fails.
+    """
+    key = keys[int(os.environ['SLURM_ARRAY_TASK_ID'])]
+    found = [e for e in plan_study(study) if _key(e) == key]
+    if not found:
+        raise StudyError(f'{study.path} has no run {key} any more.')
+    check_folder(found[0])
+    with Progress(disable=True) as progress:
+        train_all([found[0].run], progress, cpu_slots(1))
+
+
+def _key(entry: Entry) -> str:
+    """Names a run: its folder below the work dir of the study."""
+    return f'{entry.row.name}/seed_{entry.seed}'
+
+
+def _measure_ended(study: Study, session: Session) -> dict[str, str]:
+    """Write the results of runs that ended well; returns what is queued."""
+    waiting = queued_tasks(study)
+    for entry in [e for e in session.left if _key(e) not in waiting]:
+        drop_unreadable(entry.run.folder)
+        if entry.run.checkpoint.exists():
+            session.ended(entry.run, None)
+    return waiting
+
+
+def _failure(entry: Entry) -> str:
+    run = entry.run
+    if (run.folder / STARTS).exists():
+        return f'{run.title} left no {run.checkpoint.name}; see {run.log}'
+    return (
+        f'{run.title} was not started; see slurm_*.log in the work dir, or '
+        'the failure of what it waits for'
+    )
+
+
+def _submit(
+    study: Study,
+    todo: Sequence[Entry],
+    at_once: int | None,
+    console: Console,
+) -> None:
+    """Submit what is not in the queue, an array for runs that need the same.
+
+    Runs come after those that they need, so these have a task already.
+    """
+    tasks = queued_tasks(study)
+    sources = {entry.run.checkpoint: _key(entry) for entry in todo}
+    rest = [entry for entry in todo if _key(entry) not in tasks]
+    while rest:
+        needs = {
+            _key(e): {sources[p] for p in e.run.after if p in sources}
+            for e in rest
+        }
+        ready = [e for e in rest if needs[_key(e)].isdisjoint(needs)]
+        first = needs[_key(ready[0])]
+        array = [_key(e) for e in ready if needs[_key(e)] == first]
+        rest = [e for e in rest if _key(e) not in array]
+        after = sorted(tasks[key] for key in first)
+        job = _submit_array(study, array, after, at_once)
+        tasks |= {key: f'{job}_{i}' for i, key in enumerate(array)}
+        write_whole(study.work_dir / TASKS, json.dumps(tasks, indent=1))
+        console.print(f'job {job}: {", ".join(array)}', soft_wrap=True)
+
+
+def _submit_array(
+    study: Study,
+    keys: Sequence[str],
+    after: Sequence[str],
+    at_once: int | None,
+) -> str:
+    """Call sbatch; returns the number of the job."""
+    tool = f'{package_root()}/tools/study.py'
+    command = [sys.executable, tool, str(study.path), '--task', *keys]
+    limit = f'%{at_once}' if at_once else ''
+    options = [
+        '--parsable',
+        '--requeue',
+        '--open-mode=append',
+        f'--array=0-{len(keys) - 1}{limit}',
+        f'--job-name={study.path.stem}',
+        f'--output={study.work_dir}/slurm_%A_%a.log',
+        f'--gres=gpu:{os.environ.get("GPUS", "1")}',
+        f'--cpus-per-task={os.environ.get("CPUS_PER_TASK", "5")}',
+    ]
+    if after:
+        options += [
+            f'--dependency=afterok:{":".join(after)}',
+            '--kill-on-invalid-dep=yes',  # not left in the queue for ever
+        ]
+    options += os.environ.get('SBATCH_ARGS', '').split()
+    said = _call('sbatch', *options, '--wrap', f'exec {shlex.join(command)}')
+    return said.strip().partition(';')[0]
+
+
+def _call(*command: str) -> str:
+    """What a command of Slurm prints."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise StudyError(
+            f'{command[0]} failed with exit code {done.returncode}: '
+            f'{done.stderr.strip()}'
+        )
+    return done.stdout
