@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from math import isclose
 
-from mmdistill_dense.models.hosts.isolation import evaluated
+from mmdistill_dense.models.utils import evaluated
 
 from . import BenchmarkError
 from .contenders import Contender
