@@ -54,6 +54,14 @@ def test_switches_may_round():
     check(contender('ours, precision=bf16', 3.05))
 
 
+def test_a_stream_of_its_own_changes_nothing():
+    name = 'ours, precision=bf16'
+    beside = contender(name, 3.01)
+    check(beside, contender(f'{name}, stream=True', 3.01))
+    with pytest.raises(BenchmarkError, match=r'stream=True: .* 3\.01 to 0'):
+        check(beside, contender(f'{name}, stream=True', 3.02))
+
+
 def test_a_peers_teacher_is_in_eval_for_it_and_as_before_after():
     model = nn.Module()
     model.teacher = nn.Sequential(nn.Dropout(), nn.BatchNorm2d(1).eval())

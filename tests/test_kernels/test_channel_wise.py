@@ -185,7 +185,8 @@ def test_equal_maps_do_not_diverge(device, divergence, way):
     gradient = torch.full_like(student, torch.nan)
     value = kernels.channel_wise(student, student.clone(), 1.0, gradient)
     assert value.abs().max() == 0
-    assert not gradient.any()
+    # A GPU fuses a product with the difference, and rounds the other alone.
+    assert gradient.abs().max() <= 2.0**-24
 
 
 @each_way

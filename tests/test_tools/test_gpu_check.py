@@ -72,7 +72,8 @@ def test_every_part_runs_dry_on_a_cpu(tmp_path):
     parts = {part['name']: part for part in report['parts']}
     assert list(parts) == [
         *('environment', 'kernels', 'losses', 'step-fp32', 'step-tf32'),
-        *('step-bf16', 'memory', 'teacher', 'trainings', 'distil'),
+        *('step-bf16', 'step-fp16', 'memory', 'teacher', 'trainings'),
+        'distil',
     ]
     assert {part['status'] for part in parts.values()} == {'passed'}
     assert parts['environment']['facts']['torch'] == torch.__version__
@@ -80,7 +81,7 @@ def test_every_part_runs_dry_on_a_cpu(tmp_path):
     assert set(parts['losses']['facts']) == {
         f'losses/{name}' for name in ('cwd-neck', 'cwd-logits', 'maskd', 'pcd')
     }
-    for name in ('step-tf32', 'step-bf16'):
+    for name in ('step-tf32', 'step-bf16', 'step-fp16'):
         rows = parts[name]['facts']['step/pspnet']
         assert {'student', 'floor', 'ours'} < set(rows)
         assert all(row['ms'] > 0 for row in rows.values())
@@ -93,8 +94,12 @@ def test_every_part_runs_dry_on_a_cpu(tmp_path):
     assert all(f'\n{name}: passed, ' in text for name in parts)
 
 
-def test_the_limits_keep_the_whole_under_nine_minutes(gpu_check):
-    assert sum(limit for _, limit in gpu_check.PARTS.values()) < 9 * 60
+def test_what_is_left_of_the_whole_limits_a_part(gpu_check, check):
+    end = time.monotonic() + 50
+    assert gpu_check.run_part(check(), 'kernels', end - 49)['limit'] <= 1
+    late = gpu_check.run_part(check(), 'environment', end - 100)
+    assert (late['status'], late['limit']) == ('cut off', 0)
+    assert late['seconds'] < 30
 
 
 def test_the_next_part_goes_on_and_the_exit_code_tells(gpu_check, main):

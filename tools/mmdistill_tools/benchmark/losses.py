@@ -116,8 +116,15 @@ def _time(
     few: bool = False,
 ) -> dict[str, list[float]]:
     rounds = min(settings.turns, FEW) if few else settings.turns
-    clock = device_clock(settings.device)
-    return interleave(runs, rounds, clock, shortest=settings.shortest)
+    return interleave(
+        runs,
+        rounds,
+        device_clock(settings.device),
+        # The first call on a GPU compiles kernels: it tells nothing of how
+        # many calls a time has to be taken over.
+        warmup=3 if settings.device == 'cuda' else 1,
+        shortest=settings.shortest,
+    )
 
 
 def _copy(maps: Maps) -> Callable[[], object]:

@@ -77,7 +77,7 @@ def _sum(changes: Iterable[int]) -> Peak:
 
 
 def synchronizations(fn: Callable[[], object]) -> int:
-    """Operations of a call that wait for the GPU; torch warns of each."""
+    """Operations of a call that torch knows to wait for the GPU."""
     torch.cuda.set_sync_debug_mode('warn')
     try:
         with warnings.catch_warnings(record=True) as caught:
