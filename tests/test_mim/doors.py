@@ -17,6 +17,18 @@ train_cfg = dict(max_iters=2, val_interval=2)
 default_hooks = dict(
     checkpoint=dict(interval=2), logger=dict(interval=1))
 """
+#: A study of one row; ``tiny.yaml``.
+STUDY = """\
+title: One row
+metrics: {mIoU: mIoU}
+baseline: [student]
+seeds: [0]
+rows:
+  student:
+    title: student
+    config: mmdistill_dense::demo/pspnet_student_shapes.py
+    options: {train_cfg.max_iters: 2, train_cfg.val_interval: 2}
+"""
 #: The hosts' distributions, and what MMSegmentation's own scripts are given:
 #: OneDL's cannot read ``mmseg::`` in a config, only the dump of a run of ours.
 STACKS = dict(
@@ -118,6 +130,18 @@ DOORS = [
         writes='new.py',
     ),
     train(f'mmdistill_dense new.py {TWO}', 'work_dirs/new'),
+    # What trains and measures several models.
+    Door('mim run mmdistill_dense study tiny.yaml', writes='tiny.json'),
+    Door(
+        'mim run mmdistill_dense benchmark step --model pspnet --quick '
+        '--rounds 1 --out quick.json',
+        writes='quick.json',
+    ),
+    Door(
+        'mim run mmdistill_dense demo --length 0.004',
+        'Figures: work_dirs/demo/figures',
+        'work_dirs/demo/results_cwd.json',
+    ),
     Door(
         'bash {mim}/tools/dist_train.sh pspnet.py 2 --work-dir script',
         writes='script/iter_2.pth',

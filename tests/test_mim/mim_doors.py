@@ -24,7 +24,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from doors import OWN, STACKS, Door, doors
+from doors import OWN, STACKS, STUDY, Door, doors
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Settings that would lead the commands elsewhere.
@@ -106,6 +106,7 @@ def main() -> None:
         for name in ('pspnet', 'mask-rcnn'):
             own = OWN.format(mim=mim, name=name)
             (folder / f'{name}.py').write_text(own, encoding='utf-8')
+        (folder / 'tiny.yaml').write_text(STUDY, encoding='utf-8')
         every = doors(mim, args.stack)
         shut = [d for d in every if not is_open(d, folder, environment(env))]
     print(f'{len(every) - len(shut)} of {len(every)} commands work')
