@@ -27,30 +27,30 @@ def check(*others):
 
 
 def test_losses_that_agree_are_given_back():
-    found = check(contender('floor'), contender('theirs', 3.001))
-    assert found['theirs'] == dict(**OWN, distillation=3.001)
+    found = check(contender('floor'), contender('peer', 3.001))
+    assert found['peer'] == dict(**OWN, distillation=3.001)
     assert found['floor']['distillation'] == 0
 
 
 @pytest.mark.parametrize(
-    ('other', 'said'),
+    ('other', 'message'),
     [
-        (contender('theirs', 3.1), r'theirs: distillation is 3\.1 .* 3 to'),
-        (contender('theirs', 3.0, loss_cls=2.1), r'theirs: loss_cls is 2\.1'),
+        (contender('peer', 3.1), r'peer: distillation is 3\.1 .* 3 to'),
+        (contender('peer', 3.0, loss_cls=2.1), r'peer: loss_cls is 2\.1'),
         (contender('floor', 0.0, loss_box=0.6), r'floor: loss_box is 0\.6'),
-        (contender('theirs', float('nan')), 'theirs: distillation is nan'),
-        (contender('theirs', 3.0, loss_mask=1.0), 'theirs has the losses'),
+        (contender('peer', float('nan')), 'peer: distillation is nan'),
+        (contender('peer', 3.0, loss_mask=1.0), 'peer has the losses'),
         (contender('ours, precision=bf16', 4.0), r'bf16: distillation is 4'),
     ],
 )
-def test_others_are_refused(other, said):
-    with pytest.raises(BenchmarkError, match=said):
+def test_others_are_refused(other, message):
+    with pytest.raises(BenchmarkError, match=message):
         check(other)
 
 
 def test_switches_may_round():
     with pytest.raises(BenchmarkError, match='they do not train the same'):
-        check(contender('theirs', 3.05))
+        check(contender('peer', 3.05))
     check(contender('ours, precision=bf16', 3.05))
 
 
@@ -66,12 +66,12 @@ def test_a_peers_teacher_is_in_eval_for_it_and_as_before_after():
     model = nn.Module()
     model.teacher = nn.Sequential(nn.Dropout(), nn.BatchNorm2d(1).eval())
     seen = []
-    other = contender('theirs', 3.0, model=model)
-    theirs = other.losses
+    other = contender('peer', 3.0, model=model)
+    original = other.losses
 
     def losses():
         seen.append([m.training for m in model.teacher.modules()])
-        return theirs()
+        return original()
 
     other.losses = losses
     check(other)

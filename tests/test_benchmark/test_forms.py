@@ -54,14 +54,6 @@ def test_levels_are_summed():
     assert both > one == other
 
 
-def test_the_plain_contrast_is_a_cross_entropy():
-    maps, values = drawn(FORMS['contrast'], [(1, 4, 1, 1)])
-    assert maps.elements == 4
-    assert maps.bytes == 16
-    # At chance the positive is one of 33.
-    assert 0 < values['plain form']().item() < 10
-
-
 def test_other_values_are_refused():
     values = {
         'ours': lambda: torch.tensor(1.0),

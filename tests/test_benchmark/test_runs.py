@@ -13,7 +13,7 @@ from mmdistill_tools.benchmark import peer
 from mmdistill_tools.benchmark.arguments import INSTALL
 from mmdistill_tools.benchmark.columns import table_of
 from mmdistill_tools.benchmark.measurements import read_report
-from mmdistill_tools.benchmark.products import float32_products
+from mmdistill_tools.benchmark.precision import float32_products
 
 from ..helpers.configs import ROOT
 
@@ -135,8 +135,7 @@ def test_products_of_float32(precision, matmul, convolution):
 
 
 def test_low_precision_is_that_of_all(measured):
-    report, _ = measured(
-        'step',
+    options = [
         '--model',
         'pspnet',
         '--precision',
@@ -144,7 +143,8 @@ def test_low_precision_is_that_of_all(measured):
         '--size',
         '32',
         '48',
-    )
+    ]
+    report, _ = measured('step', *options)
     (section,) = report.sections
     assert report.settings['precision'] == 'bf16'
     assert (section.sizes['height'], section.sizes['width']) == (32, 48)

@@ -1,4 +1,4 @@
-"""Tables that are written into Markdown files, where they ask for them.
+"""Tables that are written into blocks of Markdown files.
 
 A document says where a table goes, and the lines in between are written::
 
@@ -34,7 +34,7 @@ class Blocks:
         )
 
     def update(self, path: Path, make: Callable[[str, str], str]) -> bool:
-        """Write what a document asks for.
+        """Write the tables of a document into its blocks.
 
         Args:
             path: A Markdown file.
@@ -68,7 +68,7 @@ class Blocks:
         begins, ends = text.count(f'<!-- {self.kind}:'), text.count(self.end)
         if not blocks or not blocks == begins == ends:
             raise self.error(
-                f'{path} asks for no table, or not rightly: {begins} tables '
+                f'{path} holds no table, or not rightly: {begins} tables '
                 f'begin and {ends} end in it, {blocks} of them as expected: a '
                 f'line <!-- {self.kind}: {self.example} --> and a line '
                 f'{self.end} below it.'

@@ -8,7 +8,7 @@ from mmdistill_dense.models.utils import evaluated
 
 from . import BenchmarkError
 from .contenders import Contender
-from .products import float32_products
+from .precision import float32_products
 
 #: Relative difference of losses, and of the distillation loss of a teacher
 #: whose switches change its numbers.

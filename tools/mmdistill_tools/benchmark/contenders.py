@@ -1,7 +1,6 @@
 """Training steps that are compared: of student, floor, distilled model."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -10,9 +9,9 @@ from torch import Tensor, nn
 
 from . import BenchmarkError
 from .models import Setup
+from .precision import DTYPES, autocast
 
 Losses = dict[str, Any]
-DTYPES = {'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 
 class Contender:
@@ -44,7 +43,7 @@ class Contender:
         self.name = name
         self.data = setup.data
         self.device = setup.settings.device
-        self.dtype = DTYPES.get(setup.settings.precision)
+        self.precision = setup.settings.precision
         self.before = before
         self.prefixes = prefixes
         self.model = model.to(self.device)
@@ -57,7 +56,7 @@ class Contender:
             dict(setup.optimizer, params=model.parameters())
         )
         self.scaler = torch.amp.GradScaler(
-            self.device, enabled=self.dtype is torch.float16
+            self.device, enabled=self.precision == 'fp16'
         )
 
     def _draw_alike(self, *_: object) -> None:
@@ -66,7 +65,7 @@ class Contender:
     def step(self) -> None:
         """One iteration of training."""
         self.optimizer.zero_grad()
-        with self._autocast():
+        with autocast(self.device, self.precision):
             losses = self._forward()
         total, _ = self.model.parse_losses(losses)
         self.scaler.scale(total).backward()
@@ -81,18 +80,14 @@ class Contender:
         except RuntimeError as error:
             # As mmcv's suppression of boxes on a CPU, and on a GPU its
             # RoIAlign in bfloat16.
+            low = DTYPES.get(self.precision)
             unknown = ('scalar type', 'not implemented for')
-            if self.dtype is None or not any(x in str(error) for x in unknown):
+            if low is None or not any(x in str(error) for x in unknown):
                 raise
             raise BenchmarkError(
-                f'{self.name} does not run in {self.dtype} on '
+                f'{self.name} does not run in {low} on '
                 f'{self.device}: {error}. Use another --precision there.'
             ) from error
-
-    def _autocast(self) -> AbstractContextManager:
-        if self.dtype is None:
-            return nullcontext()
-        return torch.autocast(self.device, self.dtype)
 
     @torch.no_grad()
     def losses(self) -> tuple[dict[str, float], float]:

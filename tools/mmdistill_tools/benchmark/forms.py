@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,8 +21,7 @@ from mmdistill_dense.functional import (
 
 from . import BenchmarkError, peer, plain
 from .arguments import PEER, Settings
-from .contenders import DTYPES
-from .products import float32_products
+from .precision import DTYPES, autocast, float32_products
 
 #: Called with ``student`` and ``teacher``, maps of one level.
 Loss = Callable[..., Tensor]
@@ -52,26 +50,24 @@ class Maps:
     teacher: list[Tensor]
 
     @property
-    def bytes(self) -> int:
-        """Of the student's maps."""
-        return sum(x.numel() * x.element_size() for x in self.student)
-
-    @property
     def elements(self) -> int:
         """Of the student's maps."""
         return sum(x.numel() for x in self.student)
+
+    @property
+    def bytes(self) -> int:
+        """Of the student's maps."""
+        return self.elements * self.student[0].element_size()
 
     def grad(self, value: Value) -> object:
         """Forward and backward, to the student's maps."""
         return torch.autograd.grad(value(), self.student)
 
 
-def draw_maps(
-    shapes: Sequence[Shape], settings: Settings, precision: str | None = None
-) -> Maps:
-    """Normal maps of both sides, in a precision; default: that of the run."""
+def draw_maps(shapes: Sequence[Shape], settings: Settings) -> Maps:
+    """Normal maps of both sides, in the precision of the run."""
     draw = _normal(settings)
-    dtype = DTYPES.get(precision or settings.precision, torch.float32)
+    dtype = DTYPES.get(settings.precision, torch.float32)
     pairs = [[draw(*s).to(dtype), draw(*s).to(dtype)] for s in shapes]
     return Maps([x.requires_grad_() for x, _ in pairs], [x for _, x in pairs])
 
@@ -123,14 +119,13 @@ def contrast(
 
 
 def values_of(
-    forms: Forms, maps: Maps, settings: Settings, precision: str | None = None
+    forms: Forms, maps: Maps, settings: Settings
 ) -> dict[str, Value]:
     """Sums over the levels of maps, under autocast in low precision."""
     pairs = list(zip(maps.student, maps.teacher, strict=True))
-    low = DTYPES.get(precision or settings.precision)
 
     def summed(loss: Loss) -> Tensor:
-        with torch.autocast(settings.device, low) if low else nullcontext():
+        with autocast(settings.device, settings.precision):
             losses = [loss(student=s, teacher=t) for s, t in pairs]
             return torch.stack(losses).sum()
 
@@ -146,9 +141,10 @@ def check_forms(
     Raises:
         BenchmarkError: If they differ.
     """
+    full = Settings(**{**vars(settings), 'precision': 'fp32'})
     with float32_products('fp32'):
-        maps = draw_maps(shapes, settings, 'fp32')
-        check_equal(name, values_of(forms, maps, settings, 'fp32'), TOLERANCE)
+        values = values_of(forms, draw_maps(shapes, full), full)
+        check_equal(name, values, TOLERANCE)
 
 
 @torch.no_grad()

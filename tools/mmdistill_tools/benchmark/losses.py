@@ -44,20 +44,21 @@ class Case:
 
 def cases(settings: Settings) -> dict[str, Case]:
     """By name of the section."""
-    quick = settings.quick
-    count, height, width = (1, 16, 24) if quick else (2, 200, 336)
+
+    def small(count: int) -> int:
+        return count // 8 if settings.quick else count
+
+    height, width, channels = small(200), small(336), small(256)
     levels = [
-        (count, 256, -(-height // 2**i), -(-width // 2**i)) for i in range(5)
+        (2, channels, -(-height // 2**i), -(-width // 2**i)) for i in range(5)
     ]
-    logits = (2, 19, 17, 17) if quick else (8, 19, 65, 65)
-    first = (count, 32 if quick else 256, height, width)
-    cells = (4, 32, 7, 7) if quick else (128, 256, 7, 7)
-    queue = 512 if quick else 65536
+    logits = (small(8), 19, small(65), small(65))
+    cells, queue = (small(128), channels, 7, 7), small(65536)
     contrast = partial(forms.contrast, queue_length=queue)
     return {
         'cwd-neck': Case('CWD, five levels', forms.cwd, levels, dict(tau=1.0)),
         'cwd-logits': Case('CWD, logits', forms.cwd, [logits], dict(tau=1.0)),
-        'maskd': Case('MasKD', forms.maskd, [first], dict(tokens=TOKENS)),
+        'maskd': Case('MasKD', forms.maskd, levels[:1], dict(tokens=TOKENS)),
         'pcd': Case(
             'PCD', contrast, [cells], dict(queue=queue, tau=0.2), slow=True
         ),
@@ -167,16 +168,15 @@ class Growth:
 
 def growths(settings: Settings) -> dict[str, Growth]:
     """By title of the loss."""
+    grids = [(50, 84), (100, 168), (199, 335), (200, 336), (201, 337)]
+    grids, even, channels = [*grids, (400, 672)], (200, 336), 64
+    cells = [(side, side) for side in (7, 14, 27, 28, 29, 56)]
+    middle, queue = (28, 28), 4096
     if settings.quick:
-        grids, even, channels = [(8, 12), (15, 23), (16, 24)], (16, 24), 8
-        cells, middle, queue = [(5, 5), (6, 6), (7, 7)], (6, 6), 64
-    else:
-        grids = [(50, 84), (100, 168), (199, 335), (200, 336), (201, 337)]
-        grids, even = [*grids, (400, 672)], (200, 336)
-        sides, middle, queue = (7, 14, 27, 28, 29, 56), (28, 28), 4096
-        cells, channels = [(side, side) for side in sides], 64
-        if settings.device == 'cuda':
-            grids, channels = [*grids, (800, 1344)], 256
+        grids, even, channels = [(8, 12), (15, 23)], (8, 12), 8
+        cells, middle, queue = cells[:2], (7, 7), 64
+    elif settings.device == 'cuda':
+        grids, channels = [*grids, (800, 1344)], 256
     contrast = partial(forms.contrast, queue_length=queue)
     return {
         'CWD': Growth(forms.cwd, channels, grids, even),

@@ -15,7 +15,7 @@ from .arguments import Settings
 from .columns import table_of
 from .losses import run_losses
 from .measurements import Report, Section
-from .products import float32_products
+from .precision import float32_products
 from .steps import run_memory, run_step
 
 Run = Callable[[Settings, Callable[[str], None]], Iterator[Section]]
@@ -35,15 +35,12 @@ def run(
 ) -> Report:
     """Measure, show and write.
 
-    The file is written after each section, so an interrupted run leaves what
-    it had.
-
     Args:
         mode: One of :data:`RUNS`.
         settings: Options.
         command: The command line, for the results.
         console: Prints tables.
-        out: The results file, or none.
+        out: The results file, written after each section, or none.
 
     Raises:
         BenchmarkError: If a peer, a GPU or a switch is missing, or contenders

@@ -3,8 +3,7 @@
 import gc
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,8 +13,7 @@ from torch.profiler import ProfilerActivity, profile
 from .clock import quick_collection
 
 
-@dataclass(frozen=True)
-class Peak:
+class Peak(NamedTuple):
     """Bytes above what was allocated before.
 
     Attributes:

@@ -20,7 +20,7 @@ BLOCKS = Blocks('benchmark', 'docs/benchmarks/NAME.json step', BenchmarkError)
 
 
 def update_document(path: Path, root: Path) -> bool:
-    """Write the tables that a document asks for.
+    """Write the tables of a document into its blocks.
 
     Args:
         path: A Markdown file.
@@ -39,7 +39,7 @@ def update_document(path: Path, root: Path) -> bool:
             return markdown_of(read_report(root / file), table)
         except BenchmarkError as error:
             raise BenchmarkError(
-                f'{path} asks for {table!r} of {file}: {error}'
+                f'{path}, {table!r} of {file}: {error}'
             ) from error
 
     return BLOCKS.update(path, make)

@@ -1,4 +1,4 @@
-"""Figures of a report, as PNG files; no window is opened."""
+"""Figures of a report, as PNG files: rounds of steps, losses by size."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -34,16 +34,18 @@ def draw_figures(report: Report, stem: Path) -> list[Path]:
     return written
 
 
-def _panels(
-    sections: list[Section], draw: Callable[[Axes, list[Row]], None]
-) -> Figure:
-    """Sections below each other, a line for each row."""
+def _step(sections: list[Section]) -> Figure:
+    """Sections below each other, a line for each row, a dot for each time."""
     height = sum(0.35 * len(section.rows) + 0.9 for section in sections)
     figure = Figure((10, height), layout='constrained')
     ratios = [len(section.rows) + 1 for section in sections]
     axes = figure.subplots(len(sections), squeeze=False, height_ratios=ratios)
     for axis, section in zip(axes[:, 0], sections, strict=True):
-        draw(axis, section.rows)
+        for line, row in enumerate(section.rows):
+            times = [second * 1e3 for second in row.seconds]
+            axis.plot(times, [line] * len(times), 'o', alpha=0.5, ms=4)
+            axis.plot(row.median * 1e3, line, '|', color='black', ms=16)
+        axis.set_xlabel('ms; dots: rounds, bar: median')
         axis.set_title(section.title, loc='left', fontsize='medium')
         names = [row.name for row in section.rows]
         axis.set_yticks(range(len(names)), names)
@@ -51,24 +53,6 @@ def _panels(
         axis.grid(axis='x', alpha=0.3)
         axis.set_xlim(left=0)
     return figure
-
-
-def _step(axis: Axes, rows: list[Row]) -> None:
-    for line, row in enumerate(rows):
-        times = [second * 1e3 for second in row.seconds]
-        axis.plot(times, [line] * len(times), 'o', alpha=0.5, ms=4)
-        axis.plot(row.median * 1e3, line, '|', color='black', ms=16)
-    axis.set_xlabel('ms; dots: rounds, bar: median')
-
-
-def _memory(axis: Axes, rows: list[Row]) -> None:
-    lines = range(len(rows))
-    weights = [row.bytes['weights'] / MIB for row in rows]
-    peaks = [row.bytes['peak'] / MIB for row in rows]
-    axis.barh(lines, weights, label='weights', color='tab:gray')
-    axis.barh(lines, peaks, left=weights, label='step at its peak')
-    axis.set_xlabel('MiB')
-    axis.legend(fontsize='small')
 
 
 def _scaling(sections: list[Section]) -> Figure:
@@ -105,7 +89,5 @@ def _by_form(
 
 
 FIGURES: dict[str, Callable[[list[Section]], Figure]] = dict(
-    step=lambda sections: _panels(sections, _step),
-    memory=lambda sections: _panels(sections, _memory),
-    scaling=_scaling,
+    step=_step, scaling=_scaling
 )

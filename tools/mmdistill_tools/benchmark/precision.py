@@ -1,9 +1,19 @@
-"""Whether a GPU multiplies float32 in TF32, for all contenders alike."""
+"""Precisions, for all contenders alike: autocast, or TF32 for float32."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
+
+#: Those of autocast.
+DTYPES = {'bf16': torch.bfloat16, 'fp16': torch.float16}
+
+
+def autocast(device: str, precision: str) -> AbstractContextManager:
+    """Autocast in a low precision; nothing in others."""
+    if precision not in DTYPES:
+        return nullcontext()
+    return torch.autocast(device, DTYPES[precision])
 
 
 @contextmanager
