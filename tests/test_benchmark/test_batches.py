@@ -36,7 +36,7 @@ def test_a_segmentor_gets_regions():
 
 
 @pytest.mark.parametrize('scope', ['mmdet', 'mmseg'])
-def test_a_seed_says_all_of_it(scope):
+def test_a_seed_determines_all_of_it(scope):
     one, same, other = (
         draw_batch(scope, 5, 1, (64, 64), seed) for seed in (1, 1, 2)
     )

@@ -29,12 +29,12 @@ def tool(monkeypatch, capsys, tmp_path):
 
 def test_a_peer_that_is_missing_is_named(tool, monkeypatch):
     monkeypatch.setattr(peer, 'find_spec', lambda name: None)
-    said = (
+    message = (
         '^benchmark: --peer mmrazor: mmrazor is not installed here. Get it '
         r'with: pip install --no-deps mmrazor==1\.0\.0 ordered-set$'
     )
     for mode in ('losses', 'step', 'memory'):
-        with pytest.raises(SystemExit, match=said):
+        with pytest.raises(SystemExit, match=message):
             tool(mode, '--quick', '--peer', 'mmrazor')
 
 
@@ -92,16 +92,16 @@ def test_other_switches_are_refused(text, capsys):
 
 @pytest.mark.parametrize('switches', ['speed=11', 'precision=fp8'])
 def test_a_switch_that_no_teacher_has_is_named(tool, switches):
-    said = rf'benchmark: ours, {switches} cannot be built: .* takes keys of'
+    message = rf'benchmark: ours, {switches} cannot be built: .* takes keys of'
     arguments = ('--quick', '--model', 'pspnet', '--switches', switches)
-    with pytest.raises(SystemExit, match=said):
+    with pytest.raises(SystemExit, match=message):
         tool('step', *arguments)
 
 
 def test_a_host_that_needs_single_precision_is_named(tool):
     options = ('--quick', '--model', 'mask-rcnn', '--precision', 'bf16')
-    said = r'student does not run in torch\.bfloat16 on cpu: expected scalar'
-    with pytest.raises(SystemExit, match=said):
+    message = r'student does not run in torch\.bfloat16 on cpu: expected'
+    with pytest.raises(SystemExit, match=message):
         tool('step', *options)
 
 

@@ -38,7 +38,7 @@ def measured(monkeypatch, capsys, tmp_path):
     return run
 
 
-def check_common(report, mode, said):
+def check_common(report, mode, printed):
     assert report.mode == mode
     assert report.command.startswith(f'python tools/benchmark.py {mode} ')
     assert report.settings['quick']
@@ -49,7 +49,7 @@ def check_common(report, mode, said):
     assert {'torch', 'mmcv', 'mmengine', 'mmdet', 'mmseg'} <= set(
         report.versions
     )
-    assert 'Written: x.json' in said
+    assert 'Written: x.json' in printed
     for section in report.sections:
         assert table_of(section)
 
@@ -60,8 +60,8 @@ def names(section):
 
 def test_step_of_a_detector(measured):
     switches = ('--switches', 'fold_bn=True')
-    report, said = measured('step', '--model', 'mask-rcnn', *switches)
-    check_common(report, 'step', said)
+    report, printed = measured('step', '--model', 'mask-rcnn', *switches)
+    check_common(report, 'step', printed)
     (section,) = report.sections
     assert names(section) == ['student', 'floor', 'ours', 'ours, fold_bn=True']
     assert all(len(row.seconds) == 2 for row in section.rows)
@@ -70,13 +70,13 @@ def test_step_of_a_detector(measured):
     )
     assert distilled['loss_mask'] == pytest.approx(stock['loss_mask'])
     assert distilled['distillation'] > 0 == stock['distillation']
-    assert '/ floor' in said
+    assert '/ floor' in printed
     assert sum(section.sizes['instances']) > 0
 
 
 def test_memory_of_a_segmentor(measured):
-    report, said = measured('memory', '--model', 'pspnet')
-    check_common(report, 'memory', said)
+    report, printed = measured('memory', '--model', 'pspnet')
+    check_common(report, 'memory', printed)
     (section,) = report.sections
     assert names(section) == ['student', 'floor', 'ours']
     student, floor, distilled = (row.bytes for row in section.rows)
@@ -88,8 +88,8 @@ def test_memory_of_a_segmentor(measured):
 
 @pytest.mark.slow
 def test_losses(measured):
-    report, said = measured('losses')
-    check_common(report, 'losses', said)
+    report, printed = measured('losses')
+    check_common(report, 'losses', printed)
     assert [section.name for section in report.sections] == [
         'losses/cwd-neck',
         'losses/cwd-logits',

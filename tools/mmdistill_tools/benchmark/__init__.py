@@ -1,4 +1,4 @@
-"""What ``tools/benchmark.py`` does: ours, the floor and the peer, measured."""
+"""Code of ``tools/benchmark.py``: a distilled step, its floor and a peer."""
 
 
 class BenchmarkError(Exception):

@@ -1,4 +1,4 @@
-"""Contenders must train the same thing, or their times say nothing."""
+"""Contenders must train the same thing, or their times mean nothing."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext

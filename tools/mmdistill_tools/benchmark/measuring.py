@@ -101,7 +101,7 @@ def _warn(report: Report, console: Console) -> None:
             + '\n  '.join(f'{name}: {why}' for name, why in left_out)
         )
     if report.settings['quick']:
-        console.print('--quick: small sizes; these numbers say nothing.')
+        console.print('--quick: small sizes; these numbers mean nothing.')
     load = report.machine.get('load_before', 0)
     if load > BUSY:
         console.print(
