@@ -25,7 +25,7 @@ test: setup  ## the quick tests, a process for each core
 	$(PYTEST) --dist loadfile -m 'not slow' $(ARGS)
 
 test-docs: setup  ## what the pages say to run, and their reference
-	$(PYTEST) --dist loadgroup -m slow tests/test_docs $(ARGS)
+	$(PYTEST) --dist worksteal -m slow tests/test_docs $(ARGS)
 
 test-all: setup  ## every test
 	$(PYTEST) --dist loadfile $(ARGS)

@@ -12,8 +12,7 @@ from mmdistill_dense import registry
 from .blocks import ROOT
 
 PACKAGE = ROOT / 'mmdistill_dense'
-# Built once, by the process that runs all of these.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group('html')]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope='module')
