@@ -130,7 +130,7 @@ TERMS = sorted((CONFIGS / '_base_' / 'terms').glob('*.py'))
 
 @for_each(TERMS)
 def test_a_preset_holds_terms_that_a_shipped_config_has(path):
-    """Its numbers are held by the golden first step of that config."""
+    """READMEs' tables and golden first steps of configs hold its numbers."""
     assert list(read(path)) == ['terms']
     bases = rf"_base_/terms/{path.name}'"
     users = [p for p in DISTILLED if re.search(bases, p.read_text('utf-8'))]
