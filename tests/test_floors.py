@@ -117,7 +117,7 @@ TOOL_FLOORS = {
         {'mmengine', 'cv2', 'rich', 'yaml', *ANYWHERE},
     ),
     'demo': (
-        ['figures', 'overlay', 'runs', 'token_learners', 'two_stages'],
+        ['figures', 'runs', 'study', 'token_learners'],
         {'mmengine', 'cv2', 'rich', *ANYWHERE},
     ),
     '': ([], set()),

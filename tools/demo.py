@@ -10,9 +10,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mmdistill_tools.demo.plan import Settings
+from mmdistill_tools.demo.settings import METHODS, Settings
 from mmdistill_tools.demo.steps import run_demo
-from mmdistill_tools.demo.studies import METHODS
 from mmdistill_tools.runs.tool import tool
 
 

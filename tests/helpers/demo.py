@@ -6,22 +6,25 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
-from mmdistill_tools.demo import plan, studies
+from mmdistill_dense.compat import config_path
+from mmdistill_tools.demo.settings import Settings
+from mmdistill_tools.demo.trios import ROLES, plan_demo
 from mmdistill_tools.runs.scores import Outcome
 
-EVERY = [studies.SHAPES, studies.CAMVID]
+#: Values of ``--data``.
+DATA = [None, Path('camvid')]
 
 
 @cache
-def planned(every, **settings):
-    """Runs of the studies; nothing is written."""
-    data = Path('camvid') if every is studies.CAMVID else None
-    return plan.plan_all(plan.Settings(Path('work'), data, **settings))
+def planned(data=None, **settings):
+    """Trios by name; nothing is written."""
+    _, trios = plan_demo(Settings(Path('work'), data, **settings))
+    return {trio.name: trio for trio in trios}
 
 
 @cache
 def config(path):
-    return Config.fromfile(path)
+    return Config.fromfile(config_path(path))
 
 
 def config_of(run):
@@ -36,10 +39,10 @@ def shapes_of(backbone, scope):
     return {key: value.shape for key, value in built.state_dict().items()}
 
 
-def outcomes(study, teacher, student, distilled):
+def outcomes(trio, teacher, student, distilled):
     return {
         role: Outcome(
-            scores={study.metric: value, 'coco/bbox_mAP': value + 1},
+            scores={trio.metric: value, 'coco/bbox_mAP': value + 1},
             classes=dict(disc=value),
             parameters=1_500_000,
             flops=2_340_000_000,
@@ -47,6 +50,6 @@ def outcomes(study, teacher, student, distilled):
             examples=[],
         )
         for role, value in zip(
-            studies.ROLES, (teacher, student, distilled), strict=True
+            ROLES, (teacher, student, distilled), strict=True
         )
     }

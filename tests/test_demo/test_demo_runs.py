@@ -12,15 +12,15 @@ import torch
 from mmengine.config import Config
 
 from mmdistill_dense.datasets import shapes
-from mmdistill_tools.demo.studies import ROLES, SHAPES
+from mmdistill_tools.demo.trios import MODELS, ROLES
 
 ROOT = Path(__file__).parents[2]
 
 
 def figures(method, *kinds):
     return sorted(
-        f'{study.name}_{method}_{kind}.png'
-        for study in SHAPES
+        f'{name}_{method}_{kind}.png'
+        for name in MODELS
         for kind in ('curves', 'examples', 'gain', *kinds)
     )
 
@@ -59,16 +59,16 @@ def test_everything_is_made_before_the_verdict(made):
     assert said.startswith('demo: the PSPNet teacher learnt too little'), err
     assert 'Mask R-CNN teacher learnt too little to teach: expected' in said
     assert 'Traceback' not in err
-    for study in SHAPES:
+    for title, _ in MODELS.values():
         for role in ROLES:
-            assert f'{study.title} {role}' in out
+            assert f'{title} {role}' in out
     found = {path.name: path for path in work_dir.glob('figures/*cwd*')}
     assert sorted(found) == figures('cwd')
     for path in found.values():
         assert cv2.imread(str(path)).std() > 10
     results = json.loads((work_dir / 'results_cwd.json').read_text())
-    for study in SHAPES:
-        found = results['studies'][study.name]
+    for name in MODELS:
+        found = results['studies'][name]
         student, distilled = found['student'], found['distilled']
         assert distilled['parameters'] == student['parameters']
         assert distilled['flops'] == student['flops']
@@ -78,10 +78,10 @@ def test_everything_is_made_before_the_verdict(made):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('study', SHAPES)
-def test_the_student_is_its_hosts(made, study):
+@pytest.mark.parametrize('name', MODELS)
+def test_the_student_is_its_hosts(made, name):
     work_dir, (_, out, _) = made
-    folder = work_dir / 'students' / f'{study.name}_cwd'
+    folder = work_dir / 'students' / f'{name}_cwd'
     assert {path.name for path in folder.iterdir()} == {
         'student.pth',
         'student.py',
@@ -100,7 +100,7 @@ def test_a_second_call_trains_nothing_again(made):
     weights = sorted(work_dir.rglob('iter_*.pth'))
     before = [path.stat().st_mtime_ns for path in weights]
     # One run is as if it had been ended while it wrote its checkpoint.
-    run = work_dir / 'pspnet' / 'student'
+    run = work_dir / 'pspnet' / 'student' / 'seed_0'
     (last,) = run.glob('iter_*.pth')
     last.write_bytes(last.read_bytes()[:-100])
     code, out, _ = demo(work_dir)
@@ -130,13 +130,13 @@ def test_another_method_shares_teachers_and_students(made):
     for path in found.values():
         assert cv2.imread(str(path)).std() > 10
     results = json.loads((work_dir / 'results_maskd.json').read_text())
-    for study in SHAPES:
-        tokens = results['studies'][study.name]['tokens']
+    for name, (title, _) in MODELS.items():
+        tokens = results['studies'][name]['tokens']
         # Fresh tokens attend everywhere alike, on each of the levels.
-        levels = 5 if study.name == 'mask-rcnn' else 1
+        levels = 5 if name == 'mask-rcnn' else 1
         assert 0.9 * levels < tokens['first'] <= levels
-        assert f'{study.title} tokens: the Dice of their masks' in out
-        weights = work_dir / 'students' / f'{study.name}_maskd'
+        assert f'{title} tokens: the Dice of their masks' in out
+        weights = work_dir / 'students' / f'{name}_maskd'
         assert (weights / 'student.pth').exists()
 
 
@@ -172,7 +172,7 @@ def check_backbone(work_dir, out):
     cfg = Config.fromfile(folder / 'backbone.py')
     assert cfg.model.backbone.init_cfg.prefix == 'backbone.'
     content = torch.load(folder / 'backbone.pth', weights_only=True)
-    (run,) = work_dir.glob('pspnet/pretraining/iter_*.pth')
+    (run,) = work_dir.glob('pspnet/pretraining/*/iter_*.pth')
     trained = torch.load(run, weights_only=False)['state_dict']
     assert all(key.startswith('backbone.') for key in content['state_dict'])
     for key, value in content['state_dict'].items():

@@ -1,53 +1,47 @@
 """What the demo trains to show PCD."""
 
-from pathlib import Path
-
 import pytest
 
-from mmdistill_tools.demo import plan, studies
-from tests.helpers.demo import (
-    EVERY,
-    config,
-    config_of,
-    planned,
-    shapes_of,
-)
-
-pytestmark = pytest.mark.usefixtures('_configs_are_read_once')
+from mmdistill_tools.demo.settings import Settings
+from mmdistill_tools.demo.trios import left_out
+from tests.helpers.demo import DATA, config, config_of, planned, shapes_of
 
 
-@pytest.mark.parametrize('every', EVERY)
-def test_pre_training_is_for_segmentors_only(every):
-    settings = plan.Settings(
-        Path('work'),
-        Path('camvid') if every is studies.CAMVID else None,
-        method='pcd',
+@pytest.mark.parametrize('data', DATA)
+def test_pre_training_is_for_segmentors_only(data):
+    trios = planned(data, method='pcd')
+    assert list(trios) == ['pspnet']
+    settings = Settings('work', data, method='pcd')
+    assert left_out(settings, trios.values()) == ['Mask R-CNN']
+
+
+@pytest.mark.parametrize('data', DATA)
+def test_each_stage_of_pcd_starts_from_the_one_before(data):
+    (trio,) = planned(data, method='pcd').values()
+    runs = trio.runs
+    assert len(runs) == 5
+    teacher, head, pre, last = (
+        runs[role]
+        for role in ('teacher', 'contrast', 'pretraining', 'distilled')
     )
-    assert [study.name for study in settings.studies] == ['pspnet']
-    assert [study.name for study in settings.left_out] == ['mask-rcnn']
-
-
-@pytest.mark.parametrize('every', EVERY)
-def test_each_stage_of_pcd_starts_from_the_one_before(every):
-    (runs,) = planned(every, method='pcd').values()
-    teacher, head, pre, _, last = runs.values()
     for run, source in ((head, teacher), (pre, head), (last, pre)):
         assert run.after == (source.checkpoint,)
     cfgs = {role: config_of(run).model for role, run in runs.items()}
     start = dict(type='Pretrained', prefix='backbone.')
     for role, source in (('contrast', teacher), ('distilled', pre)):
         assert cfgs[role].backbone.init_cfg.to_dict() == dict(
-            start, checkpoint=source.checkpoint
+            start, checkpoint=str(source.checkpoint)
         )
-    assert cfgs['pretraining'].teacher.checkpoint == head.checkpoint
+    assert cfgs['pretraining'].teacher.checkpoint == str(head.checkpoint)
     assert cfgs['pretraining'].teacher.head == cfgs['contrast'].head
     assert cfgs['pretraining'].backbone.init_cfg is None
     assert len({run.folder for run in runs.values()}) == len(runs)
 
 
-@pytest.mark.parametrize('every', EVERY)
-def test_backbones_of_pcd_are_those_of_the_segmentors(every):
-    (runs,) = planned(every, method='pcd').values()
+@pytest.mark.parametrize('data', DATA)
+def test_backbones_of_pcd_are_those_of_the_segmentors(data):
+    (trio,) = planned(data, method='pcd').values()
+    runs = trio.runs
     cfgs = {role: config_of(run).model for role, run in runs.items()}
     pre = cfgs['pretraining']
     teacher, student = (
@@ -62,9 +56,10 @@ def test_backbones_of_pcd_are_those_of_the_segmentors(every):
         assert pre.backbone[key] == cfgs['student'].backbone[key]
 
 
-@pytest.mark.parametrize('every', EVERY)
-def test_student_and_pre_trained_differ_in_their_start_only(every):
-    (runs,) = planned(every, seed=7, length=0.5, method='pcd').values()
+@pytest.mark.parametrize('data', DATA)
+def test_student_and_pre_trained_differ_in_their_start_only(data):
+    (trio,) = planned(data, seed=7, length=0.5, method='pcd').values()
+    runs = trio.runs
     student, pre_trained = (
         config_of(runs[role]).to_dict() for role in ('student', 'distilled')
     )
@@ -75,11 +70,12 @@ def test_student_and_pre_trained_differ_in_their_start_only(every):
 
 
 @pytest.mark.parametrize('role', ['contrast', 'pretraining'])
-@pytest.mark.parametrize('every', EVERY)
-def test_a_shorter_pre_training_has_the_same_course(every, role):
-    (runs,) = planned(every, method='pcd', length=0.5).values()
+@pytest.mark.parametrize('data', DATA)
+def test_a_shorter_pre_training_has_the_same_course(data, role):
+    (trio,) = planned(data, method='pcd', length=0.5).values()
+    runs = trio.runs
     cfg, scaled = config(runs[role].config), config_of(runs[role])
-    factor = 0.5 * every[0].length
+    factor = 0.2 if data else 0.5
     total = cfg.train_cfg.max_iters * factor
     assert scaled.train_cfg.max_iters == runs[role].length == total
     warmup, decay = scaled.param_scheduler

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from mmdistill_tools.demo import DemoError, plan, steps, studies
-from mmdistill_tools.demo.claim import claim, claimed
+from mmdistill_tools.demo import DemoError, settings, steps
+from mmdistill_tools.demo.settings import Settings, check_settings
 from mmdistill_tools.runs import lock
+from mmdistill_tools.study import StudyError
+from mmdistill_tools.study.session import locked
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools' / 'demo.py'
@@ -22,7 +24,7 @@ TOOL = ROOT / 'tools' / 'demo.py'
 def camvid(tmp_path):
     """An empty file wherever one is looked for."""
     root = tmp_path / 'camvid'
-    for name in studies.LAYOUT:
+    for name in settings.LAYOUT:
         path = root / name.replace('*', '0')
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -30,49 +32,49 @@ def camvid(tmp_path):
 
 
 def test_a_camvid_folder_is_taken(camvid):
-    studies.check_camvid(camvid)
+    settings.check_camvid(camvid)
 
 
-@pytest.mark.parametrize('name', studies.LAYOUT)
+@pytest.mark.parametrize('name', settings.LAYOUT)
 def test_what_a_folder_lacks_is_named(camvid, name):
     (camvid / name.replace('*', '0')).unlink()
     said = rf'lacks {re.escape(name)}\. .*configs/camvid/README\.md'
     with pytest.raises(DemoError, match=said):
-        studies.check_camvid(camvid)
+        settings.check_camvid(camvid)
 
 
 def test_a_folder_that_is_none_is_named(tmp_path):
     with pytest.raises(DemoError, match='nowhere is no folder'):
-        studies.check_camvid(tmp_path / 'nowhere')
+        settings.check_camvid(tmp_path / 'nowhere')
 
 
 @pytest.mark.parametrize('length', [0, -1, float('nan'), float('inf')])
 def test_a_length_that_is_none_is_refused(tmp_path, length):
     said = f'--length must be more than 0 and finite, got {length:g}:'
     with pytest.raises(DemoError, match=said):
-        claim(plan.Settings(tmp_path / 'x', length=length))
+        check_settings(Settings(tmp_path / 'x', length=length))
     assert not (tmp_path / 'x').exists()
 
 
 def test_a_folder_of_another_demo_is_refused(tmp_path):
-    claim(plan.Settings(tmp_path, seed=1))
-    claim(plan.Settings(tmp_path, seed=1))  # the same one goes on
+    check_settings(Settings(tmp_path, seed=1))
+    check_settings(Settings(tmp_path, seed=1))  # the same one goes on
     with pytest.raises(DemoError, match=r"with other settings .*'seed': 1"):
-        claim(plan.Settings(tmp_path, seed=2))
+        check_settings(Settings(tmp_path, seed=2))
 
 
 def test_another_method_may_share_a_folder_but_not_at_once(
     tmp_path, monkeypatch
 ):
-    claim(plan.Settings(tmp_path))
-    claim(plan.Settings(tmp_path, method='maskd'))
-    claim(plan.Settings(tmp_path, method='pcd'))
+    check_settings(Settings(tmp_path))
+    check_settings(Settings(tmp_path, method='maskd'))
+    check_settings(Settings(tmp_path, method='pcd'))
     monkeypatch.setattr(lock, 'PATIENCE', 0)
-    with claimed(tmp_path):
+    with locked(tmp_path, 'demo'):
         said = f'another demo, .*, is at work in {tmp_path}'
-        with pytest.raises(DemoError, match=said), claimed(tmp_path):
+        with pytest.raises(StudyError, match=said), locked(tmp_path, 'demo'):
             pytest.fail('both at once')
-    with claimed(tmp_path):
+    with locked(tmp_path, 'demo'):
         pass
 
 
@@ -82,7 +84,7 @@ def test_settings_that_cannot_be_read_are_named(tmp_path, content):
     path.write_bytes(content)
     said = rf'{path} cannot be read .* Remove it if the runs beside it'
     with pytest.raises(DemoError, match=said):
-        claim(plan.Settings(tmp_path))
+        check_settings(Settings(tmp_path))
 
 
 def test_interrupted_settings_are_written_again(tmp_path, monkeypatch):
@@ -93,8 +95,8 @@ def test_interrupted_settings_are_written_again(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Path, 'write_text', cut)
         with pytest.raises(KeyboardInterrupt, match='by the user'):
-            claim(plan.Settings(tmp_path, seed=4))
-    claim(plan.Settings(tmp_path, seed=4))
+            check_settings(Settings(tmp_path, seed=4))
+    check_settings(Settings(tmp_path, seed=4))
     (path,) = tmp_path.iterdir()
     assert json.loads(path.read_text())['seed'] == 4
 
@@ -104,7 +106,7 @@ def test_a_work_dir_that_cannot_be_made_is_named(tmp_path, name):
     (tmp_path / 'file').write_text('kept')
     said = rf'--work-dir {tmp_path / name} cannot be used: .*Errno'
     with pytest.raises(DemoError, match=said):
-        claim(plan.Settings(tmp_path / name))
+        check_settings(Settings(tmp_path / name))
     assert (tmp_path / 'file').read_text() == 'kept'
 
 
@@ -113,7 +115,7 @@ def test_a_work_dir_that_options_would_split_is_refused(tmp_path, character):
     folder = tmp_path / f'my{character}demo'
     said = rf'--work-dir .* has {re.escape(repr(character))} in it'
     with pytest.raises(DemoError, match=said):
-        claim(plan.Settings(folder))
+        check_settings(Settings(folder))
     assert not folder.exists()
 
 
@@ -123,7 +125,7 @@ def test_folders_above_a_relative_work_dir_may_have_spaces(
     above = tmp_path / 'my, projects'
     above.mkdir()
     monkeypatch.chdir(above)
-    claim(plan.Settings(Path('demo')))
+    check_settings(Settings(Path('demo')))
     assert (above / 'demo' / 'settings.json').exists()
 
 
@@ -136,7 +138,7 @@ def test_a_data_root_that_configs_cannot_hold_is_refused(
     monkeypatch.chdir(above)
     data = Path('camvid') if option == '--data' else None
     with pytest.raises(DemoError, match=rf'^{option} {above}.* has "\'"'):
-        claim(plan.Settings(Path('demo'), data))
+        check_settings(Settings(Path('demo'), data))
     assert not list(above.iterdir())
 
 

@@ -1,72 +1,86 @@
 """From what the demo is asked for to its trainings."""
 
 import logging
-from dataclasses import replace
+import os
+from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 
 from mmdistill_dense.compat import own_config
-from mmdistill_tools.demo import steps, studies
-from mmdistill_tools.runs import provenance
+from mmdistill_tools.demo import settings, steps
 from mmdistill_tools.runs.schedule import length_options
-from tests.helpers.demo import (
-    EVERY,
-    config,
-    config_of,
-    planned,
-    shapes_of,
-)
+from mmdistill_tools.study.definition import read_study
+from mmdistill_tools.study.plan import plan_study
+from tests.helpers.demo import DATA, config, config_of, planned, shapes_of
 
-pytestmark = pytest.mark.usefixtures('_configs_are_read_once')
 #: They distil while the student learns its task.
 TASK_METHODS = ['cwd', 'maskd']
+NAMES = ['pspnet', 'mask-rcnn']
 
 
 @pytest.mark.parametrize('method', TASK_METHODS)
-@pytest.mark.parametrize('study', studies.SHAPES + studies.CAMVID)
-def test_studies_name_configs_that_fit_each_other(study, method):
-    roles = dict(replace(study, method=method).roles())
-    cfgs = {role: config(own_config(roles[role])) for role in roles}
+@pytest.mark.parametrize('data', DATA)
+@pytest.mark.parametrize('name', NAMES)
+def test_rows_name_configs_that_fit_each_other(data, name, method):
+    trio = planned(data, method=method)[name]
+    cfgs = {role: config(row.config) for role, row in trio.rows.items()}
     distilled, student = cfgs['distilled'], cfgs['student']
     assert distilled.model.student.to_dict() == student.model.to_dict()
     assert cfgs['teacher'].model.to_dict() != student.model.to_dict()
-    assert distilled.model.teacher.cfg.endswith(roles['teacher'])
+    teacher = trio.config_of('teacher')
+    assert distilled.model.teacher.cfg.endswith(teacher)
     assert ('tokens' in cfgs) == (method == 'maskd')
     if 'tokens' in cfgs:
-        assert distilled.token_cfg.endswith(roles['tokens'])
-        assert cfgs['tokens'].model.teacher.cfg.endswith(roles['teacher'])
-    assert study.margin > 0
-    assert study.least > 0
+        assert distilled.token_cfg.endswith(trio.config_of('tokens'))
+        assert cfgs['tokens'].model.teacher.cfg.endswith(teacher)
+    assert trio.margin > 0
+    assert trio.least > 0
 
 
-@pytest.mark.parametrize('every', EVERY)
-def test_a_validation_without_a_score_ends_no_training(every):
-    for runs in planned(every, method='maskd').values():
-        for run in runs.values():
+@pytest.mark.parametrize(
+    'name', ['demo/study_shapes.yaml', 'camvid/study_camvid.yaml']
+)
+def test_the_demo_is_a_study(name):
+    """``tools/study.py`` can run all of its rows."""
+    study = read_study(Path(own_config(name)))
+    rows = {entry.row.name: entry.row for entry in plan_study(study)}
+    assert rows == study.rows
+    scored = [row for row in rows.values() if row.scored]
+    assert len(rows) - len(scored) == 4  # tokens of both, two stages of PCD
+    assert {tuple(row.metrics) for row in scored} == {
+        ('mIoU',),
+        ('coco/segm_mAP', 'coco/bbox_mAP'),
+    }
+
+
+@pytest.mark.parametrize('data', DATA)
+def test_a_validation_without_a_score_ends_no_training(data):
+    for trio in planned(data, method='maskd').values():
+        for run in trio.runs.values():
             checkpoint = config_of(run).default_hooks.checkpoint
             assert checkpoint.save_best is None
 
 
 @pytest.mark.parametrize('method', TASK_METHODS)
-@pytest.mark.parametrize('every', EVERY)
-def test_student_and_distilled_differ_in_the_teacher_only(every, method):
-    plans = planned(every, seed=7, length=0.5, method=method)
-    assert [study.name for study in plans] == [study.name for study in every]
-    for runs in plans.values():
+@pytest.mark.parametrize('data', DATA)
+def test_student_and_distilled_differ_in_the_teacher_only(data, method):
+    trios = planned(data, seed=7, length=0.5, method=method)
+    assert list(trios) == NAMES
+    for runs in (trio.runs for trio in trios.values()):
         student = dict(runs['student'].options)
         distilled = dict(runs['distilled'].options)
         teacher = distilled.pop('model.teacher.checkpoint')
-        assert teacher == runs['teacher'].checkpoint
-        assert teacher in runs['distilled'].after
+        assert teacher == str(runs['teacher'].checkpoint)
+        assert runs['teacher'].checkpoint in runs['distilled'].after
         assert distilled['randomness.seed'] == 7
         for key in [k for k in distilled if '.loss.' in k]:
             value = distilled.pop(key)
             if key.endswith('.tokens'):
-                assert value == runs['tokens'].checkpoint
-                assert value in runs['distilled'].after
-        theirs = [k for k in distilled if k.startswith('model.teacher')]
-        for key in theirs:
+                assert value == str(runs['tokens'].checkpoint)
+                assert runs['tokens'].checkpoint in runs['distilled'].after
+        of_teacher = [k for k in distilled if k.startswith('model.teacher')]
+        for key in of_teacher:
             own = key.removeprefix('model.teacher.cfg_options.')
             assert distilled.pop(key) == runs['teacher'].options[own]
         assert student == {
@@ -76,53 +90,55 @@ def test_student_and_distilled_differ_in_the_teacher_only(every, method):
         assert len({run.folder for run in runs.values()}) == len(runs)
 
 
-@pytest.mark.parametrize('every', EVERY)
-def test_tokens_are_learned_on_the_teacher_and_handed_on(every):
-    for runs in planned(every, method='maskd').values():
-        tokens, teacher = runs['tokens'], runs['teacher']
+@pytest.mark.parametrize('data', DATA)
+def test_tokens_are_learned_on_the_teacher_and_handed_on(data):
+    for trio in planned(data, method='maskd').values():
+        tokens, teacher = trio.runs['tokens'], trio.runs['teacher']
         assert tokens.after == (teacher.checkpoint,)
         assert tokens.metric == f'masked/{teacher.metric}'
         learner, model = (
-            config_of(runs[role]).model for role in ('tokens', 'distilled')
+            config_of(trio.runs[role]).model
+            for role in ('tokens', 'distilled')
         )
-        assert learner.teacher.checkpoint == teacher.checkpoint
+        assert learner.teacher.checkpoint == str(teacher.checkpoint)
         assert learner.teacher.to_dict() == model.teacher.to_dict()
         for term in model.terms.values():
-            assert term.loss.tokens == tokens.checkpoint
+            assert term.loss.tokens == str(tokens.checkpoint)
 
 
-@pytest.mark.parametrize('every', EVERY)
-def test_methods_share_teachers_and_students(every):
-    plans = [planned(every, method=method) for method in studies.METHODS]
-    for name in ('pspnet', 'mask-rcnn'):
-        found = [r for p in plans for s, r in p.items() if s.name == name]
+@pytest.mark.parametrize('data', DATA)
+def test_methods_share_teachers_and_students(data):
+    plans = [planned(data, method=method) for method in settings.METHODS]
+    for name in NAMES:
+        found = [plan[name].runs for plan in plans if name in plan]
         for role in ('teacher', 'student'):
             assert all(runs[role] == found[0][role] for runs in found)
         assert len({runs['distilled'].folder for runs in found}) == len(found)
 
 
-def test_masks_of_the_student_come_in_as_late_in_a_shorter_run():
-    def share(length):
-        plans = planned(studies.SHAPES, method='maskd', length=length)
-        run = [*plans.values()][-1]['distilled']
-        key = 'model.terms.maskd.loss.custom_mask_warmup'
-        return run.options[key] / run.length
+@pytest.mark.parametrize('data', DATA)
+@pytest.mark.parametrize('length', [1, 0.5])
+def test_masks_of_the_student_come_in_as_late_in_a_shorter_run(data, length):
+    trio = planned(data, method='maskd', length=length)['mask-rcnn']
+    run, cfg = trio.runs['distilled'], config(trio.rows['distilled'].config)
+    warmup = run.options['model.terms.maskd.loss.custom_mask_warmup']
+    share = cfg.model.terms.maskd.loss.custom_mask_warmup
+    share /= cfg.train_cfg.max_iters
+    assert warmup / run.length == pytest.approx(share, rel=0.1)
 
-    assert share(0.5) == pytest.approx(share(1), rel=0.1)
 
-
-@pytest.mark.parametrize('every', EVERY)
-def test_detectors_start_from_segmentors_of_their_width(every):
-    segmentors, detectors = planned(every, method='cwd').values()
-    for role, run in detectors.items():
-        source = segmentors['teacher' if role == 'teacher' else 'student']
+@pytest.mark.parametrize('data', DATA)
+def test_detectors_start_from_segmentors_of_their_width(data):
+    segmentor, detector = planned(data).values()
+    for role, run in detector.runs.items():
+        source = segmentor.runs['teacher' if role == 'teacher' else 'student']
         assert source.checkpoint in run.after
         model = config_of(run).model
         backbone = model.get('student', model).backbone
         assert backbone.init_cfg.to_dict() == dict(
             type='Pretrained',
             prefix='backbone.',
-            checkpoint=source.checkpoint,
+            checkpoint=str(source.checkpoint),
         )
         assert shapes_of(backbone, 'mmdet') == shapes_of(
             config_of(source).model.backbone, 'mmseg'
@@ -156,21 +172,16 @@ def test_a_shorter_schedule_has_the_same_course(name, factor):
 def test_trainings_share_the_cores_that_may_be_used(
     monkeypatch, own, usable, at_once, each
 ):
-    def train(runs, progress, slots):
-        told.append(slots)
-
-    told = []
     monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
     if own:
         monkeypatch.setenv('OMP_NUM_THREADS', own)
-    monkeypatch.setattr(steps, 'train_all', train)
     monkeypatch.setattr(steps, 'get_device', lambda: 'cpu')
-    monkeypatch.setattr(provenance.os, 'cpu_count', lambda: 64)
+    monkeypatch.setattr(os, 'cpu_count', lambda: 64)
     monkeypatch.setattr(
-        provenance.os, 'sched_getaffinity', lambda _: usable, raising=False
+        os, 'sched_getaffinity', lambda _: usable, raising=False
     )
-    steps._train([], steps.Console(quiet=True))
-    assert told == [[{} if own else dict(OMP_NUM_THREADS=each)] * at_once]
+    slot = {} if own else dict(OMP_NUM_THREADS=each)
+    assert steps.slots() == [slot] * at_once
 
 
 def test_an_unfinished_data_set_is_not_taken(tmp_path, monkeypatch):

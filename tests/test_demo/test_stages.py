@@ -1,22 +1,17 @@
 """How the stages of a method went: read, told, drawn, handed on."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from mmdistill_tools.demo import (
-    DemoError,
-    plan,
-    pretraining,
-    studies,
-    tokens,
-    verdict,
-)
-from tests.helpers.demo import outcomes
+from mmdistill_tools.demo import DemoError, pretraining, tokens, verdict
+from tests.helpers.demo import outcomes, planned
 
-SEG, DET = studies.SHAPES
+DET = planned(method='maskd')['mask-rcnn']
+SEG = planned(method='pcd')['pspnet']
 
 
 def run(folder, lines):
@@ -28,11 +23,11 @@ def run(folder, lines):
     return SimpleNamespace(folder=folder)
 
 
-def written(path, study, stages):
-    """What the results file says of the study."""
-    found = {study: outcomes(study, 20, 8, 9)}
-    verdict.write_results(path, found, {}, {study: stages})
-    return json.loads(path.read_text())['studies'][study.name]
+def written(path, trio, stages):
+    """What the results file has of the trio."""
+    found = {trio: outcomes(trio, 20, 8, 9)}
+    verdict.write_results(path, found, {}, {trio: stages})
+    return json.loads(path.read_text())['studies'][trio.name]
 
 
 @pytest.fixture
@@ -48,9 +43,9 @@ def stage_1(tmp_path):
 
 
 def test_how_tokens_were_learned_is_told(stage_1, tmp_path):
-    found = tokens.learned(DET, stage_1)
+    found = tokens.learned(replace(DET, runs=stage_1))
     assert found == tokens.Learned(4.95, 0.25, 12.0, 15.0)
-    said = found.told(DET)
+    said = found.sentence(DET)
     assert 'from 4.95 to 0.25' in said
     assert 'mask AP 12.0 through the masks, 15.0 without' in said
     kept = written(tmp_path / 'x.json', DET, dict(tokens=found))['tokens']
@@ -61,7 +56,7 @@ def test_how_tokens_were_learned_is_told(stage_1, tmp_path):
 def test_curves_of_stage_1_show_both_losses(stage_1, tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(tokens.figures, 'curves', lambda *a: drawn.append(a))
-    tokens.draw_learning(tmp_path / 'tokens.png', stage_1)
+    tokens.draw_learning(tmp_path / 'tokens.png', stage_1['tokens'])
     ((_, task, diversity, _),) = drawn
     assert task['stage 1'] == ([1, 100], pytest.approx([2.55, 2.25]))
     assert diversity['stage 1'] == ([1, 100], [4.95, 0.25])
@@ -70,7 +65,7 @@ def test_curves_of_stage_1_show_both_losses(stage_1, tmp_path, monkeypatch):
 def test_a_masked_teacher_that_finds_nothing_has_no_points(stage_1):
     (path,) = stage_1['tokens'].folder.glob('*/vis_data/scalars.json')
     path.write_text(''.join(path.read_text().splitlines(True)[:2]))
-    assert tokens.learned(DET, stage_1).masked == 0
+    assert tokens.learned(replace(DET, runs=stage_1)).masked == 0
 
 
 def test_a_picture_of_masks_that_cannot_be_written_is_named(
@@ -87,12 +82,11 @@ def test_a_picture_of_masks_that_cannot_be_written_is_named(
     picture = np.zeros((2, 2, 3), np.uint8)
     monkeypatch.setattr(tokens, 'token_images', Pictures)
     monkeypatch.setattr(tokens, 'token_learners', Pictures)
+    monkeypatch.setattr(tokens, 'trained_config', lambda _: None)
     monkeypatch.setattr(tokens, 'draw_masks', lambda *_: picture)
-    plans = plan.plan_all(plan.Settings(tmp_path, method='maskd'))
-    stage = next(iter(plans.values()))['tokens']
     path = tmp_path / 'nowhere' / 'masks.png'
     with pytest.raises(DemoError, match=rf'{path} could not be written'):
-        tokens.draw_tokens(path, stage, 'image.jpg')
+        tokens.draw_tokens(path, DET.runs['tokens'], 'image.jpg')
 
 
 @pytest.fixture
@@ -117,12 +111,12 @@ def stages(tmp_path):
 
 
 def test_how_the_contrast_went_is_told(stages, tmp_path):
-    found = pretraining.learned(SEG, stages)
+    found = pretraining.learned(replace(SEG, runs=stages))
     assert found.top1 == (0, pytest.approx(0.5))
     assert found.positive == (0.1, pytest.approx(0.8))
     assert found.hardest == (0.25, pytest.approx(0.25))
     assert found.found == (0.125, pytest.approx(0.4375))
-    said = found.told(SEG)
+    said = found.sentence(SEG)
     assert said.startswith('PSPNet pre-training, without labels:')
     assert 'went from 0 % to 50 %; the cosine with the teacher' in said
     assert 'from 0.10 to 0.80, with the hardest negative from 0.25' in said
@@ -140,7 +134,7 @@ def test_curves_of_the_contrast_show_what_is_logged(
     monkeypatch.setattr(
         pretraining.figures, 'curves', lambda *a: drawn.append(a)
     )
-    pretraining.draw_learning(tmp_path / 'x.png', stages)
+    pretraining.draw_learning(tmp_path / 'x.png', stages['pretraining'])
     ((_, losses, monitored, _),) = drawn
     ((steps, loss),) = losses.values()
     assert (steps[-1], loss[0]) == (20, 6.0)

@@ -1,24 +1,17 @@
 """Verdict, table and results file."""
 
 import json
-from dataclasses import replace
 from io import StringIO
 
 import pytest
 from rich.console import Console
 
-from mmdistill_tools.demo import (
-    DemoError,
-    pictures,
-    plan,
-    steps,
-    studies,
-    verdict,
-)
-from tests.helpers.demo import outcomes
+from mmdistill_tools.demo import DemoError, pictures, steps, verdict
+from mmdistill_tools.demo.settings import Settings
+from tests.helpers.demo import outcomes, planned
 
-SEG, DET = studies.SHAPES
-PCD = replace(SEG, method='pcd')
+SEG, DET = planned().values()
+(PCD,) = planned(method='pcd').values()
 
 
 def test_a_teacher_with_something_to_teach_passes():
@@ -102,14 +95,14 @@ def no_training(monkeypatch):
 
     def pretend(scores):
         found = {
-            study: outcomes(study, *values) for study, values in scores.items()
+            trio: outcomes(trio, *values) for trio, values in scores.items()
         }
         monkeypatch.setattr(steps, '_draw_pictures', lambda *_: None)
-        monkeypatch.setattr(steps, '_train', lambda *_: None)
-        monkeypatch.setattr(steps, '_measure', lambda study, *_: found[study])
+        monkeypatch.setattr(steps, 'train_all', lambda *_: None)
+        monkeypatch.setattr(steps, 'plan_demo', lambda _: ([], list(scores)))
+        monkeypatch.setattr(steps, '_measure', lambda trio, *_: found[trio])
         monkeypatch.setattr(steps, '_finish', lambda *_: None)
         monkeypatch.setattr(steps, 'LEARNED', {})
-        monkeypatch.setattr(plan, 'replace', lambda study, **_: study)
 
     return pretend
 
@@ -120,7 +113,7 @@ def test_the_demo_ends_with_the_complaint_after_all_is_written(
     no_training({SEG: (40, 40, 45), DET: (1, 0, 0)})
     console = Console(file=StringIO(), width=120)
     with pytest.raises(DemoError, match=r'not clearly above .* too little'):
-        steps.run_demo(plan.Settings(tmp_path), console)
+        steps.run_demo(Settings(tmp_path), console)
     assert (tmp_path / 'results_cwd.json').exists()
     assert 'PSPNet distilled' in console.file.getvalue()
 
@@ -130,14 +123,14 @@ def test_the_demo_ends_well_whatever_distillation_brought(
 ):
     no_training({SEG: (50, 40, 35), DET: (30, 10, 9)})
     console = Console(file=StringIO(), width=120)
-    steps.run_demo(plan.Settings(tmp_path), console)
+    steps.run_demo(Settings(tmp_path), console)
     assert console.file.getvalue().count('BELOW') == 2
 
 
 def test_what_a_method_has_no_part_in_is_said(no_training, tmp_path):
-    no_training({SEG: (50, 40, 45)})
+    no_training({PCD: (50, 40, 45)})
     console = Console(file=StringIO(), width=200)
-    steps.run_demo(plan.Settings(tmp_path, method='pcd'), console)
+    steps.run_demo(Settings(tmp_path, method='pcd'), console)
     said = console.file.getvalue()
     assert 'Mask R-CNN has no part in METHOD=pcd: here its student' in said
     assert 'PSPNet has no part' not in said

@@ -132,7 +132,7 @@ def study(read, tmp_path, monkeypatch):
     monkeypatch.setattr(runs, 'PAUSE', 0.02)
 
     def call(content, measure=result_of, at_once=1, **slot):
-        def measure_(entry, metrics):
+        def measure_(entry):
             measured.append(f'{entry.row.name}/{entry.seed}')
             return measure(entry)
 

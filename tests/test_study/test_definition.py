@@ -65,6 +65,16 @@ def test_a_row_may_only_prepare_others(read, content):
     }
 
 
+def test_a_row_may_have_metrics_of_its_own(read, content):
+    content['rows']['student']['metrics'] = {'coco/bbox_mAP': 'box AP'}
+    rows = read(content).rows
+    assert rows['student'].metrics == {'coco/bbox_mAP': 'box AP'}
+    assert rows['teacher'].metrics == dict(mIoU='mean IoU')
+    content['rows']['student']['metrics'] = ['mIoU']
+    with pytest.raises(StudyError, match="'student': metrics must map keys"):
+        read(content)
+
+
 def test_a_baseline_has_a_score(read, content):
     content['rows']['student']['scored'] = False
     for baseline in ('student', ['teacher', 'student']):

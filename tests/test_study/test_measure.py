@@ -40,7 +40,7 @@ def entry(tmp_path):
         dict(begin=50.0, end=51.0, peak=None, origin=made_with('def')),
     ]
     (folder / crew.STARTS).write_text(json.dumps(starts))
-    return Entry(Row('row', 'a row', 'my.py', (5,), 1.0, {}), 5, run)
+    return Entry(Row('row', 'a row', 'my.py', (5,), 1.0, {}, {}), 5, run)
 
 
 @pytest.fixture
@@ -54,13 +54,19 @@ def outcome(monkeypatch):
     return give
 
 
+def scored(entry, *metrics):
+    """The entry, with scores that its row names."""
+    row = replace(entry.row, metrics=dict(zip(metrics, metrics, strict=True)))
+    return replace(entry, row=row)
+
+
 @pytest.mark.filterwarnings('ignore::UserWarning')
 def test_the_plain_student_is_scored_without_its_teacher(
     entry, tmp_path, monkeypatch
 ):
     config = str(tmp_path / 'my.py')
     monkeypatch.setattr(measure, 'config_path', lambda name: config)
-    result = measure.measure(entry, ('mIoU', 'aAcc'))
+    result = measure.measure(scored(entry, 'mIoU', 'aAcc'))
     assert (result.row, result.seed, result.length) == ('row', 5, 4)
     assert set(result.scores) == {'mIoU', 'aAcc'}
     assert 0 < result.scores['aAcc'] <= 100
@@ -79,7 +85,7 @@ def test_the_memory_of_a_gpu_is_what_torch_logged(entry, outcome):
     path.parent.mkdir(parents=True)
     lines = [dict(loss=1.0, step=step, memory=800 + step) for step in (1, 2)]
     path.write_text(''.join(f'{json.dumps(line)}\n' for line in lines))
-    result = measure.measure(entry, ('mIoU',))
+    result = measure.measure(scored(entry, 'mIoU'))
     assert result.peak_mib == 802.0
     assert result.scores == dict(mIoU=40.123)
     assert result.classes == dict(sky=None)
@@ -95,7 +101,7 @@ def test_the_memory_of_a_gpu_is_what_torch_logged(entry, outcome):
 def test_a_score_that_is_not_there_is_named(entry, outcome, scores, match):
     outcome(**scores)
     with pytest.raises(StudyError, match=match):
-        measure.measure(entry, ('mIoU',))
+        measure.measure(scored(entry, 'mIoU'))
 
 
 def test_what_only_prepares_others_is_not_evaluated(entry, monkeypatch):
@@ -104,7 +110,7 @@ def test_what_only_prepares_others_is_not_evaluated(entry, monkeypatch):
 
     monkeypatch.setattr(measure, 'outcome_of', fail)
     result = measure.measure(
-        replace(entry, row=replace(entry.row, scored=False)), ('mIoU',)
+        replace(entry, row=replace(entry.row, scored=False))
     )
     assert (result.scores, result.classes) == ({}, {})
     assert (result.parameters, result.flops) == (0, 0)
@@ -117,4 +123,4 @@ def test_a_run_that_nobody_started_is_named(entry, outcome):
     outcome(mIoU=40.0)
     (entry.run.folder / crew.STARTS).unlink()
     with pytest.raises(StudyError, match=r'starts\.json is gone'):
-        measure.measure(entry, ('mIoU',))
+        measure.measure(scored(entry, 'mIoU'))

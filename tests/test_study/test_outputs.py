@@ -94,6 +94,23 @@ def test_a_row_with_other_seeds_has_no_gain(study, results):
     assert 'not yet run' not in lines
 
 
+def test_a_row_of_another_task_has_columns_of_its_own(study, results):
+    rows = study.rows
+    cwd = replace(rows['cwd'], metrics={'coco/bbox_mAP': 'box AP'})
+    both = replace(study, rows={**rows, 'cwd': cwd})
+    for found in results.results:
+        if found.row == 'cwd':
+            found.scores['coco/bbox_mAP'] = found.scores.pop('mIoU')
+            found.scores.pop('aAcc')
+    lines = TABLES['scores'](both, results).splitlines()
+    header, line = lines[0], lines[-1]
+    assert header.startswith('|  | mIoU | over: the student | accuracy')
+    assert header.endswith('| box AP | over: the student | n |')
+    assert line == '| CWD |  |  |  |  | 35.00 ± 2.83 |  | 2 |'
+    assert class_gains(both, results) == {}
+    assert len(outputs.draw_figures(both, results)) == 1
+
+
 def test_classes_and_their_gains(study, results):
     assert class_gains(study, results) == {'CWD': dict(car=4.0, sky=4.0)}
     lines = cells(TABLES['classes'](study, results))

@@ -80,30 +80,6 @@ def curves(
     _save(figure, path)
 
 
-def gains(path: str | Path, values: Mapping[str, float], label: str) -> None:
-    """A bar for each class, in points, gains and losses in two colours.
-
-    Args:
-        path: File to write.
-        values: Gain of each class.
-        label: What was gained over what, for the axis.
-    """
-    figure = Figure((8, 0.6 + 0.3 * len(values)), layout='constrained')
-    axis = figure.subplots()
-    numbers = list(values.values())
-    bars = axis.barh(
-        list(values),
-        numbers,
-        color=['tab:green' if n >= 0 else 'tab:red' for n in numbers],
-    )
-    axis.bar_label(bars, fmt='{:+.1f}', padding=3)
-    axis.axvline(0, color='black', linewidth=0.8)
-    axis.invert_yaxis()
-    axis.margins(x=0.12)
-    axis.set_xlabel(label)
-    _save(figure, path)
-
-
 def points(
     path: str | Path, values: Mapping[str, Sequence[float]], label: str
 ) -> None:

@@ -1,6 +1,5 @@
 """The distilled student, handed on: what its host loads without us."""
 
-import copy
 import subprocess
 import sys
 from pathlib import Path
@@ -48,7 +47,7 @@ def hand_over(
     last names the host only, and runs in a process of its own.
 
     Args:
-        cfg: The student's stock config.
+        cfg: The student's stock config; changed.
         checkpoint: Of the run that trained it.
         folder: Gets the three files.
         image: The picture.
@@ -63,11 +62,11 @@ def hand_over(
     build_student(cfg, student['state_dict'])
     folder.mkdir(parents=True, exist_ok=True)
     torch.save(student, folder / 'student.pth')
-    stock = copy.deepcopy(cfg)
-    stock.model.backbone.init_cfg = None  # all weights are in the checkpoint
-    stock.dump(folder / 'student.py')
+    cfg.model.backbone.init_cfg = None  # all weights are in the checkpoint
+    cfg.pop('work_dir', None)
+    cfg.dump(folder / 'student.py')
     script = folder / 'use_student.py'
-    script.write_text(SCRIPTS[stock.default_scope], encoding='utf-8')
+    script.write_text(SCRIPTS[cfg.default_scope], encoding='utf-8')
     done = subprocess.run(
         [sys.executable, script.name, str(Path(image).resolve())],
         cwd=folder,

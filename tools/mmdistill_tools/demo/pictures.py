@@ -1,69 +1,58 @@
 """The demo's figures, from its runs and outcomes."""
 
 import math
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from mmengine.config import Config
-
 from mmdistill_tools import figures
-from mmdistill_tools.overlay import example_rows
 from mmdistill_tools.runs.logs import curve, records
 from mmdistill_tools.runs.runs import Run
+from mmdistill_tools.study.measure import trained_config
+from mmdistill_tools.study.outputs import draw_predictions
 
 from . import pretraining, tokens
-from .studies import ROLES, Study
+from .trios import ROLES, Trio
 from .verdict import Outcomes
 
 
-def draw_figures(
-    folder: Path,
-    study: Study,
-    outcomes: Outcomes,
-    runs: Mapping[str, Run],
-    cfg: Config,
-) -> None:
-    """Write the figures of a study into a folder.
+def draw_figures(folder: Path, trio: Trio, outcomes: Outcomes) -> None:
+    """Write the figures of a model into a folder.
 
     Args:
-        folder: Gets ``<study>_<method>_examples.png``, ``_curves.png`` and
+        folder: Gets ``<model>_<method>_examples.png``, ``_curves.png`` and
             ``_gain.png``; for MasKD also ``_tokens.png``, how they were
             learned, and ``_masks.png``, where they look; for PCD
             ``_pretraining.png``, how the contrast went.
-        runs: The run of each role.
-        cfg: Of the distilled student, with classes and palette of the data.
+        trio: The model, whose runs have ended.
+        outcomes: Of each role.
     """
-    metainfo = cfg.metainfo
-    names = {role: study.called(role) for role in ROLES}
+    runs, stem = trio.runs, folder / trio.stem
+    names = {role: trio.name_of(role) for role in ROLES}
     folder.mkdir(parents=True, exist_ok=True)
     columns = ('student', 'distilled', 'teacher')
-    shown = [outcomes[role].examples for role in columns]
-    figures.picture_grid(
-        folder / f'{study.stem}_examples.png',
-        example_rows(shown, metainfo['palette']),
-        ('input', 'ground truth', *(names[role] for role in columns)),
-        dict(zip(metainfo['classes'], metainfo['palette'], strict=True)),
+    draw_predictions(
+        f'{stem}_examples.png', {names[r]: outcomes[r] for r in columns}
     )
-    terms = [f'loss_{name}' for name in cfg.model.get('terms', ())]
     figures.curves(
-        folder / f'{study.stem}_curves.png',
-        {n: _task_loss(runs[r].folder, terms) for r, n in names.items()},
-        {n: curve(runs[r].folder, study.metric) for r, n in names.items()},
-        study.label,
+        f'{stem}_curves.png',
+        {name: _task_loss(runs[role]) for role, name in names.items()},
+        {
+            name: curve(runs[role].folder, trio.metric)
+            for role, name in names.items()
+        },
+        trio.label,
     )
-    figures.gains(
-        folder / f'{study.stem}_gain.png',
-        class_gains(outcomes),
-        f'{study.title}: points of the {names["distilled"]} student over the '
-        'student',
+    figures.class_points(
+        f'{stem}_gain.png',
+        {f'{trio.title} {names["distilled"]}': class_gains(outcomes)},
+        'points over the student',
     )
     if 'tokens' in runs:
-        tokens.draw_learning(folder / f'{study.stem}_tokens.png', runs)
-        path = folder / f'{study.stem}_masks.png'
-        tokens.draw_tokens(path, runs['tokens'], shown[0][0].img_path)
+        tokens.draw_learning(f'{stem}_tokens.png', runs['tokens'])
+        image = outcomes['student'].examples[0].img_path
+        tokens.draw_tokens(f'{stem}_masks.png', runs['tokens'], image)
     if 'pretraining' in runs:
-        path = folder / f'{study.stem}_pretraining.png'
-        pretraining.draw_learning(path, runs)
+        path = f'{stem}_pretraining.png'
+        pretraining.draw_learning(path, runs['pretraining'])
 
 
 def class_gains(outcomes: Outcomes) -> dict[str, float]:
@@ -76,10 +65,14 @@ def class_gains(outcomes: Outcomes) -> dict[str, float]:
     return {k: gain for k, gain in gains.items() if not math.isnan(gain)}
 
 
-def _task_loss(work_dir: Path, terms: Iterable[str]) -> figures.Curve:
+def _task_loss(run: Run) -> figures.Curve:
     """The loss without its distillation terms, so that all runs compare."""
-    logged = [record for record in records(work_dir) if 'loss' in record]
+    terms = trained_config(run).model.get('terms', ())
+    logged = [record for record in records(run.folder) if 'loss' in record]
     return (
         [record['step'] for record in logged],
-        [r['loss'] - sum(r.get(term, 0) for term in terms) for r in logged],
+        [
+            record['loss'] - sum(record.get(f'loss_{t}', 0) for t in terms)
+            for record in logged
+        ],
     )

@@ -1,12 +1,10 @@
 """What PCD left: how its contrast went, and the backbone for others."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
 import torch
-from mmengine.config import Config
 
 from mmdistill_dense.export.backbone import (
     backbone_checkpoint,
@@ -16,8 +14,9 @@ from mmdistill_dense.export.backbone import (
 from mmdistill_tools import figures
 from mmdistill_tools.runs.logs import curve
 from mmdistill_tools.runs.runs import Run
+from mmdistill_tools.study.measure import trained_config
 
-from .studies import Study
+from .trios import Trio
 
 #: Where a value was at the beginning, and where at the end.
 Course = tuple[float, float]
@@ -42,11 +41,11 @@ class Pretrained:
     hardest: Course
     found: Course
 
-    def told(self, study: Study) -> str:
+    def sentence(self, trio: Trio) -> str:
         """The same as a sentence."""
         first, last = (f'{100 * value:.0f} %' for value in self.top1)
         return (
-            f'{study.title} pre-training, without labels: cells that are '
+            f'{trio.title} pre-training, without labels: cells that are '
             f'nearer to the teacher than to any negative went from {first} '
             f'to {last}; the cosine with the teacher from '
             f'{_course(self.positive)}, with the hardest negative from '
@@ -59,11 +58,11 @@ def _course(values: Course) -> str:
     return f'{values[0]:.2f} to {values[1]:.2f}'
 
 
-def learned(study: Study, runs: Mapping[str, Run]) -> Pretrained:
+def learned(trio: Trio) -> Pretrained:
     """Read it from the logs of both stages."""
 
     def course(role: str, key: str) -> Course:
-        values = curve(runs[role].folder, key)[1]
+        values = curve(trio.runs[role].folder, key)[1]
         return values[0], mean(values[-LAST:])
 
     keys = ('top1', 'positive', 'hardest')
@@ -73,9 +72,9 @@ def learned(study: Study, runs: Mapping[str, Run]) -> Pretrained:
     )
 
 
-def draw_learning(path: Path, runs: Mapping[str, Run]) -> None:
+def draw_learning(path: str | Path, run: Run) -> None:
     """Curves of the pre-training: its loss, and what the loss is about."""
-    folder = runs['pretraining'].folder
+    folder = run.folder
     names = dict(
         top1='cells above all negatives, share',
         positive='cosine with the teacher',
@@ -89,17 +88,17 @@ def draw_learning(path: Path, runs: Mapping[str, Run]) -> None:
     )
 
 
-def hand_over_backbone(cfg: Config, run: Run, folder: Path) -> Path:
+def hand_over_backbone(run: Run, folder: Path) -> Path:
     """Export the backbone, for any model that starts from it.
 
     Args:
-        cfg: Config of the pre-training.
         run: The pre-training, which has ended.
         folder: Gets ``backbone.pth`` and ``backbone.py``.
 
     Returns:
         The checkpoint.
     """
+    cfg = trained_config(run)
     backbone = backbone_checkpoint(str(run.checkpoint))
     build_backbone(cfg, backbone['state_dict'])
     folder.mkdir(parents=True, exist_ok=True)

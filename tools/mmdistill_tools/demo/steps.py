@@ -3,39 +3,28 @@
 import logging
 import os
 import shutil
-from collections.abc import Sequence
-from contextlib import redirect_stdout
-from io import StringIO
 from pathlib import Path
 
 from mmengine.device import get_device
 from mmengine.logging import MMLogger
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-)
 
 from mmdistill_dense.datasets.shapes import write_dataset
 from mmdistill_tools.runs.provenance import cores
-from mmdistill_tools.runs.runs import Run, cpu_slots, train_all
-from mmdistill_tools.runs.scores import Outcome, evaluate
+from mmdistill_tools.runs.runs import cpu_slots, train_all
+from mmdistill_tools.runs.scores import Outcome
+from mmdistill_tools.study.measure import outcome_of, tested_config
+from mmdistill_tools.study.session import check_folder, locked, progress_bars
 
 from . import DemoError, pretraining, tokens, verdict
-from .claim import claim, claimed
 from .handover import hand_over
 from .pictures import draw_figures
-from .plan import Settings, model_config, plan_all, stock_config
-from .studies import ROLES, Study
+from .settings import Settings, check_settings
+from .trios import ROLES, Trio, left_out, plan_demo
 
-#: Rows of the example figures.
-EXAMPLES = 5
-#: Validation images that the rows are taken from, evenly.
-SPREAD = 60
-#: What is told of the stages of a method, by role.
+#: Validation images of the example figures: five, evenly taken from 60.
+EXAMPLES = range(0, 60, 12)
+#: What is said of the stages of a method, by role.
 LEARNED = dict(tokens=tokens.learned, pretraining=pretraining.learned)
 
 
@@ -43,59 +32,46 @@ def run_demo(settings: Settings, console: Console) -> None:
     """Everything; what was done in an earlier, interrupted call stays.
 
     Raises:
-        DemoError: If a setting cannot be met, a step fails, or a teacher
-            had nothing to teach.
+        TrainingError: If a setting cannot be met, a step fails, or a
+            teacher had nothing to teach.
     """
-    claim(settings)
-    with claimed(settings.work_dir):
-        _run(settings, console)
+    check_settings(settings)
+    with locked(settings.work_dir, 'demo'):
+        # The hosts' own words are in the logs of the trainings.
+        MMLogger.get_current_instance().setLevel(logging.ERROR)
+        os.environ.update(settings.environment())
+        if not settings.pictures.is_dir():
+            _draw_pictures(settings.pictures, console)
+        compared = _train(settings, console)
+        results, stages = {}, {}
+        for trio in compared:
+            results[trio] = _measure(trio, console)
+            stages[trio] = {
+                role: read(trio)
+                for role, read in LEARNED.items()
+                if role in trio.runs
+            }
+            _finish(trio, results[trio], settings, console)
+        _conclude(results, stages, settings, console)
 
 
-def _run(settings: Settings, console: Console) -> None:
-    # The hosts' own words are in the logs of the trainings.
-    MMLogger.get_current_instance().setLevel(logging.ERROR)
-    os.environ.update(settings.environment())
-    if not settings.pictures.is_dir():
-        _draw_pictures(settings.pictures, console)
-    plans = plan_all(settings)
-    runs = [run for plan in plans.values() for run in plan.values()]
-    console.print(
-        f'{len(runs)} trainings on {settings.pictures}; each one writes '
-        f'{settings.work_dir}/<model>/<run>/train.log.',
-        soft_wrap=True,
-    )
-    for study in settings.left_out:
-        console.print(verdict.left_out(study, settings.method), soft_wrap=True)
-    _train(runs, console)
-    results, stages = {}, {}
-    for study, plan in plans.items():
-        results[study] = _measure(study, plan, console)
-        stages[study] = {
-            role: read(study, plan)
-            for role, read in LEARNED.items()
-            if role in plan
-        }
-        _finish(study, plan, results[study], settings, console)
-    _tell(results, stages, settings, console)
-
-
-def _tell(
-    results: dict[Study, dict[str, Outcome]],
-    stages: dict[Study, verdict.Stages],
+def _conclude(
+    results: dict[Trio, dict[str, Outcome]],
+    stages: dict[Trio, verdict.Stages],
     settings: Settings,
     console: Console,
 ) -> None:
     """Table, results file and verdict."""
-    said = dict(
+    used = dict(
         seed=settings.seed, length=settings.length, method=settings.method
     )
     path = settings.work_dir / f'results_{settings.method}.json'
-    verdict.write_results(path, results, said, stages)
+    verdict.write_results(path, results, used, stages)
     console.print(verdict.results_table(results))
-    for study, outcomes in results.items():
-        for found in stages[study].values():
-            console.print(found.told(study), soft_wrap=True)
-        console.print(verdict.gained(study, outcomes), soft_wrap=True)
+    for trio, outcomes in results.items():
+        for found in stages[trio].values():
+            console.print(found.sentence(trio), soft_wrap=True)
+        console.print(verdict.gained(trio, outcomes), soft_wrap=True)
     console.print(f'Figures: {settings.work_dir}/figures', soft_wrap=True)
     complaints = [verdict.complaint(*item) for item in results.items()]
     if any(complaints):
@@ -111,72 +87,64 @@ def _draw_pictures(folder: Path, console: Console) -> None:
     unfinished.rename(folder)
 
 
-def _train(runs: Sequence[Run], console: Console) -> None:
-    """All runs: two side by side on a CPU, one at a time on a GPU.
+def _train(settings: Settings, console: Console) -> list[Trio]:
+    """Train all runs of the study; returns what can be compared then."""
+    entries, compared = plan_demo(settings)
+    console.print(
+        f'{len(entries)} trainings on {settings.pictures}; each one writes '
+        f'{settings.work_dir}/<model>/<run>/seed_{settings.seed}/train.log.',
+        soft_wrap=True,
+    )
+    for title in left_out(settings, compared):
+        console.print(verdict.left_out(title, settings.method), soft_wrap=True)
+    for entry in entries:
+        check_folder(entry)
+    with progress_bars(console) as progress:
+        train_all([entry.run for entry in entries], progress, slots())
+    return compared
+
+
+def slots() -> list[dict[str, str]]:
+    """Two runs side by side on a CPU, one at a time on a GPU.
 
     Small models leave cores idle that share one of them, so two trainings
     with half the cores each end sooner than one after the other.
     """
-    slots: list[dict[str, str]] = [{}]
-    if get_device() == 'cpu':
-        slots = cpu_slots(min(2, cores()))
-    # The distilled runs last: they wait for all others.
-    order = sorted(runs, key=lambda run: run.title.endswith('distilled'))
-    columns = (
-        TextColumn('{task.description}'),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn('{task.fields[note]}'),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        train_all(order, progress, slots)
+    return cpu_slots(min(2, cores())) if get_device() == 'cpu' else [{}]
 
 
-def _measure(
-    study: Study, runs: dict[str, Run], console: Console
-) -> dict[str, Outcome]:
-    """Evaluate the models of a study."""
+def _measure(trio: Trio, console: Console) -> dict[str, Outcome]:
+    """Evaluate the models that are compared."""
     outcomes = {}
     for role in ROLES:
-        run = runs[role]
+        run = trio.runs[role]
         with console.status(f'measuring {run.title}'):
-            cfg = stock_config(study, role)
-            rows = range(0, SPREAD, SPREAD // EXAMPLES)
-            with redirect_stdout(StringIO()):  # pycocotools tells a lot
-                outcomes[role] = evaluate(cfg, str(run.checkpoint), rows)
+            outcomes[role] = outcome_of(run, EXAMPLES)
     return outcomes
 
 
 def _finish(
-    study: Study,
-    runs: dict[str, Run],
+    trio: Trio,
     outcomes: dict[str, Outcome],
     settings: Settings,
     console: Console,
 ) -> None:
     """Figures, and the student for its host."""
-    draw_figures(
-        settings.work_dir / 'figures',
-        study,
-        outcomes,
-        runs,
-        model_config(study, 'distilled'),
-    )
-    folder = settings.work_dir / 'students' / study.stem
-    cfg = stock_config(study, 'distilled')
-    with console.status(f'handing over the {study.title} student'):
-        script, said = hand_over(
+    draw_figures(settings.work_dir / 'figures', trio, outcomes)
+    folder = settings.work_dir / 'students' / trio.stem
+    run = trio.runs['distilled']
+    cfg = tested_config(run)
+    with console.status(f'handing over the {trio.title} student'):
+        script, printed = hand_over(
             cfg,
-            runs['distilled'].checkpoint,
+            run.checkpoint,
             folder,
             outcomes['distilled'].examples[0].img_path,
         )
     console.print(
-        f'{script} (stock config, {cfg.default_scope} alone): {said}',
+        f'{script} (stock config, {cfg.default_scope} alone): {printed}',
         soft_wrap=True,
     )
-    if 'pretraining' in runs:
-        cfg = model_config(study, 'pretraining')
-        path = pretraining.hand_over_backbone(cfg, runs['pretraining'], folder)
+    if 'pretraining' in trio.runs:
+        path = pretraining.hand_over_backbone(trio.runs['pretraining'], folder)
         console.print(f'{path}: its backbone after PCD', soft_wrap=True)

@@ -1,11 +1,9 @@
 """What stage 1 of MasKD left: how its tokens were learned, and their masks."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
-from mmengine.config import Config
 from mmengine.device import get_device
 
 from mmdistill_dense.models.maskd import token_images
@@ -13,9 +11,10 @@ from mmdistill_dense.models.maskd.token_pictures import draw_masks
 from mmdistill_tools import figures, token_learners
 from mmdistill_tools.runs.logs import curve, records
 from mmdistill_tools.runs.runs import Run
+from mmdistill_tools.study.measure import trained_config
 
 from . import DemoError
-from .studies import Study
+from .trios import Trio
 
 #: Its log key of the diversity loss, summed over the levels.
 DIVERSITY = 'loss_diversity'
@@ -37,33 +36,32 @@ class Learned:
     masked: float
     plain: float
 
-    def told(self, study: Study) -> str:
+    def sentence(self, trio: Trio) -> str:
         """The same as a sentence."""
         return (
-            f'{study.title} tokens: the Dice of their masks fell from '
+            f'{trio.title} tokens: the Dice of their masks fell from '
             f'{self.first:.2f} to {self.last:.2f}; the teacher has '
-            f'{study.label} {self.masked:.1f} through the masks, '
+            f'{trio.label} {self.masked:.1f} through the masks, '
             f'{self.plain:.1f} without them.'
         )
 
 
-def learned(study: Study, runs: Mapping[str, Run]) -> Learned:
+def learned(trio: Trio) -> Learned:
     """Read it from the logs of its run."""
-    folder = runs['tokens'].folder
+    folder = trio.runs['tokens'].folder
     _, diversity = curve(folder, DIVERSITY)
-    points = 100 if study.metric.startswith('coco/') else 1
+    points = 100 if trio.metric.startswith('coco/') else 1
     masked, plain = (
         # A detector that finds nothing has no score.
-        points * next(reversed(curve(folder, f'{name}/{study.metric}')[1]), 0)
+        points * next(reversed(curve(folder, f'{name}/{trio.metric}')[1]), 0)
         for name in ('masked', 'plain')
     )
     return Learned(diversity[0], diversity[-1], masked, plain)
 
 
-def draw_learning(path: Path, runs: Mapping[str, Run]) -> None:
+def draw_learning(path: str | Path, run: Run) -> None:
     """Curves of what stage 1 makes smaller: task loss and diversity loss."""
-    folder = runs['tokens'].folder
-    logged = [record for record in records(folder) if DIVERSITY in record]
+    logged = [record for record in records(run.folder) if DIVERSITY in record]
     steps = [record['step'] for record in logged]
     task = [record['loss'] - record[DIVERSITY] for record in logged]
     figures.curves(
@@ -74,7 +72,7 @@ def draw_learning(path: Path, runs: Mapping[str, Run]) -> None:
     )
 
 
-def draw_tokens(path: Path, run: Run, image: str) -> None:
+def draw_tokens(path: str | Path, run: Run, image: str) -> None:
     """Show where each token looks in an image.
 
     Args:
@@ -85,9 +83,7 @@ def draw_tokens(path: Path, run: Run, image: str) -> None:
     Raises:
         DemoError: If the file cannot be written.
     """
-    cfg = Config.fromfile(run.config)
-    cfg.merge_from_dict(run.options)
-    cfg.model.teacher.checkpoint = str(cfg.model.teacher.checkpoint)
+    cfg = trained_config(run)
     learner = token_learners.load_learner(
         cfg, str(run.checkpoint), get_device()
     )

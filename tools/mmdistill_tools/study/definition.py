@@ -13,7 +13,7 @@ from .loading import check_keys, flag, load, text
 REFERENCE = re.compile(r'\$\{([^}]*)\}')
 NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?')
 #: Keys that rows share unless they have their own.
-SHARED = ('seeds', 'length', 'options')
+SHARED = ('metrics', 'seeds', 'length', 'options')
 WORK = 'work_dirs/studies'
 ROW_KEYS = ('config', 'title', 'scored', *SHARED, 'variants')
 
@@ -30,6 +30,8 @@ class Row:
         length: Factor on the iterations of the config.
         options: As for ``--cfg-options``; ``${row}`` in a value stands for
             the final checkpoint of that row.
+        metrics: Name in tables of each score, by its key in the log; the
+            first one is plotted.
         scored: Whether its models are evaluated; a pre-training is not.
     """
 
@@ -39,6 +41,7 @@ class Row:
     seeds: tuple[int, ...]
     length: float
     options: dict[str, Any]
+    metrics: dict[str, str]
     scored: bool = True
 
     def needs(self) -> Iterator[str]:
@@ -55,8 +58,7 @@ class Study:
     Attributes:
         path: The file.
         title: For tables and figures.
-        metrics: Name in tables of each score, by its key in the log; the
-            first one is plotted.
+        metrics: Those of rows that have none of their own.
         baselines: Rows that the others are compared with; classes with
             the first one.
         rows: By name, in the order of the tables.
@@ -93,7 +95,7 @@ def read_study(path: Path) -> Study:
     study = Study(
         path=path,
         title=text(where, content, 'title', name),
-        metrics=_metrics(path, content['metrics']),
+        metrics=_metrics(f'{path}', content['metrics']),
         baselines=_baselines(path, content['baseline'], rows),
         rows=rows,
         work_dir=Path(text(where, content, 'work_dir', f'{WORK}/{name}')),
@@ -116,11 +118,11 @@ def _baselines(path: Path, value: Any, rows: dict) -> tuple[str, ...]:
     return tuple(map(str, names))
 
 
-def _metrics(path: Path, value: Any) -> dict[str, str]:
-    if isinstance(value, dict):
+def _metrics(where: str, value: Any) -> dict[str, str]:
+    if isinstance(value, dict) and value:
         return {str(k): str(v) for k, v in value.items()}
     raise StudyError(
-        f'{path}: metrics must map keys of the log to names for tables, such '
+        f'{where}: metrics must map keys of the log to names for tables, such '
         f'as {{mIoU: mIoU}}, got {value!r}.'
     )
 
@@ -172,6 +174,7 @@ def _rows(path: Path, content: dict) -> Iterator[Row]:
                 seeds=_seeds(where, shared.get('seeds')),
                 length=_length(where, shared.get('length', 1.0)),
                 options=_merged(where, options, more),
+                metrics=_metrics(where, shared['metrics']),
                 scored=flag(where, settings, 'scored', True),
             )
 
@@ -190,17 +193,13 @@ def _merged(where: str, *several: Any) -> dict[str, Any]:
                 f'train_cfg.max_iters: 1000, got {options!r}.'
             )
         merged |= {str(key): value for key, value in options.items()}
-    _check_references(where, merged)
-    return merged
-
-
-def _check_references(where: str, options: dict[str, Any]) -> None:
-    for key, value in options.items():
+    for key, value in merged.items():
         if not isinstance(value, str) and REFERENCE.search(str(value)):
             raise StudyError(
                 f'{where}: option {key} has ${{...}} inside a list, where it '
                 'is not filled in. Give it an option of its own.'
             )
+    return merged
 
 
 def _seeds(where: str, value: Any) -> tuple[int, ...]:

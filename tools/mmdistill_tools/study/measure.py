@@ -1,6 +1,7 @@
 """From a finished training to its result."""
 
 import math
+from collections.abc import Container
 from contextlib import redirect_stdout
 from dataclasses import replace
 from io import StringIO
@@ -24,25 +25,30 @@ from .results import Result, command, strict
 UNSCORED = Outcome({}, {}, 0, 0, 0.0, [])
 
 
+def trained_config(run: Run) -> Config:
+    """The config of a run, as its work dir holds it."""
+    return Config.fromfile(run.folder / Path(config_path(run.config)).name)
+
+
 def tested_config(run: Run) -> Config:
-    """The stock config of what a run trains, as its work dir holds it."""
-    cfg = Config.fromfile(run.folder / Path(config_path(run.config)).name)
+    """The stock config of what a run trains."""
+    cfg = trained_config(run)
     return student_config(cfg) if 'student' in cfg.model else cfg
 
 
-def outcome_of(run: Run, examples: tuple[int, ...] = ()) -> Outcome:
+def outcome_of(run: Run, examples: Container[int] = ()) -> Outcome:
     """Evaluate a run's last checkpoint on its validation set."""
     with redirect_stdout(StringIO()):  # pycocotools tells a lot
         return evaluate(tested_config(run), str(run.checkpoint), examples)
 
 
-def measure(entry: Entry, metrics: tuple[str, ...]) -> Result:
+def measure(entry: Entry) -> Result:
     """The result of a finished run.
 
     Raises:
         StudyError: If the evaluation does not give a score asked for.
     """
-    outcome = _outcome(entry, metrics) if entry.row.scored else UNSCORED
+    outcome = _outcome(entry) if entry.row.scored else UNSCORED
     took = spent(entry.run.folder)
     if took.origin is None:
         raise StudyError(
@@ -69,8 +75,9 @@ def measure(entry: Entry, metrics: tuple[str, ...]) -> Result:
     )
 
 
-def _outcome(entry: Entry, metrics: tuple[str, ...]) -> Outcome:
-    """The evaluation, with the scores asked for."""
+def _outcome(entry: Entry) -> Outcome:
+    """The evaluation, with the scores that the row names."""
+    metrics = entry.row.metrics
     outcome = outcome_of(entry.run)
     missing = [key for key in metrics if key not in outcome.scores]
     if missing:

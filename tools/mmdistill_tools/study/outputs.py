@@ -1,11 +1,12 @@
 """A study's tables in documents, and its figures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mmdistill_tools import figures
 from mmdistill_tools.documents import Blocks
 from mmdistill_tools.overlay import example_rows
+from mmdistill_tools.runs.scores import Outcome
 
 from . import StudyError
 from .definition import Study, read_study
@@ -62,6 +63,7 @@ def draw_figures(study: Study, results: ResultsFile) -> list[Path]:
     scores = {
         row.title: [r.scores[key] for r in found.values()]
         for row, found in scored_rows(study, results)
+        if key in row.metrics
     }
     written = [Path(f'{stem}_scores.png')]
     figures.points(written[0], scores, label)
@@ -94,23 +96,31 @@ def draw_examples(
     planned = plan_study(study)
     entries = [entry_of(study, name, planned) for name in rows]
     outcomes = [outcome_of(entry.run, tuple(images)) for entry in entries]
-    metainfo = outcomes[0].metainfo
-    palette = metainfo['palette']
-    shown = [outcome.examples for outcome in outcomes]
-    if len(shown[0]) < len(set(images)):
+    found = len(outcomes[0].examples)
+    if found < len(set(images)):
         raise StudyError(
-            f'of the validation images {list(images)} only {len(shown[0])} '
-            'are there. Expected indices from 0 on.'
+            f'of the validation images {list(images)} only {found} are '
+            'there. Expected indices from 0 on.'
         )
     path = Path(f'{study.results.with_suffix("")}_examples.jpg')
     titles = [entry.row.title for entry in entries]
+    draw_predictions(path, dict(zip(titles, outcomes, strict=True)))
+    return path
+
+
+def draw_predictions(
+    path: str | Path, outcomes: Mapping[str, Outcome]
+) -> None:
+    """Draw images with truth and predictions, a column for each title."""
+    shown = [outcome.examples for outcome in outcomes.values()]
+    metainfo = next(iter(outcomes.values())).metainfo
+    palette = metainfo['palette']
     figures.picture_grid(
         path,
         example_rows(shown, palette),
-        ('input', 'ground truth', *titles),
+        ('input', 'ground truth', *outcomes),
         dict(zip(metainfo['classes'], palette, strict=True)),
     )
-    return path
 
 
 def entry_of(study: Study, name: str, planned: Sequence[Entry]) -> Entry:

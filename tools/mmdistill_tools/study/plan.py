@@ -74,7 +74,7 @@ def _add(
             folder=study.work_dir / row.name / f'seed_{seed}',
             length=length,
             options=options,
-            metric=next(iter(study.metrics)),
+            metric=next(iter(row.metrics)),
             after=tuple(needed.values()),
             unit=unit,
         ),

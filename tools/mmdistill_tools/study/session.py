@@ -50,7 +50,7 @@ def run_study(
         todo = runs_to_do(entries, results)
         for entry in todo:
             check_folder(entry)
-        Session(study, results, todo, len(slots), console).train(slots)
+        Session(results, todo, len(slots), console).train(slots)
 
 
 def runs_to_do(entries: Sequence[Entry], results: ResultsFile) -> list[Entry]:
@@ -89,8 +89,8 @@ def missing_entries(
 
 
 @contextmanager
-def locked(work_dir: Path) -> Iterator[None]:
-    """Keep a second study out of a work dir.
+def locked(work_dir: Path, what: str = 'study') -> Iterator[None]:
+    """Keep a second call out of a work dir, of a study or ``what`` it is.
 
     Raises:
         StudyError: If there is one, or the folder cannot be written.
@@ -105,7 +105,7 @@ def locked(work_dir: Path) -> Iterator[None]:
     with lock:
         if not hold(lock):
             raise StudyError(
-                f'another study, or a training that a killed one left, is at '
+                f'another {what}, or a training that a killed one left, is at '
                 f'work in {work_dir}. Wait for its end, or end it first.'
             )
         yield
@@ -133,11 +133,23 @@ def check_folder(entry: Entry) -> None:
     path.write_text(asked, encoding='utf-8')
 
 
+def progress_bars(console: Console) -> Progress:
+    """A bar for each run, where there is a terminal to show it."""
+    columns = (
+        TextColumn('{task.description}', markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn('{task.fields[note]}'),
+        TimeRemainingColumn(),
+    )
+    # In a file or a pipe, bars would be a last word without a sense.
+    return Progress(*columns, console=console, disable=not console.is_terminal)
+
+
 class Session:
     """The runs of one call, and how each of them ended.
 
     Args:
-        study: What they belong to.
         results: Gets the result of each run.
         left: The runs; each one leaves the list when it has ended.
         at_once: Runs side by side, for the time that is left; None if that
@@ -147,14 +159,12 @@ class Session:
 
     def __init__(
         self,
-        study: Study,
         results: ResultsFile,
         left: list[Entry],
         at_once: int | None,
         console: Console,
     ) -> None:
         self.left = left
-        self._metrics = tuple(study.metrics)
         self._results = results
         self._at_once = at_once
         self._console = console
@@ -167,18 +177,7 @@ class Session:
             StudyError: At the end, if something failed.
         """
         self._print_left()
-        columns = (
-            TextColumn('{task.description}', markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn('{task.fields[note]}'),
-            TimeRemainingColumn(),
-        )
-        # In a file or a pipe, bars would be a last word without a sense.
-        silent = not self._console.is_terminal
-        with Progress(
-            *columns, console=self._console, disable=silent
-        ) as progress:
+        with progress_bars(self._console) as progress:
             runs = [entry.run for entry in self.left]
             train_all(runs, progress, slots, self.ended)
         if self.left:
@@ -212,7 +211,7 @@ class Session:
             )
             return None
         try:
-            result = measure(entry, self._metrics)
+            result = measure(entry)
             self._results.add(result)
         except StudyError as error:
             return str(error)

@@ -69,7 +69,7 @@ def run_on_slurm(
         todo = runs_to_do(entries, results)
         for entry in todo:
             check_folder(entry)
-        session = Session(study, results, todo, None, console)
+        session = Session(results, todo, None, console)
         _measure_ended(study, session)
         _submit(study, todo, at_once, console)
         waiting = _measure_ended(study, session)

@@ -11,13 +11,19 @@ from .statistics import Estimate, estimate, paired
 def scores_table(study: Study, results: ResultsFile) -> str:
     """Each row's scores over its seeds, and what it is above baselines."""
     header = ['']
-    for name in study.metrics.values():
+    metrics = {
+        k: v
+        for r in study.rows.values()
+        if r.scored
+        for k, v in r.metrics.items()
+    }
+    for name in metrics.values():
         titles = (study.rows[row].title for row in study.baselines)
         header += [name, *(f'over: {title}' for title in titles)]
     lines = []
     for row, found in scored_rows(study, results):
         cells = [row.title]
-        for key in study.metrics:
+        for key in metrics:
             cells.append(_value(estimate([*_scores(found, key).values()])))
             cells += [
                 _gain(study, results, row, other, key)
@@ -28,7 +34,11 @@ def scores_table(study: Study, results: ResultsFile) -> str:
 
 
 def _scores(found: Mapping[int, Result], key: str) -> dict[int, float]:
-    return {seed: result.scores[key] for seed, result in found.items()}
+    return {
+        seed: result.scores[key]
+        for seed, result in found.items()
+        if key in result.scores
+    }
 
 
 def _gain(
@@ -69,14 +79,16 @@ def class_gains(
 ) -> dict[str, dict[str, float]]:
     """By title of a row, the points of each class above the baseline.
 
-    Over the baseline's seeds; rows that lack one are left out.
+    Over the baseline's seeds; rows that lack one are left out, and those
+    whose classes have another score.
     """
     baseline = study.rows[study.baselines[0]]
     theirs = _found(baseline, results)
     base = class_means(theirs, theirs)
     gains = {}
     for row, found in scored_rows(study, results):
-        if row is not baseline and found.keys() >= theirs.keys():
+        same = [*row.metrics][:1] == [*baseline.metrics][:1]
+        if row is not baseline and same and found.keys() >= theirs.keys():
             means = class_means(found, theirs)
             gains[row.title] = {
                 name: means[name] - value

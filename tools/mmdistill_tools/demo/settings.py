@@ -1,0 +1,142 @@
+"""What the user has set, checked before anything is written."""
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmdistill_tools.runs.tool import write_whole
+
+from . import DemoError
+
+#: How the demo can distil.
+METHODS = ('cwd', 'maskd', 'pcd')
+#: What ``--data`` must hold, as configs/camvid/README.md describes it.
+LAYOUT = (
+    *(
+        f'{folder}/{split}/*{suffix}'
+        for folder, suffix in (('images', '.jpg'), ('labels', '.png'))
+        for split in ('train', 'val')
+    ),
+    'annotations/instances_train.json',
+    'annotations/instances_val.json',
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of ``tools/demo.py``.
+
+    Attributes:
+        work_dir: Gets everything.
+        data: CamVid, or None for the embedded data set.
+        seed: Of the trainings.
+        length: Factor on all iterations.
+        method: One of ``METHODS``.
+    """
+
+    work_dir: Path
+    data: Path | None = None
+    seed: int = 0
+    length: float = 1.0
+    method: str = 'cwd'
+
+    @property
+    def pictures(self) -> Path:
+        """Where the data set is."""
+        return self.data or self.work_dir / 'data'
+
+    def environment(self) -> dict[str, str]:
+        """Where the configs find the data."""
+        name = 'CAMVID_ROOT' if self.data else 'SHAPES_ROOT'
+        return {name: f'{self.pictures.resolve().as_posix()}/'}
+
+
+def check_settings(settings: Settings) -> None:
+    """Check the settings; keep runs of other ones out of this work dir.
+
+    All methods may share one: teacher and student are the same.
+
+    Raises:
+        DemoError: If a setting cannot be met, or the work dir cannot be
+            written or holds a demo with other settings.
+    """
+    if not 0 < settings.length < math.inf:  # nor is nan
+        raise DemoError(
+            '--length must be more than 0 and finite, got '
+            f'{settings.length:g}: 1 is the full demo, 0.02 a quick look.'
+        )
+    # Checkpoints reach a training as --cfg-options, which drop and split at
+    # some characters; the data root is put into the text of its config.
+    option = '--data' if settings.data else '--work-dir'
+    _check_path('--work-dir', settings.work_dir, r'[\s,\'"\\]')
+    _check_path(option, settings.pictures.resolve(), r'[\n\'"\\]')
+    if settings.data:
+        check_camvid(settings.data)
+    wanted = dict(
+        data=str(settings.data.resolve()) if settings.data else None,
+        seed=settings.seed,
+        length=settings.length,
+    )
+    path = settings.work_dir / 'settings.json'
+    try:
+        if path.exists():
+            _compare(path, wanted)
+        else:
+            write_whole(path, json.dumps(wanted))
+    except OSError as error:
+        raise DemoError(
+            f'--work-dir {settings.work_dir} cannot be used: {error}. '
+            'Expected a folder that can be written, or made.'
+        ) from error
+
+
+def check_camvid(folder: Path) -> None:
+    """Look for everything that the CamVid configs read.
+
+    Raises:
+        DemoError: If something is missing; all of it is named.
+    """
+    if not folder.is_dir():
+        raise DemoError(
+            f'--data {folder} is no folder. Expected CamVid in the layout of '
+            'configs/camvid/README.md.'
+        )
+    missing = [name for name in LAYOUT if not any(folder.glob(name))]
+    if missing:
+        raise DemoError(
+            f'--data {folder} lacks {", ".join(missing)}. Expected CamVid in '
+            'the layout of configs/camvid/README.md, which python -m '
+            'mmdistill_dense.datasets.camvid makes of the copy that comes '
+            'with the SegNet tutorial; without --data the demo draws its own '
+            'pictures.'
+        )
+
+
+def _check_path(option: str, path: Path, unwanted: str) -> None:
+    found = re.search(unwanted, path.as_posix())
+    if found:
+        raise DemoError(
+            f'{option} {path} has {found[0]!r} in it, which does not survive '
+            'in the settings of a training. Expected a path without quotes '
+            'and backslashes, and for --work-dir without white space and '
+            'commas.'
+        )
+
+
+def _compare(path: Path, wanted: dict) -> None:
+    """Refuse other settings than those in the file."""
+    try:
+        found = json.loads(path.read_text('utf-8'))
+    except ValueError as error:
+        raise DemoError(
+            f'{path} cannot be read as settings of the demo: {error}. Remove '
+            'it if the runs beside it have the settings of this call, else '
+            'the whole folder.'
+        ) from error
+    if found != wanted:
+        raise DemoError(
+            f'{path.parent} holds a demo with other settings ({found}, asked '
+            f'for: {wanted}). Remove it, or give another --work-dir.'
+        )
