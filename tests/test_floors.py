@@ -203,6 +203,19 @@ def test_imports_point_down(path):
     assert list(offences(path, parsed(path))) == []
 
 
+def test_imports_run_in_no_circle():
+    """Of files, imports for types included."""
+    graph = {
+        '.'.join(filter(None, module_of(path))): set(
+            imports(path, parsed(path))
+        )
+        for path in FILES
+    }
+    while free := {m for m, deps in graph.items() if not deps & graph.keys()}:
+        graph = {m: graph[m] for m in graph.keys() - free}
+    assert graph == {}
+
+
 @pytest.mark.parametrize(
     ('file', 'line'),
     [

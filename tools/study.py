@@ -13,8 +13,8 @@ from mmengine.logging import MMLogger
 from rich.console import Console
 
 from mmdistill_tools.runs import TrainingError
-from mmdistill_tools.runs.runs import cpu_slots
 from mmdistill_tools.runs.tool import tool
+from mmdistill_tools.runs.training import cpu_slots
 from mmdistill_tools.study.definition import read_study
 from mmdistill_tools.study.outputs import (
     draw_examples,

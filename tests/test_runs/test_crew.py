@@ -10,7 +10,7 @@ from dataclasses import asdict
 import pytest
 
 from mmdistill_tools.runs import crew, lock, provenance
-from mmdistill_tools.runs.runs import Run
+from mmdistill_tools.runs.run import Run
 
 from ..helpers.trainings import TrainStandIn
 

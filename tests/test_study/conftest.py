@@ -7,7 +7,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from mmdistill_tools.runs import lock, runs
+from mmdistill_tools.runs import lock, training
 from mmdistill_tools.study import StudyError, session
 from mmdistill_tools.study.definition import read_study
 from mmdistill_tools.study.plan import plan_study
@@ -129,7 +129,7 @@ def study(read, tmp_path, monkeypatch):
         tmp_path / 'stand_in', tmp_path / 'work', monkeypatch
     )
     monkeypatch.setattr(lock, 'PATIENCE', 0)
-    monkeypatch.setattr(runs, 'PAUSE', 0.02)
+    monkeypatch.setattr(training, 'PAUSE', 0.02)
 
     def call(content, measure=result_of, at_once=1, **slot):
         def measure_(entry):

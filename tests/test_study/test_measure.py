@@ -7,7 +7,7 @@ import pytest
 from mmengine.config import Config
 
 from mmdistill_tools.runs import crew
-from mmdistill_tools.runs.runs import Run
+from mmdistill_tools.runs.run import Run
 from mmdistill_tools.runs.scores import Outcome
 from mmdistill_tools.study import StudyError, measure
 from mmdistill_tools.study.definition import Row

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from mmdistill_tools.runs import TrainingError, runs
+from mmdistill_tools.runs import TrainingError, training
 from mmdistill_tools.study import StudyError, session, slurm
 from mmdistill_tools.study.results import ResultsFile
 
@@ -104,7 +104,7 @@ def call(read, tmp_path, monkeypatch):
     )
     for key, value in stand_in.slot(failing='student').items():
         monkeypatch.setenv(key, value)
-    monkeypatch.setattr(runs, 'PAUSE', 0.02)
+    monkeypatch.setattr(training, 'PAUSE', 0.02)
     monkeypatch.setattr(session, 'measure', result_of)
 
     def run(content, at_once=None, wait=False):

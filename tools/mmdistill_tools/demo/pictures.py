@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmdistill_tools import figures
 from mmdistill_tools.runs.logs import curve, records
-from mmdistill_tools.runs.runs import Run
+from mmdistill_tools.runs.run import Run
 from mmdistill_tools.study.measure import trained_config
 from mmdistill_tools.study.outputs import draw_predictions
 

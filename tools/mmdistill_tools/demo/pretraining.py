@@ -13,7 +13,7 @@ from mmdistill_dense.export.backbone import (
 )
 from mmdistill_tools import figures
 from mmdistill_tools.runs.logs import curve
-from mmdistill_tools.runs.runs import Run
+from mmdistill_tools.runs.run import Run
 from mmdistill_tools.study.measure import trained_config
 
 from .trios import Trio

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from mmdistill_dense.datasets.shapes import write_dataset
 from mmdistill_tools.runs.provenance import cores
-from mmdistill_tools.runs.runs import cpu_slots, train_all
 from mmdistill_tools.runs.scores import Outcome
+from mmdistill_tools.runs.training import cpu_slots, train_all
 from mmdistill_tools.study.measure import outcome_of, tested_config
 from mmdistill_tools.study.session import check_folder, locked, progress_bars
 

@@ -10,7 +10,7 @@ from mmdistill_dense.models.maskd import token_images
 from mmdistill_dense.models.maskd.token_pictures import draw_masks
 from mmdistill_tools import figures, token_learners
 from mmdistill_tools.runs.logs import curve, records
-from mmdistill_tools.runs.runs import Run
+from mmdistill_tools.runs.run import Run
 from mmdistill_tools.study.measure import trained_config
 
 from . import DemoError

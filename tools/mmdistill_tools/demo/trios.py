@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mmdistill_dense.compat import own_config
-from mmdistill_tools.runs.runs import Run
+from mmdistill_tools.runs.run import Run
 from mmdistill_tools.study.definition import Row, Study, read_study
 from mmdistill_tools.study.plan import Entry, plan_study
 

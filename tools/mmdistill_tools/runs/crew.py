@@ -8,20 +8,15 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mmdistill_dense.compat import package_root
 
 from .provenance import Origin, origin
+from .run import LOG, Run
 from .tool import write_whole
-
-if TYPE_CHECKING:
-    from .runs import Run
 
 #: In a run's work dir: begin, end and peak memory of each of its processes.
 STARTS = 'starts.json'
-#: And all that they printed.
-LOG = 'train.log'
 
 
 class Crew:
@@ -53,11 +48,11 @@ class Crew:
         return len(self._idle)
 
     @property
-    def running(self) -> list['Run']:
+    def running(self) -> list[Run]:
         """Runs that have a slot."""
         return [run for run, _, _ in self._work.values()]
 
-    def start(self, run: 'Run') -> None:
+    def start(self, run: Run) -> None:
         """Start it in a free slot; what it prints goes to its log."""
         slot = self._idle.pop(0)
         run.folder.mkdir(parents=True, exist_ok=True)
@@ -74,7 +69,7 @@ class Crew:
         self._work[run.title] = run, process, slot
         self._peaks[run.title] = None
 
-    def ended(self) -> Iterator[tuple['Run', str | None]]:
+    def ended(self) -> Iterator[tuple[Run, str | None]]:
         """Runs whose process has ended, and what went wrong, if anything."""
         for run, process, slot in list(self._work.values()):
             self._peaks[run.title] = _peak(process) or self._peaks[run.title]
@@ -86,7 +81,7 @@ class Crew:
             yield run, _failure(run, process.returncode)
 
 
-def _failure(run: 'Run', code: int) -> str | None:
+def _failure(run: Run, code: int) -> str | None:
     if code == 0 and run.checkpoint.exists():
         return None
     tail = run.log.read_text('utf-8', 'replace').splitlines()[-15:]

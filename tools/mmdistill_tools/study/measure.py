@@ -14,7 +14,7 @@ from mmdistill_dense.export.student import student_config
 from mmdistill_tools.runs import provenance
 from mmdistill_tools.runs.crew import STARTS, spent
 from mmdistill_tools.runs.logs import curve
-from mmdistill_tools.runs.runs import Run
+from mmdistill_tools.runs.run import Run
 from mmdistill_tools.runs.scores import Outcome, evaluate
 
 from . import StudyError

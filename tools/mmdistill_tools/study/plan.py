@@ -7,7 +7,7 @@ from functools import cache
 from mmengine.config import Config
 
 from mmdistill_dense.compat import config_path
-from mmdistill_tools.runs.runs import Run
+from mmdistill_tools.runs.run import Run
 from mmdistill_tools.runs.schedule import length_options
 
 from . import StudyError

@@ -15,7 +15,8 @@ from rich.progress import (
 
 from mmdistill_tools.runs.crew import STARTS
 from mmdistill_tools.runs.lock import hold
-from mmdistill_tools.runs.runs import Run, train_all
+from mmdistill_tools.runs.run import Run
+from mmdistill_tools.runs.training import train_all
 
 from . import StudyError
 from .definition import Study

@@ -21,8 +21,8 @@ from rich.progress import Progress
 from mmdistill_dense.compat import package_root
 from mmdistill_tools.runs.crew import STARTS
 from mmdistill_tools.runs.mend import drop_unreadable
-from mmdistill_tools.runs.runs import cpu_slots, train_all
 from mmdistill_tools.runs.tool import write_whole
+from mmdistill_tools.runs.training import cpu_slots, train_all
 
 from . import StudyError
 from .definition import Study

@@ -12,7 +12,7 @@ from mmengine.runner import find_latest_checkpoint
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
-from mmdistill_tools.runs import TrainingError, crew, logs, runs
+from mmdistill_tools.runs import TrainingError, crew, logs, training
 from mmdistill_tools.runs.mend import drop_unreadable
 
 from ..helpers.trainings import TrainStandIn, save
@@ -28,7 +28,7 @@ def train(tmp_path, monkeypatch):
         columns = (TextColumn('{task.description} {task.fields[note]}'),)
         slots = [stand_in.slot(**awaited)] * at_once
         with Progress(*columns, console=console) as progress:
-            runs.train_all(plan, progress, slots)
+            training.train_all(plan, progress, slots)
         return console.file.getvalue()
 
     run.events = stand_in.events
@@ -38,7 +38,7 @@ def train(tmp_path, monkeypatch):
 @pytest.fixture
 def make(tmp_path):
     def build(name, *after, **options):
-        return runs.Run(
+        return training.Run(
             title=name,
             config=name,
             folder=tmp_path / name,
@@ -79,8 +79,8 @@ def test_a_checkpoint_that_is_being_written_is_waited_for(make):
     teacher.checkpoint.parent.mkdir(parents=True, exist_ok=True)
     teacher.checkpoint.touch()  # not its end, as the run goes on
     busy = SimpleNamespace(running=[teacher])
-    assert runs._may_start([teacher, pupil], busy) == []
-    assert runs._may_start([pupil], SimpleNamespace(running=[])) == [pupil]
+    assert training._may_start([teacher, pupil], busy) == []
+    assert training._may_start([pupil], SimpleNamespace(running=[])) == [pupil]
 
 
 def test_what_is_trained_is_left_alone(train, make):
@@ -172,7 +172,7 @@ def test_an_interrupt_ends_the_trainings(train, make, monkeypatch):
 
     popen = subprocess.Popen
     monkeypatch.setattr(crew.subprocess, 'Popen', launch)
-    monkeypatch.setattr(runs.time, 'sleep', interrupt)
+    monkeypatch.setattr(training.time, 'sleep', interrupt)
     with pytest.raises(KeyboardInterrupt, match='by the user'):
         train([make('a'), make('b')], 2, a=['never'], b=['never'])
     assert [p.returncode for p in started] == [-signal.SIGTERM] * 2
