@@ -45,13 +45,26 @@ def run_study(
             end, if runs failed; the others are done by then.
     """
     use_gpus(slots)
+    with open_session(study, len(slots), console) as session:
+        session.train(slots)
+
+
+@contextmanager
+def open_session(
+    study: Study, at_once: int | None, console: Console
+) -> Iterator['Session']:
+    """The runs still to do, with the work dir for this call alone.
+
+    Raises:
+        StudyError: If results or folders are of other settings.
+    """
     entries = plan_study(study)
     with locked(study.work_dir):
         results = ResultsFile(study.results)
         todo = runs_to_do(entries, results)
         for entry in todo:
             check_folder(entry)
-        Session(results, todo, len(slots), console).train(slots)
+        yield Session(results, todo, at_once, console)
 
 
 def runs_to_do(entries: Sequence[Entry], results: ResultsFile) -> list[Entry]:

@@ -27,8 +27,7 @@ from mmdistill_tools.runs.training import cpu_slots, train_all
 from . import StudyError
 from .definition import Study
 from .plan import Entry, plan_study
-from .results import ResultsFile
-from .session import Session, check_folder, locked, runs_to_do
+from .session import Session, check_folder, open_session
 
 #: In the work dir of a study: the task that each run was submitted as.
 TASKS = 'slurm_tasks.json'
@@ -63,20 +62,14 @@ def run_on_slurm(
             f'GPUS={os.environ["GPUS"]} is too many: each run of a study is '
             'on one GPU. Expected 1, or 0 for CPUs.'
         )
-    entries = plan_study(study)
-    with locked(study.work_dir):
-        results = ResultsFile(study.results)
-        todo = runs_to_do(entries, results)
-        for entry in todo:
-            check_folder(entry)
-        session = Session(results, todo, None, console)
+    with open_session(study, None, console) as session:
         _measure_ended(study, session)
-        _submit(study, todo, at_once, console)
+        _submit(study, session.left, at_once, console)
         waiting = _measure_ended(study, session)
         while wait and waiting:
             time.sleep(PAUSE)
             waiting = _measure_ended(study, session)
-        for entry in [e for e in todo if _key(e) not in waiting]:
+        for entry in [e for e in session.left if _key(e) not in waiting]:
             session.ended(entry.run, _failure(entry))
     console.print(f'{len(waiting)} runs in the queue of Slurm')
     session.raise_failures()
