@@ -95,7 +95,7 @@ def _train(settings: Settings, console: Console) -> list[Trio]:
         f'{settings.work_dir}/<model>/<run>/seed_{settings.seed}/train.log.',
         soft_wrap=True,
     )
-    for title in left_out(settings, compared):
+    for title in left_out(compared):
         console.print(verdict.left_out(title, settings.method), soft_wrap=True)
     for entry in entries:
         check_folder(entry)

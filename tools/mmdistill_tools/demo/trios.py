@@ -107,7 +107,7 @@ def plan_demo(settings: Settings) -> tuple[list[Entry], list[Trio]]:
     return entries, compared
 
 
-def left_out(settings: Settings, compared: Sequence[Trio]) -> list[str]:
+def left_out(compared: Sequence[Trio]) -> list[str]:
     """Titles of the models that the method has no part in."""
     names = [trio.name for trio in compared]
     return [title for key, (title, _) in MODELS.items() if key not in names]
