@@ -13,12 +13,14 @@ import torch
 from mmengine.logging import MMLogger
 
 from mmdistill_dense.models.utils import build_model
-from mmdistill_tools import launch
 
 
 def main():
     script = sys.argv[0] = sys.argv[1]
     del sys.argv[1]
+    sys.path.insert(0, str(Path(script).parent))  # as Python does for a script
+    from mmdistill_tools import launch
+
     args = runpy.run_path(script)['parse_args']()
     args.launcher = 'none'
     cfg = launch.load_config(args)
