@@ -50,13 +50,12 @@ FLOORS = {
     # Losses and connectors come through the registry.
     'models.distillers': (
         ['functional', 'recorders', 'registry', 'compat', 'models.hosts']
-        + ['models.utils', 'models.teachers', 'models.losses.weight'],
+        + ['models.utils', 'models.teachers'],
         {'mmengine', *ANYWHERE},
     ),
     'models.maskd': (
         ['functional', 'recorders', 'registry', 'models.hosts']
-        + ['models.utils', 'models.teachers', 'models.distillers']
-        + ['models.losses.weight'],
+        + ['models.utils', 'models.teachers', 'models.distillers'],
         {'mmengine', *ANYWHERE},
     ),
     'models.maskd.token_pictures': (
@@ -230,7 +229,7 @@ def test_imports_run_in_no_circle():
         ('models/utils/holder.py', 'from ..hosts import probe'),
         ('models/distillers/report.py', 'from ..pcd import queue'),
         ('models/maskd/loops.py', 'from ..pcd.maps import last_map'),
-        ('models/losses/weight.py', 'from ..connectors import ConvConnector'),
+        ('models/losses/imitation_loss.py', 'from ..connectors import conv'),
         ('models/teachers/frozen.py', 'from .. import distillers'),
         ('models/distillers/term.py', 'from ..losses import ChannelWiseLoss'),
         ('models/distillers/term.py', 'def f():\n    import mmseg'),

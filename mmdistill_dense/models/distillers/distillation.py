@@ -12,8 +12,8 @@ from ..hosts import InputForm, Probe, expand_alias, probe
 from ..utils import forked_rng
 from . import guards
 from .balance import BalanceMeter
+from .guards import naming
 from .inheritance import Inheritance
-from .naming import naming
 from .regions import SampledRegions
 from .report import announce, describe_terms
 from .schedule import Clock, check_lengths

@@ -1,7 +1,8 @@
 """Refusals: nothing that would fail silently gets past these."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from mmengine.logging import print_log
@@ -9,6 +10,19 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..hosts import loss_keys
+
+
+@contextmanager
+def naming(term: str, side: str = '') -> Iterator[None]:
+    """Put the term's name before what a lower floor has to say."""
+    try:
+        yield
+    except (ValueError, TypeError, RuntimeError) as error:
+        kind = type(error)
+        if kind not in (ValueError, TypeError, RuntimeError):
+            raise  # such as torch's out-of-memory error
+        where = f'term {term!r}' + (f', {side}' if side else '')
+        raise kind(f'{where}: {error}') from error
 
 
 def check_names(terms: Iterable[str], student: nn.Module) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from mmengine.logging import MessageHub, print_log
 from torch import nn
 
-from .naming import naming
+from .guards import naming
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from . import guards
-from .naming import naming
+from .guards import naming
 from .term import Term, zero_of
 
 

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from mmdistill_dense.functional import resize_to
+from mmdistill_dense.functional.checks import check_weight
 from mmdistill_dense.registry import MODELS
 
 from ..hosts import FeatureSpec
-from ..losses.weight import check_weight
 from .alignment import build_connector, pair_levels
 from .schedule import Clock, Schedule
 

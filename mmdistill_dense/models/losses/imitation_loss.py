@@ -3,10 +3,8 @@
 from torch import Tensor, nn
 
 from mmdistill_dense.functional import smooth_l1_distance
-from mmdistill_dense.functional.checks import check_not_negative
+from mmdistill_dense.functional.checks import check_not_negative, check_weight
 from mmdistill_dense.registry import MODELS
-
-from .weight import check_weight
 
 
 @MODELS.register_module()

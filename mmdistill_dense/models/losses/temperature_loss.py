@@ -2,9 +2,7 @@
 
 from torch import nn
 
-from mmdistill_dense.functional.checks import check_positive
-
-from .weight import check_weight
+from mmdistill_dense.functional.checks import check_positive, check_weight
 
 
 class TemperatureLoss(nn.Module):

@@ -8,9 +8,9 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from mmdistill_dense.functional import masked_distance
+from mmdistill_dense.functional.checks import check_weight
 from mmdistill_dense.registry import MODELS
 
-from ..losses.weight import check_weight
 from ..teachers.stock import StockTeacher
 from ..utils import Holder
 from .receptive_tokens import ReceptiveTokens

@@ -1,6 +1,6 @@
 """What models, teachers and distillers share."""
 
-from .building import build_model, resolve_config
+from .building import bare_model, build_model, resolve_config
 from .holder import Holder, freeze
 from .isolation import evaluated, forked_rng
 from .pretrained import check_backbone_keys, load_pretrained
@@ -10,7 +10,6 @@ from .weights import (
     plain_state,
     read_checkpoint,
 )
-from .wrappers import bare_model
 
 __all__ = [
     'Holder',

@@ -1,9 +1,12 @@
-"""From ``teacher=dict(cfg=..., cfg_options=...)`` to a stock model."""
+"""Stock models: read from a config, built, and taken out of a Runner."""
 
 from copy import deepcopy
+from typing import Any
 
 from mmengine.config import Config, ConfigDict
+from mmengine.model import is_model_wrapper
 from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
 from torch import nn
 
 from mmdistill_dense.compat import config_path
@@ -63,3 +66,9 @@ def build_model(config: Config) -> nn.Module:
         # A copy: some models (Deformable DETR, DINO) write into their config
         # and refuse to be built from it again.
         return MODELS.build(deepcopy(config.model), default_args=defaults)
+
+
+def bare_model(runner: Runner) -> Any:
+    """The Runner's model, without data parallel training around it."""
+    model = runner.model
+    return model.module if is_model_wrapper(model) else model
