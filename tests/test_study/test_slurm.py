@@ -137,6 +137,13 @@ def test_runs_that_need_others_wait_for_their_tasks(
     assert '--kill-on-invalid-dep=yes' in second
 
 
+def test_what_the_queue_does_not_show_yet_has_not_failed(
+    call, content, cluster
+):
+    (cluster.folder / 'squeue').write_text('#!/usr/bin/env bash\n')
+    assert '3 runs in the queue of Slurm' in call(content)
+
+
 def test_results_are_gathered_and_nothing_is_submitted_twice(
     call, content, cluster, read, results, monkeypatch
 ):

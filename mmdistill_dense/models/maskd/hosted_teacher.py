@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from mmdistill_dense.recorders import RecorderSet, resolve_paths
@@ -126,3 +127,23 @@ class HostedTeacher(StockTeacher):
             samples: Their data samples.
         """
         follow(self.route, self.model, inputs, samples)
+
+
+def check_trained(at: object, losses: Mapping) -> None:
+    """Check that a hosted teacher's task loss depends on its masked maps.
+
+    Raises:
+        RuntimeError: If it does not: only diversity would train the tokens.
+    """
+    if not torch.is_grad_enabled():
+        return
+    for key, values in losses.items():
+        if 'loss' in key:
+            entries = values if isinstance(values, list) else [values]
+            if any(value.requires_grad for value in entries):
+                return
+    raise RuntimeError(
+        f'tokens at {at!r}: no loss of the teacher depends on the masked '
+        'maps, so only their diversity would be trained. Name a place that '
+        'its heads read from.'
+    )

@@ -13,11 +13,11 @@ from mmdistill_dense.functional import mask_diversity
 from mmdistill_dense.functional.checks import check_weight
 from mmdistill_dense.registry import MODELS
 
-from ..distillers.guards import check_finite, check_inputs, check_trained
+from ..distillers.guards import check_finite, check_inputs
 from ..distillers.report import announce
 from ..distillers.settings import as_tap, check_none, make_teacher
 from ..distillers.term import zero_of
-from .hosted_teacher import HostedTeacher
+from .hosted_teacher import HostedTeacher, check_trained
 from .receptive_tokens import ReceptiveTokens
 from .token_files import check_fit, check_same, read_tokens, write_tokens
 

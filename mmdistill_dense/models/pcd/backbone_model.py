@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from mmdistill_dense.registry import MODELS
 
-from ..utils import check_backbone_keys, load_pretrained
 from .maps import last_map, map_spec
+from .pretrained import check_backbone_keys, load_pretrained
 
 
 class BackboneModel(BaseModel):

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from mmdistill_dense.registry import MODELS
 
-from ..distillers.guards import check_reached, warn_of_fixed_parts
 from ..distillers.report import say_loaded
 from ..utils import forked_rng
 from .backbone_model import BackboneModel
+from .checks import check_reached, warn_of_fixed_parts
 from .description import describe_contrast
 from .maps import check_views
 from .pairing import PAIRINGS, pair_views

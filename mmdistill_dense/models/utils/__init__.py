@@ -3,7 +3,6 @@
 from .building import bare_model, build_model, resolve_config
 from .holder import Holder, freeze
 from .isolation import evaluated, forked_rng
-from .pretrained import check_backbone_keys, load_pretrained
 from .weights import (
     list_faults,
     load_and_compare,
@@ -15,13 +14,11 @@ __all__ = [
     'Holder',
     'bare_model',
     'build_model',
-    'check_backbone_keys',
     'evaluated',
     'forked_rng',
     'freeze',
     'list_faults',
     'load_and_compare',
-    'load_pretrained',
     'plain_state',
     'read_checkpoint',
     'resolve_config',

@@ -1,8 +1,9 @@
 """The runs of a study as arrays of jobs, on a cluster with Slurm.
 
-Each task of an array runs the plain ``tools/train.py ... --resume`` of one
-run. Slurm keeps the order: an array starts when the runs that its own need
-have ended well.
+Each task of an array is ``tools/study.py --task``, which notes its start and
+runs the plain ``tools/train.py ... --resume`` of one run as its child. Slurm
+keeps the order: an array starts when the runs that its own need have ended
+well.
 """
 
 import getpass
@@ -64,8 +65,9 @@ def run_on_slurm(
         )
     with open_session(study, None, console) as session:
         _measure_ended(study, session)
-        _submit(study, session.left, at_once, console)
-        waiting = _measure_ended(study, session)
+        # The queue may not show them yet; they have not failed.
+        submitted = _submit(study, session.left, at_once, console)
+        waiting = submitted | _measure_ended(study, session)
         while wait and waiting:
             time.sleep(PAUSE)
             waiting = _measure_ended(study, session)
@@ -150,12 +152,16 @@ def _submit(
     todo: Sequence[Entry],
     at_once: int | None,
     console: Console,
-) -> None:
+) -> dict[str, str]:
     """Submit what is not in the queue, an array for runs that need the same.
 
     Runs come after those that they need, so these have a task already.
+
+    Returns:
+        The task of each run that was submitted.
     """
     tasks = queued_tasks(study)
+    submitted: dict[str, str] = {}
     sources = {entry.run.checkpoint: _key(entry) for entry in todo}
     rest = [entry for entry in todo if _key(entry) not in tasks]
     while rest:
@@ -169,9 +175,12 @@ def _submit(
         rest = [e for e in rest if _key(e) not in array]
         after = sorted(tasks[key] for key in first)
         job = _submit_array(study, array, after, at_once)
-        tasks |= {key: f'{job}_{i}' for i, key in enumerate(array)}
+        new = {key: f'{job}_{i}' for i, key in enumerate(array)}
+        tasks |= new
+        submitted |= new
         write_whole(study.work_dir / TASKS, json.dumps(tasks, indent=1))
         console.print(f'job {job}: {", ".join(array)}', soft_wrap=True)
+    return submitted
 
 
 def _submit_array(

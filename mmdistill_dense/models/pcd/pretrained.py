@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from .weights import (
+from ..utils import (
     list_faults,
     load_and_compare,
     plain_state,
