@@ -22,6 +22,11 @@ FILES = sorted(
     for path in (place / name).rglob('*.py')
     if '.mim' not in path.parts
 )
+SCRIPTS = [
+    path
+    for folder in ('tools', 'tools/dev')
+    for path in (ROOT / folder).glob('*.py')
+]
 ANYWHERE = {'numpy', 'torch'}
 #: Module of the library: which others of it may be imported, and what from
 #: outside (the standard library always). The most specific entry counts.
@@ -249,7 +254,7 @@ def test_hosts_are_imported_nowhere(path):
     assert not tops & {'mmdet', 'mmseg', 'tools', 'configs', 'tests'}
 
 
-@for_each(FILES)
+@for_each([*FILES, *SCRIPTS])
 def test_files_and_functions_are_short(path):
     text = path.read_text(encoding='utf-8')
     assert len(text.splitlines()) <= 250

@@ -23,7 +23,7 @@ def gpu_check(monkeypatch):
     import gpu_check
 
     yield gpu_check
-    for name in ('gpu_check', 'gpu_parts'):
+    for name in [x for x in sys.modules if x.startswith('gpu_')]:
         del sys.modules[name]
 
 
@@ -155,9 +155,9 @@ def test_what_a_command_printed_last_is_the_reason(gpu_check, check):
 
 
 def test_a_missing_package_is_named(gpu_check, check, monkeypatch):
-    import gpu_parts
+    import gpu_measuring
 
-    monkeypatch.setattr(gpu_parts, 'PACKAGES', ('not_there',))
+    monkeypatch.setattr(gpu_measuring, 'PACKAGES', ('not_there',))
     one = check()
     one.deadline = time.monotonic() + 60
     with pytest.raises(
@@ -193,7 +193,7 @@ def test_parts_come_with_what_they_need(gpu_check):
 
 
 def test_a_step_that_waits_more_than_the_floor_fails(gpu_check):
-    import gpu_parts
+    import gpu_measuring
 
     def section(ours):
         counts = dict(floor=3, ours=ours)
@@ -203,6 +203,6 @@ def test_a_step_that_waits_more_than_the_floor_fails(gpu_check):
         ]
         return dict(name='step/pspnet', rows=rows)
 
-    gpu_parts.check_synchronizations(section(ours=3))
+    gpu_measuring.check_synchronizations(section(ours=3))
     with pytest.raises(gpu_check.PartFailed, match=r'ours waits .* 4 times'):
-        gpu_parts.check_synchronizations(section(ours=4))
+        gpu_measuring.check_synchronizations(section(ours=4))

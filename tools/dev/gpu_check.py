@@ -25,21 +25,9 @@ import time
 from datetime import datetime, timezone
 from pathlib import Path
 
-from gpu_parts import (
-    PEER,
-    ROOT,
-    Check,
-    PartFailed,
-    PartSkipped,
-    distil,
-    environment,
-    kernels,
-    losses,
-    memory,
-    step,
-    teacher,
-    trainings,
-)
+from gpu_commands import ROOT, Check, PartFailed, PartSkipped
+from gpu_measuring import PEER, environment, kernels, losses, memory, step
+from gpu_training import distil, teacher, trainings
 
 #: By name: what runs, and its longest time in seconds.
 PARTS = {

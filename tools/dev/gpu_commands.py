@@ -1,0 +1,120 @@
+"""Commands of one part of ``gpu_check.py``, its time, log and findings."""
+
+import argparse
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import IO
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class PartFailed(Exception):
+    """A part did not do what it is for; the message says what."""
+
+
+class PartSkipped(Exception):
+    """A part, or something in it, could not run here."""
+
+
+class Check:
+    """Runs commands of one part, and keeps what they print.
+
+    Args:
+        args: What was given on the command line.
+    """
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self.dry = args.dry_run
+        self.out = args.out.resolve()
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.log = self.out / 'gpu_check.log'
+        self.log.write_bytes(b'')
+        self.work = Path(tempfile.mkdtemp(prefix='gpu_check-'))
+        self.env = dict(os.environ, PYTHONUNBUFFERED='1')
+        if self.dry:
+            # Threads that wait for each other take longer than small work.
+            self.env['OMP_NUM_THREADS'] = '1'
+        self.add_path(ROOT)
+        #: Of the part that runs: when its time is over, and what it found.
+        self.deadline = 0.0
+        self.facts: dict = {}
+
+    def add_path(self, folder: Path) -> None:
+        """Let later commands import from a folder, before anything else."""
+        paths = [str(folder), self.env.get('PYTHONPATH', '')]
+        self.env['PYTHONPATH'] = os.pathsep.join(filter(None, paths))
+
+    @property
+    def device(self) -> str:
+        """What ``tools/benchmark.py`` measures on."""
+        return 'cpu' if self.dry else 'cuda'
+
+    def python(self, *args: object, **env: str) -> str:
+        """Run this Python in the checkout; see :meth:`run`."""
+        return self.run(sys.executable, *args, **env)
+
+    def run(self, *args: object, **env: str) -> str:
+        """Run a command to its end, or to the part's.
+
+        Returns:
+            Everything that it printed.
+
+        Raises:
+            PartFailed: If it exits with an error.
+            TimeoutError: If the part's time is over before.
+        """
+        command = [str(arg) for arg in args]
+        line = shlex.join([*(f'{k}={v}' for k, v in env.items()), *command])
+        start = self.log.stat().st_size
+        with self.log.open('ab') as log:
+            log.write(f'\n$ {line}\n'.encode())
+            log.flush()
+            code = self._wait(command, {**self.env, **env}, log)
+        with self.log.open('rb') as log:
+            log.seek(start)
+            text = log.read().decode(errors='replace')
+        if code:
+            last = text.strip().splitlines()[-1]
+            raise PartFailed(f'{line}: exit code {code}: {last}')
+        return text
+
+    def _wait(self, command: list[str], env: dict, log: IO[bytes]) -> int:
+        """Exit code; all processes of a command end with its time."""
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=env,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            left = self.deadline - time.monotonic()
+            return process.wait(timeout=max(0.1, left))
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(shlex.join(command)) from None
+        finally:
+            if process.poll() is None:
+                end(process)
+
+
+def end(process: subprocess.Popen) -> None:
+    """End a command and what it started.
+
+    torch's launcher hands on a SIGTERM to its workers, which are in sessions
+    of their own; a SIGKILL would leave them on the GPU.
+    """
+    os.killpg(process.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=5)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
