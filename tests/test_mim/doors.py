@@ -137,8 +137,9 @@ DOORS = [
         '--rounds 1 --out quick.json',
         writes='quick.json',
     ),
+    # It ends with 1, as a teacher of two iterations has nothing to teach.
     Door(
-        'mim run mmdistill_dense demo --length 0.004',
+        "bash -c 'mim run mmdistill_dense demo --length 0.004 || [ $? = 1 ]'",
         'Figures: work_dirs/demo/figures',
         'work_dirs/demo/results_cwd.json',
     ),

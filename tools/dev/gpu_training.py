@@ -60,13 +60,17 @@ def train(
     """
     settings = [
         f'train_cfg.max_iters={iters}',
-        f'train_cfg.val_interval={iters if validate else 10 * iters}',
+        f'train_cfg.val_interval={iters}',
         f'default_hooks.checkpoint.interval={save or iters}',
         'default_hooks.logger.interval=1',
         f'param_scheduler.0.end={iters}',
         'randomness.seed=0',
         *options,
     ]
+    if not validate:
+        settings += [
+            f'val_{x}=None' for x in ('cfg', 'dataloader', 'evaluator')
+        ]
     if not check.dry:
         settings += [
             'train_dataloader.num_workers=8',
@@ -136,7 +140,7 @@ def trainings(check: Check) -> None:
             f'{last.name} has mIoU {facts["mIoU"]} on the GPU and '
             f'{facts["mIoU_on_cpu"]} on the CPU, more than 1 point apart'
         )
-    resumed = train(
+    logged = train(
         check,
         config,
         check.work / 'resumed',
@@ -144,6 +148,7 @@ def trainings(check: Check) -> None:
         extra=(*amp, '--resume', folder / f'iter_{middle}.pth'),
         validate=False,
     )
+    resumed = trained(logged)
     first = resumed[0]['step']
     facts['resumed'] = dict(first=first, last=resumed[-1]['step'])
     if first != middle + 1:
@@ -183,7 +188,7 @@ def one_process(check: Check, config: Path, iters: int) -> None:
         # not answer would let it wait.
         RES_OPTIONS='timeout:1 attempts:1',
     )
-    check.facts['distributed_loss'] = logged[-1]['loss']
+    check.facts['distributed_loss'] = trained(logged)[-1]['loss']
     version = re.search(r'NCCL version (\S+)', check.log.read_text())
     if version:
         check.facts['nccl'] = version[1]
