@@ -16,7 +16,10 @@ from mmdistill_dense.models.hosts import (
     inference_route,
     routes_of,
 )
-from mmdistill_dense.models.hosts.routes import REGION_ROUTES
+from mmdistill_dense.models.hosts.routes import (
+    REGION_ROUTES,
+    TRAINING_ONLY,
+)
 from mmdistill_dense.models.teachers import FrozenTeacher
 
 from .complexity import Complexity, complexity, parameter_count
@@ -64,7 +67,7 @@ def _passes(
     longest = complexity(model, partial(follow, route, model), size)
     inference = longest.flops
     if route != inference_route(model):
-        inference -= longest.parts.get('auxiliary_head', 0)
+        inference -= sum(longest.parts.get(x, 0) for x in TRAINING_ONLY)
     return Passes(longest, inference, brief)
 
 

@@ -7,8 +7,18 @@ A document says where a table goes, and the lines in between are written::
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+
+def markdown_table(
+    header: Sequence[str], lines: Sequence[Sequence[str]]
+) -> str:
+    """A table whose first column stands left, the others right."""
+    rule = ['---', *['--:'] * (len(header) - 1)]
+    return '\n'.join(
+        f'| {" | ".join(cells)} |' for cells in (header, rule, *lines)
+    )
 
 
 class Blocks:

@@ -73,6 +73,10 @@ def routes_of(model: nn.Module, regions: bool = False) -> list[str]:
     return ['features', 'tensor']
 
 
+#: Top-level parts that only training runs.
+TRAINING_ONLY = ('auxiliary_head',)
+
+
 def inference_route(model: nn.Module) -> str:
     """Name of the route that runs what a prediction needs."""
     return 'decode' if is_segmentor(model) else 'tensor'

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from statistics import quantiles
 
+from mmdistill_tools.documents import markdown_table
+
 from .arguments import PEER
 from .forms import PLAIN
 from .measurements import Row, Section
@@ -22,14 +24,10 @@ def table_of(section: Section) -> str:
     first, make = TABLES[section.name.partition('/')[0]]
     columns = make(section)
     lines = [
-        [first, *columns],
-        ['---', *['--:'] * len(columns)],
-        *(
-            [row.name, *(cell(row) for cell in columns.values())]
-            for row in section.rows
-        ),
+        [row.name, *(cell(row) for cell in columns.values())]
+        for row in section.rows
     ]
-    table = '\n'.join(f'| {" | ".join(cells)} |' for cells in lines)
+    table = markdown_table([first, *columns], lines)
     return f'**{_title(section)}**\n\n{table}'
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
+from mmdistill_tools.documents import markdown_table
+
 from .definition import Row, Study
 from .results import Result, ResultsFile
 from .statistics import Estimate, estimate, paired
@@ -30,7 +32,7 @@ def scores_table(study: Study, results: ResultsFile) -> str:
                 for other in study.baselines
             ]
         lines.append([*cells, str(len(found))])
-    return _table([*header, 'n'], lines)
+    return markdown_table([*header, 'n'], lines)
 
 
 def _scores(found: Mapping[int, Result], key: str) -> dict[int, float]:
@@ -109,7 +111,7 @@ def classes_table(study: Study, results: ResultsFile) -> str:
         + [f'{gain.get(name, float("nan")):+.1f}' for gain in gains.values()]
         for name, value in base.items()
     ]
-    return _table(['', baseline.title, *gains], lines)
+    return markdown_table(['', baseline.title, *gains], lines)
 
 
 def costs_table(study: Study, results: ResultsFile) -> str:
@@ -128,7 +130,7 @@ def costs_table(study: Study, results: ResultsFile) -> str:
             ]
         )
     header = ['', 'length', 'min a run', 'peak MiB', 'parameters', 'FLOPs']
-    return _table(header, lines)
+    return markdown_table(header, lines)
 
 
 def _range(
@@ -195,12 +197,6 @@ def scored_rows(
 def _found(row: Row, results: ResultsFile) -> dict[int, Result]:
     """Results of a row's own seeds."""
     return {s: r for s, r in results.of(row.name).items() if s in row.seeds}
-
-
-def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rule = ['---', *['--:'] * (len(header) - 1)]
-    rows = (header, rule, *lines)
-    return '\n'.join('| ' + ' | '.join(cells) + ' |' for cells in rows)
 
 
 #: By the name that a block of a document asks for.
