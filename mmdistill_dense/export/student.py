@@ -36,9 +36,9 @@ def student_config(cfg: Config) -> Config:
         )
     stock = copy.deepcopy(cfg)
     stock.model = stock.model.student
-    # Presets leave a copy of the terms at the top level.
-    stock.pop('terms', None)
-    stock.pop('token_cfg', None)
+    # The files of _base_/terms and _base_/teachers leave theirs at the top.
+    for key in ('terms', 'teacher', 'token_cfg'):
+        stock.pop(key, None)
     if stock.get('custom_hooks'):
         stock.custom_hooks = [h for h in stock.custom_hooks if not _is_ours(h)]
     stock.load_from, stock.resume = None, False

@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from mmdistill_dense.export.student import student_config
 from tests.helpers.configs import (
     CONFIGS,
     DISTILLED,
@@ -13,6 +14,7 @@ from tests.helpers.configs import (
     preset,
     read,
 )
+from tests.helpers.rules import for_each
 
 BASES = CONFIGS / '_base_'
 #: What is trained, unlike the bases.
@@ -74,3 +76,8 @@ def test_an_added_term_is_a_presets():
         (added,) = set(cfg.model.terms) - set(cfg.terms)
         expected = preset(presets[cfg.default_scope])[added]
         assert cfg.model.terms[added] == expected, path.name
+
+
+@for_each(DISTILLED)
+def test_a_student_is_exported_without_this_package(path):
+    assert 'mmdistill_dense' not in str(student_config(read(path)).to_dict())

@@ -73,7 +73,9 @@ def test_a_study_that_is_interrupted_goes_on(tmp_path):
     path = write_study(tmp_path)
     folder = tmp_path / 'work' / 'teacher' / 'seed_3'
     with start(path) as first:
-        while first.poll() is None and not (folder / 'iter_5.pth').exists():
+        # MMEngine writes the pointer when the checkpoint is whole.
+        whole = folder / 'last_checkpoint'
+        while first.poll() is None and not whole.exists():
             time.sleep(0.02)
         first.send_signal(signal.SIGINT)
         said = first.communicate(timeout=60)[0]
