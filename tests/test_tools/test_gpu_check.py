@@ -34,7 +34,7 @@ def check(gpu_check, tmp_path):
     def make(**options):
         args = dict(wheels=None, data=None, dry_run=True, no_peer=True)
         args.update(out=tmp_path / 'out', **options)
-        return gpu_check.Check(argparse.Namespace(**args))
+        return gpu_check.Check(argparse.Namespace(**args), tmp_path)
 
     return make
 
@@ -150,6 +150,8 @@ def test_what_a_command_printed_last_is_the_reason(gpu_check, check):
     with pytest.raises(gpu_check.PartFailed, match=r'exit code 1: two words$'):
         one.python('-c', code)
     log = one.log.read_text()
+    with pytest.raises(gpu_check.PartFailed, match=r'exit code 3: $'):
+        one.run('bash', '-c', 'exit 3')
     assert '$ ' in log
     assert 'one\n' in log
 

@@ -21,6 +21,7 @@ import json
 import shlex
 import subprocess
 import sys
+import tempfile
 import time
 from datetime import datetime, timezone
 from pathlib import Path
@@ -47,8 +48,6 @@ PARTS = {
 MINUTES = 9
 #: Parts that use what another one made.
 NEEDED = {'trainings': 'teacher', 'distil': 'teacher'}
-
-
 PARTS_HELP = f'only these, and what they need: {", ".join(PARTS)}'
 
 
@@ -101,7 +100,7 @@ def write(check: Check, report: dict) -> None:
         if 'why' in part:
             lines.append(f'  {part["why"]}')
         for key, value in part['facts'].items():
-            lines += list(listed(key, value))
+            lines += listed(key, value)
     files = {
         'gpu_check.json': json.dumps(report, indent=1),
         'gpu_check.txt': '\n'.join(lines),
@@ -158,9 +157,9 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def main() -> None:
-    args = parse_args()
-    check = Check(args)
+def run(check: Check) -> bool:
+    """Run the parts and write what they found; whether all passed."""
+    args = check.args
     report = dict(
         command=shlex.join(
             ['python', 'tools/dev/gpu_check.py', *sys.argv[1:]]
@@ -181,8 +180,14 @@ def main() -> None:
         if name == 'environment' and outcome['status'] != 'passed':
             break
     print(f'Written: {check.out}')
-    statuses = {outcome['status'] for outcome in report['parts']}
-    raise SystemExit(0 if statuses == {'passed'} else 1)
+    return all(part['status'] == 'passed' for part in report['parts'])
+
+
+def main() -> None:
+    args = parse_args()
+    with tempfile.TemporaryDirectory(prefix='gpu_check-') as work:
+        passed = run(Check(args, Path(work)))
+    raise SystemExit(0 if passed else 1)
 
 
 if __name__ == '__main__':

@@ -7,7 +7,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import IO
@@ -28,16 +27,17 @@ class Check:
 
     Args:
         args: What was given on the command line.
+        work: Folder for data, checkpoints and wheels, which nobody keeps.
     """
 
-    def __init__(self, args: argparse.Namespace) -> None:
+    def __init__(self, args: argparse.Namespace, work: Path) -> None:
         self.args = args
+        self.work = work
         self.dry = args.dry_run
         self.out = args.out.resolve()
         self.out.mkdir(parents=True, exist_ok=True)
         self.log = self.out / 'gpu_check.log'
         self.log.write_bytes(b'')
-        self.work = Path(tempfile.mkdtemp(prefix='gpu_check-'))
         self.env = dict(os.environ, PYTHONUNBUFFERED='1')
         if self.dry:
             # Threads that wait for each other take longer than small work.
@@ -73,16 +73,16 @@ class Check:
         """
         command = [str(arg) for arg in args]
         line = shlex.join([*(f'{k}={v}' for k, v in env.items()), *command])
-        start = self.log.stat().st_size
         with self.log.open('ab') as log:
             log.write(f'\n$ {line}\n'.encode())
             log.flush()
+            start = log.tell()
             code = self._wait(command, {**self.env, **env}, log)
         with self.log.open('rb') as log:
             log.seek(start)
             text = log.read().decode(errors='replace')
         if code:
-            last = text.strip().splitlines()[-1]
+            *_, last = ['', *text.strip().splitlines()]
             raise PartFailed(f'{line}: exit code {code}: {last}')
         return text
 

@@ -160,8 +160,8 @@ def _submit(
     Returns:
         The task of each run that was submitted.
     """
-    tasks = queued_tasks(study)
-    submitted: dict[str, str] = {}
+    queued = queued_tasks(study)
+    tasks = dict(queued)
     sources = {entry.run.checkpoint: _key(entry) for entry in todo}
     rest = [entry for entry in todo if _key(entry) not in tasks]
     while rest:
@@ -175,12 +175,10 @@ def _submit(
         rest = [e for e in rest if _key(e) not in array]
         after = sorted(tasks[key] for key in first)
         job = _submit_array(study, array, after, at_once)
-        new = {key: f'{job}_{i}' for i, key in enumerate(array)}
-        tasks |= new
-        submitted |= new
+        tasks |= {key: f'{job}_{i}' for i, key in enumerate(array)}
         write_whole(study.work_dir / TASKS, json.dumps(tasks, indent=1))
         console.print(f'job {job}: {", ".join(array)}', soft_wrap=True)
-    return submitted
+    return {key: task for key, task in tasks.items() if key not in queued}
 
 
 def _submit_array(
