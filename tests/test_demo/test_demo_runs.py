@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from mmengine.config import Config
 
 from mmdistill_dense.datasets import shapes
-from mmdistill_tools.demo.trios import MODELS, ROLES
+from mmdistill_tools.demo.comparisons import MODELS, ROLES
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,7 +22,7 @@ def figures(method, *kinds):
     return sorted(
         f'{name}_{method}_{kind}.png'
         for name in MODELS
-        for kind in ('curves', 'examples', 'gain', *kinds)
+        for kind in ('classes', 'curves', 'examples', 'scores', *kinds)
     )
 
 
@@ -50,31 +51,37 @@ def made(tmp_path_factory):
     return work_dir, demo(work_dir)
 
 
+def last_line(err):
+    """Warnings may come before it."""
+    assert 'Traceback' not in err
+    return err.splitlines()[-1]
+
+
+def results_of(work_dir):
+    runs = json.loads((work_dir / 'results.json').read_text())['runs']
+    return {run['row']: run for run in runs}
+
+
 @pytest.mark.slow
 def test_everything_is_made_before_the_verdict(made):
     work_dir, (code, out, err) = made
-    # So few iterations teach a teacher nothing, and the demo says so.
+    # A detector that trained for 3 iterations finds nothing, and the demo
+    # names it.
     assert code == 1, err
-    said = err.splitlines()[-1]  # warnings may come before it
-    assert said.startswith('demo: the PSPNet teacher learnt too little'), err
-    assert 'Mask R-CNN teacher learnt too little to teach: expected' in said
-    assert 'Traceback' not in err
-    for title, _ in MODELS.values():
-        for role in ROLES:
-            assert f'{title} {role}' in out
+    text = 'the Mask R-CNN teacher is not above its student: expected mask AP'
+    assert text in last_line(err)
     found = {path.name: path for path in work_dir.glob('figures/*cwd*')}
     assert sorted(found) == figures('cwd')
     for path in found.values():
-        assert cv2.imread(str(path)).std() > 10
-    results = json.loads((work_dir / 'results_cwd.json').read_text())
-    for name in MODELS:
-        found = results['studies'][name]
-        student, distilled = found['student'], found['distilled']
-        assert distilled['parameters'] == student['parameters']
-        assert distilled['flops'] == student['flops']
-        teacher = found['teacher']
-        assert teacher['parameters'] > 2 * student['parameters']
-        assert student['images_per_second'] > 0
+        assert cv2.imread(str(path)).std() > 5
+    results = results_of(work_dir)
+    for name, title in MODELS.items():
+        rows = [results[f'{name}/{role}'] for role in ROLES[:2] + ('cwd',)]
+        teacher, student, distilled = rows
+        assert f'| {title}, CWD |' in out
+        assert f'{title}, CWD: ' in out
+        for key in ('parameters', 'flops'):
+            assert distilled[key] == student[key] < teacher[key] / 2
 
 
 @pytest.mark.slow
@@ -103,11 +110,11 @@ def test_a_second_call_trains_nothing_again(made):
     run = work_dir / 'pspnet' / 'student' / 'seed_0'
     (last,) = run.glob('iter_*.pth')
     last.write_bytes(last.read_bytes()[:-100])
-    code, out, _ = demo(work_dir)
-    assert code == 1
-    assert f'PSPNet student: {last.name} of an earlier call was not' in out
-    assert 'PSPNet student: loss' in out
-    assert 'PSPNet teacher: loss' not in out
+    code, out, err = demo(work_dir)
+    assert code == 1, err
+    assert f'PSPNet student, seed 0: {last.name} of an earlier call' in out
+    assert 'PSPNet student, seed 0: loss' in out
+    assert 'PSPNet teacher, seed 0: loss' not in out
     kept = [p for p in weights if p != last]
     after = [path.stat().st_mtime_ns for path in kept]
     assert after == [
@@ -123,19 +130,17 @@ def test_another_method_shares_teachers_and_students(made):
     before = [path.stat().st_mtime_ns for path in shared]
     code, out, err = demo(work_dir, '--method', 'maskd')
     assert code == 1, err
-    assert 'learnt too little to teach' in err.splitlines()[-1]
+    assert 'is not above its student' in last_line(err)
     assert [path.stat().st_mtime_ns for path in shared] == before
     found = {path.name: path for path in work_dir.glob('figures/*maskd*')}
     assert sorted(found) == figures('maskd', 'masks', 'tokens')
     for path in found.values():
         assert cv2.imread(str(path)).std() > 10
-    results = json.loads((work_dir / 'results_maskd.json').read_text())
-    for name, (title, _) in MODELS.items():
-        tokens = results['studies'][name]['tokens']
+    for name, title in MODELS.items():
         # Fresh tokens attend everywhere alike, on each of the levels.
         levels = 5 if name == 'mask-rcnn' else 1
-        assert 0.9 * levels < tokens['first'] <= levels
-        assert f'{title} tokens: the Dice of their masks' in out
+        dice = re.search(f'{title} tokens: .* masks fell from ([0-9.]+)', out)
+        assert 0.9 * levels < float(dice[1]) <= levels
         weights = work_dir / 'students' / f'{name}_maskd'
         assert (weights / 'student.pth').exists()
 
@@ -146,20 +151,18 @@ def test_pre_training_shares_the_segmentors(made):
     shared = sorted(work_dir.rglob('iter_*.pth'))
     before = [path.stat().st_mtime_ns for path in shared]
     code, out, err = demo(work_dir, '--method', 'pcd')
-    assert code == 1, err
-    said = err.splitlines()[-1]
-    assert said.startswith('demo: the PSPNet teacher learnt too little'), err
+    # Which of two untrained segmentors is better is chance.
+    assert code == 0 or 'PSPNet teacher is not above' in last_line(err), err
     assert [path.stat().st_mtime_ns for path in shared] == before
     assert 'Mask R-CNN has no part in METHOD=pcd' in out
     found = {path.name: path for path in work_dir.glob('figures/*pcd*')}
-    kinds = ('curves', 'examples', 'gain', 'pretraining')
+    kinds = ('classes', 'curves', 'examples', 'pretraining', 'scores')
     assert sorted(found) == [f'pspnet_pcd_{kind}.png' for kind in kinds]
     for path in found.values():
         assert cv2.imread(str(path)).std() > 10
-    results = json.loads((work_dir / 'results_pcd.json').read_text())
-    (study,) = results['studies'].values()
-    assert -1 <= study['pretraining']['positive'][0] <= 1
-    assert study['distilled']['flops'] == study['student']['flops']
+    results = results_of(work_dir)
+    distilled, student = (results[f'pspnet/{r}'] for r in ('pcd', 'student'))
+    assert distilled['flops'] == student['flops']
     assert 'PSPNet pre-training, without labels: cells' in out
     check_backbone(work_dir, out)
 

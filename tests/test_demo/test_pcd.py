@@ -1,22 +1,25 @@
 """What the demo trains to show PCD."""
 
+from pathlib import Path
+
 import pytest
 
-from mmdistill_tools.demo.trios import left_out
+from mmdistill_tools.demo.comparisons import demo_study, left_out
+from mmdistill_tools.demo.settings import Settings
 from tests.helpers.demo import DATA, config, config_of, planned, shapes_of
 
 
 @pytest.mark.parametrize('data', DATA)
 def test_pre_training_is_for_segmentors_only(data):
-    trios = planned(data, method='pcd')
-    assert list(trios) == ['pspnet']
-    assert left_out(trios.values()) == ['Mask R-CNN']
+    assert list(planned(data, method='pcd')) == ['pspnet']
+    study = demo_study(Settings(Path('work'), data, method='pcd'))
+    assert left_out(study, 'pcd') == ['Mask R-CNN']
 
 
 @pytest.mark.parametrize('data', DATA)
 def test_each_stage_of_pcd_starts_from_the_one_before(data):
-    (trio,) = planned(data, method='pcd').values()
-    runs = trio.runs
+    (comparison,) = planned(data, method='pcd').values()
+    runs = comparison.runs
     assert len(runs) == 5
     teacher, head, pre, last = (
         runs[role]
@@ -38,8 +41,8 @@ def test_each_stage_of_pcd_starts_from_the_one_before(data):
 
 @pytest.mark.parametrize('data', DATA)
 def test_backbones_of_pcd_are_those_of_the_segmentors(data):
-    (trio,) = planned(data, method='pcd').values()
-    runs = trio.runs
+    (comparison,) = planned(data, method='pcd').values()
+    runs = comparison.runs
     cfgs = {role: config_of(run).model for role, run in runs.items()}
     pre = cfgs['pretraining']
     teacher, student = (
@@ -56,8 +59,8 @@ def test_backbones_of_pcd_are_those_of_the_segmentors(data):
 
 @pytest.mark.parametrize('data', DATA)
 def test_student_and_pre_trained_differ_in_their_start_only(data):
-    (trio,) = planned(data, seed=7, length=0.5, method='pcd').values()
-    runs = trio.runs
+    (comparison,) = planned(data, seed=7, length=0.5, method='pcd').values()
+    runs = comparison.runs
     student, pre_trained = (
         config_of(runs[role]).to_dict() for role in ('student', 'distilled')
     )
@@ -70,8 +73,8 @@ def test_student_and_pre_trained_differ_in_their_start_only(data):
 @pytest.mark.parametrize('role', ['contrast', 'pretraining'])
 @pytest.mark.parametrize('data', DATA)
 def test_a_shorter_pre_training_has_the_same_course(data, role):
-    (trio,) = planned(data, method='pcd', length=0.5).values()
-    runs = trio.runs
+    (comparison,) = planned(data, method='pcd', length=0.5).values()
+    runs = comparison.runs
     cfg, scaled = config(runs[role].config), config_of(runs[role])
     factor = 0.2 if data else 0.5
     total = cfg.train_cfg.max_iters * factor

@@ -56,19 +56,16 @@ def test_a_length_that_is_none_is_refused(tmp_path, length):
     assert not (tmp_path / 'x').exists()
 
 
-def test_a_folder_of_another_demo_is_refused(tmp_path):
-    check_settings(Settings(tmp_path, seed=1))
-    check_settings(Settings(tmp_path, seed=1))  # the same one goes on
-    with pytest.raises(DemoError, match=r"with other settings .*'seed': 1"):
-        check_settings(Settings(tmp_path, seed=2))
+def test_a_folder_of_other_data_is_refused(tmp_path, camvid):
+    work_dir = tmp_path / 'demo'
+    check_settings(Settings(work_dir, camvid, seed=1))
+    # The same one goes on, and other seeds beside it.
+    check_settings(Settings(work_dir, camvid, seed=2))
+    with pytest.raises(DemoError, match=f'holds a demo with --data {camvid}'):
+        check_settings(Settings(work_dir))
 
 
-def test_another_method_may_share_a_folder_but_not_at_once(
-    tmp_path, monkeypatch
-):
-    check_settings(Settings(tmp_path))
-    check_settings(Settings(tmp_path, method='maskd'))
-    check_settings(Settings(tmp_path, method='pcd'))
+def test_two_calls_at_once_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(lock, 'PATIENCE', 0)
     with locked(tmp_path, 'demo'):
         said = f'another demo, .*, is at work in {tmp_path}'
@@ -78,7 +75,7 @@ def test_another_method_may_share_a_folder_but_not_at_once(
         pass
 
 
-@pytest.mark.parametrize('content', [b'', b'{"data": nu', b'\xff\xfe'])
+@pytest.mark.parametrize('content', [b'', b'{"data": nu', b'\xff\xfe', b'[]', b'{}'])
 def test_settings_that_cannot_be_read_are_named(tmp_path, content):
     path = tmp_path / 'settings.json'
     path.write_bytes(content)
@@ -95,10 +92,10 @@ def test_interrupted_settings_are_written_again(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Path, 'write_text', cut)
         with pytest.raises(KeyboardInterrupt, match='by the user'):
-            check_settings(Settings(tmp_path, seed=4))
-    check_settings(Settings(tmp_path, seed=4))
+            check_settings(Settings(tmp_path))
+    check_settings(Settings(tmp_path))
     (path,) = tmp_path.iterdir()
-    assert json.loads(path.read_text())['seed'] == 4
+    assert json.loads(path.read_text()) == dict(data=None)
 
 
 @pytest.mark.parametrize('name', ['file', 'file/below'])

@@ -140,8 +140,8 @@ DOORS = [
     # It ends with 1, as a teacher of two iterations has nothing to teach.
     Door(
         "bash -c 'mim run mmdistill_dense demo --length 0.004 || [ $? = 1 ]'",
-        'Figures: work_dirs/demo/figures',
-        'work_dirs/demo/results_cwd.json',
+        'Written: work_dirs/demo/report.md',
+        'work_dirs/demo/results.json',
     ),
     Door(
         'bash {mim}/tools/dist_train.sh pspnet.py 2 --work-dir script',

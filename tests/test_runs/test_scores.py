@@ -43,7 +43,6 @@ def test_scores_of_classes_add_up_to_the_hosts(case):
     assert found.scores[key] == pytest.approx(mean, abs=0.1)
     assert 0 <= found.scores[key] <= 100
     assert found.flops > found.parameters > 0
-    assert found.images_per_second > 0
     names = [sample.img_path[-7:] for sample in found.examples]
     assert names == ['001.jpg', '004.jpg']
 

@@ -16,8 +16,10 @@ from mmdistill_tools.runs.logs import curve
 from mmdistill_tools.runs.run import Run
 from mmdistill_tools.study.measure import trained_config
 
-from .trios import Trio
+from .comparisons import Comparison
 
+#: Its row.
+ROLE = 'pretraining'
 #: Where a value was at the beginning, and where at the end.
 Course = tuple[float, float]
 #: Iterations that the end is the mean of: a batch is small.
@@ -41,11 +43,11 @@ class Pretrained:
     hardest: Course
     found: Course
 
-    def sentence(self, trio: Trio) -> str:
+    def sentence(self, comparison: Comparison) -> str:
         """The same as a sentence."""
         first, last = (f'{100 * value:.0f} %' for value in self.top1)
         return (
-            f'{trio.title} pre-training, without labels: cells that are '
+            f'{comparison.title} pre-training, without labels: cells that are '
             f'nearer to the teacher than to any negative went from {first} '
             f'to {last}; the cosine with the teacher from '
             f'{_course(self.positive)}, with the hardest negative from '
@@ -58,16 +60,16 @@ def _course(values: Course) -> str:
     return f'{values[0]:.2f} to {values[1]:.2f}'
 
 
-def learned(trio: Trio) -> Pretrained:
+def learned(comparison: Comparison) -> Pretrained:
     """Read it from the logs of both stages."""
 
     def course(role: str, key: str) -> Course:
-        values = curve(trio.runs[role].folder, key)[1]
+        values = curve(comparison.runs[role].folder, key)[1]
         return values[0], mean(values[-LAST:])
 
     keys = ('top1', 'positive', 'hardest')
     return Pretrained(
-        *(course('pretraining', key) for key in keys),
+        *(course(ROLE, key) for key in keys),
         found=course('contrast', 'top1'),
     )
 

@@ -54,13 +54,13 @@ class Settings:
 
 
 def check_settings(settings: Settings) -> None:
-    """Check the settings; keep runs of other ones out of this work dir.
+    """Check the settings; keep runs of other data out of this work dir.
 
-    All methods may share one: teacher and student are the same.
+    Seeds and methods may share one; the study refuses another length.
 
     Raises:
         DemoError: If a setting cannot be met, or the work dir cannot be
-            written or holds a demo with other settings.
+            written or holds a demo of other data.
     """
     if not 0 < settings.length < math.inf:  # nor is nan
         raise DemoError(
@@ -74,17 +74,13 @@ def check_settings(settings: Settings) -> None:
     _check_path(option, settings.pictures.resolve(), r'[\n\'"\\]')
     if settings.data:
         check_camvid(settings.data)
-    wanted = dict(
-        data=str(settings.data.resolve()) if settings.data else None,
-        seed=settings.seed,
-        length=settings.length,
-    )
+    data = str(settings.data.resolve()) if settings.data else None
     path = settings.work_dir / 'settings.json'
     try:
         if path.exists():
-            _compare(path, wanted)
+            _compare(path, data)
         else:
-            write_whole(path, json.dumps(wanted))
+            write_whole(path, json.dumps(dict(data=data)))
     except OSError as error:
         raise DemoError(
             f'--work-dir {settings.work_dir} cannot be used: {error}. '
@@ -125,18 +121,18 @@ def _check_path(option: str, path: Path, unwanted: str) -> None:
         )
 
 
-def _compare(path: Path, wanted: dict) -> None:
-    """Refuse other settings than those in the file."""
+def _compare(path: Path, data: str | None) -> None:
+    """Refuse other data than those in the file."""
     try:
-        found = json.loads(path.read_text('utf-8'))
-    except ValueError as error:
+        found = json.loads(path.read_text('utf-8'))['data']
+    except (ValueError, KeyError, TypeError) as error:
         raise DemoError(
-            f'{path} cannot be read as settings of the demo: {error}. Remove '
-            'it if the runs beside it have the settings of this call, else '
-            'the whole folder.'
+            f'{path} cannot be read as settings of the demo: {error!r}. '
+            'Remove it if the runs beside it have the data of this call, '
+            'else the whole folder.'
         ) from error
-    if found != wanted:
+    if found != data:
         raise DemoError(
-            f'{path.parent} holds a demo with other settings ({found}, asked '
-            f'for: {wanted}). Remove it, or give another --work-dir.'
+            f'{path.parent} holds a demo with --data {found}, this call has '
+            f'--data {data}. Give another --work-dir, or remove that folder.'
         )

@@ -12,20 +12,21 @@ from rich.console import Console
 from mmdistill_dense.datasets.shapes import write_dataset
 from mmdistill_tools.runs.provenance import cores
 from mmdistill_tools.runs.scores import Outcome
-from mmdistill_tools.runs.training import cpu_slots, train_all
+from mmdistill_tools.runs.training import cpu_slots
 from mmdistill_tools.study.measure import outcome_of, tested_config
-from mmdistill_tools.study.session import check_folder, locked, progress_bars
+from mmdistill_tools.study.outputs import write_report
+from mmdistill_tools.study.results import ResultsFile
+from mmdistill_tools.study.session import Session, locked
+from mmdistill_tools.study.tables import scores_table
 
 from . import DemoError, pretraining, tokens, verdict
+from .comparisons import ROLES, Comparison, comparisons, demo_study, left_out
 from .handover import hand_over
-from .pictures import draw_figures
+from .pictures import draw_pictures
 from .settings import Settings, check_settings
-from .trios import ROLES, Trio, left_out, plan_demo
 
 #: Validation images of the example figures: five, evenly taken from 60.
 EXAMPLES = range(0, 60, 12)
-#: What is said of the stages of a method, by role.
-LEARNED = dict(tokens=tokens.learned, pretraining=pretraining.learned)
 
 
 def run_demo(settings: Settings, console: Console) -> None:
@@ -42,40 +43,42 @@ def run_demo(settings: Settings, console: Console) -> None:
         os.environ.update(settings.environment())
         if not settings.pictures.is_dir():
             _draw_pictures(settings.pictures, console)
-        compared = _train(settings, console)
-        results, stages = {}, {}
-        for trio in compared:
-            results[trio] = _measure(trio, console)
-            stages[trio] = {
-                role: read(trio)
-                for role, read in LEARNED.items()
-                if role in trio.runs
-            }
-            _finish(trio, results[trio], settings, console)
-        _conclude(results, stages, settings, console)
+        study = demo_study(settings)
+        for title in left_out(study, settings.method):
+            text = verdict.left_out(title, settings.method)
+            console.print(text, soft_wrap=True)
+        Session.of(study, len(slots()), console).train(slots())
+        results = ResultsFile(study.results)
+        compared = comparisons(study, settings.method)
+        for comparison in compared:
+            _show(comparison, settings, console)
+        written = write_report(study, results)
+        _conclude(compared, results, console)
+        console.print(
+            f'Written: {written}, {study.results}, '
+            f'{settings.work_dir}/figures, {settings.work_dir}/students',
+            soft_wrap=True,
+        )
+        complaints = [
+            verdict.complaint(comparison, comparison.scores(results))
+            for comparison in compared
+        ]
+        if any(complaints):
+            raise DemoError(' '.join(filter(None, complaints)))
 
 
 def _conclude(
-    results: dict[Trio, dict[str, Outcome]],
-    stages: dict[Trio, verdict.Stages],
-    settings: Settings,
-    console: Console,
+    compared: list[Comparison], results: ResultsFile, console: Console
 ) -> None:
-    """Table, results file and verdict."""
-    used = dict(
-        seed=settings.seed, length=settings.length, method=settings.method
-    )
-    path = settings.work_dir / f'results_{settings.method}.json'
-    verdict.write_results(path, results, used, stages)
-    console.print(verdict.results_table(results))
-    for trio, outcomes in results.items():
-        for found in stages[trio].values():
-            console.print(found.sentence(trio), soft_wrap=True)
-        console.print(verdict.gained(trio, outcomes), soft_wrap=True)
-    console.print(f'Figures: {settings.work_dir}/figures', soft_wrap=True)
-    complaints = [verdict.complaint(*item) for item in results.items()]
-    if any(complaints):
-        raise DemoError(' '.join(filter(None, complaints)))
+    """Scores, how the stages of the method went, and what it brought."""
+    for comparison in compared:
+        console.print(scores_table(comparison.study, results), soft_wrap=True)
+        for stage in (tokens, pretraining):
+            if stage.ROLE in comparison.entries:
+                text = stage.learned(comparison).sentence(comparison)
+                console.print(text, soft_wrap=True)
+        scores = comparison.scores(results)
+        console.print(verdict.gain(comparison, scores), soft_wrap=True)
 
 
 def _draw_pictures(folder: Path, console: Console) -> None:
@@ -87,23 +90,6 @@ def _draw_pictures(folder: Path, console: Console) -> None:
     unfinished.rename(folder)
 
 
-def _train(settings: Settings, console: Console) -> list[Trio]:
-    """Train all runs of the study; returns what can be compared then."""
-    entries, compared = plan_demo(settings)
-    console.print(
-        f'{len(entries)} trainings on {settings.pictures}; each one writes '
-        f'{settings.work_dir}/<model>/<run>/seed_{settings.seed}/train.log.',
-        soft_wrap=True,
-    )
-    for title in left_out(compared):
-        console.print(verdict.left_out(title, settings.method), soft_wrap=True)
-    for entry in entries:
-        check_folder(entry)
-    with progress_bars(console) as progress:
-        train_all([entry.run for entry in entries], progress, slots())
-    return compared
-
-
 def slots() -> list[dict[str, str]]:
     """Two runs side by side on a CPU, one at a time on a GPU.
 
@@ -113,28 +99,20 @@ def slots() -> list[dict[str, str]]:
     return cpu_slots(min(2, cores())) if get_device() == 'cpu' else [{}]
 
 
-def _measure(trio: Trio, console: Console) -> dict[str, Outcome]:
-    """Evaluate the models that are compared."""
-    outcomes = {}
-    for role in ROLES:
-        run = trio.runs[role]
-        with console.status(f'measuring {run.title}'):
-            outcomes[role] = outcome_of(run, EXAMPLES)
-    return outcomes
-
-
-def _finish(
-    trio: Trio,
-    outcomes: dict[str, Outcome],
-    settings: Settings,
-    console: Console,
+def _show(
+    comparison: Comparison, settings: Settings, console: Console
 ) -> None:
     """Figures, and the student for its host."""
-    draw_figures(settings.work_dir / 'figures', trio, outcomes)
-    folder = settings.work_dir / 'students' / trio.stem
-    run = trio.runs['distilled']
+    with console.status(f'drawing {comparison.title}'):
+        outcomes: dict[str, Outcome] = {
+            role: outcome_of(comparison.runs[role], EXAMPLES)
+            for role in ROLES
+        }
+        draw_pictures(settings.work_dir / 'figures', comparison, outcomes)
+    folder = settings.work_dir / 'students' / comparison.stem
+    run = comparison.runs['distilled']
     cfg = tested_config(run)
-    with console.status(f'handing over the {trio.title} student'):
+    with console.status(f'handing over the {comparison.title} student'):
         script, printed = hand_over(
             cfg,
             run.checkpoint,
@@ -145,6 +123,7 @@ def _finish(
         f'{script} (stock config, {cfg.default_scope} alone): {printed}',
         soft_wrap=True,
     )
-    if 'pretraining' in trio.runs:
-        path = pretraining.hand_over_backbone(trio.runs['pretraining'], folder)
+    if pretraining.ROLE in comparison.entries:
+        run = comparison.runs[pretraining.ROLE]
+        path = pretraining.hand_over_backbone(run, folder)
         console.print(f'{path}: its backbone after PCD', soft_wrap=True)

@@ -14,8 +14,10 @@ from mmdistill_tools.runs.run import Run
 from mmdistill_tools.study.measure import trained_config
 
 from . import DemoError
-from .trios import Trio
+from .comparisons import Comparison
 
+#: Its row.
+ROLE = 'tokens'
 #: Its log key of the diversity loss, summed over the levels.
 DIVERSITY = 'loss_diversity'
 
@@ -36,24 +38,24 @@ class Learned:
     masked: float
     plain: float
 
-    def sentence(self, trio: Trio) -> str:
+    def sentence(self, comparison: Comparison) -> str:
         """The same as a sentence."""
         return (
-            f'{trio.title} tokens: the Dice of their masks fell from '
+            f'{comparison.title} tokens: the Dice of their masks fell from '
             f'{self.first:.2f} to {self.last:.2f}; the teacher has '
-            f'{trio.label} {self.masked:.1f} through the masks, '
+            f'{comparison.label} {self.masked:.1f} through the masks, '
             f'{self.plain:.1f} without them.'
         )
 
 
-def learned(trio: Trio) -> Learned:
+def learned(comparison: Comparison) -> Learned:
     """Read it from the logs of its run."""
-    folder = trio.runs['tokens'].folder
+    folder = comparison.runs[ROLE].folder
     _, diversity = curve(folder, DIVERSITY)
-    points = 100 if trio.metric.startswith('coco/') else 1
+    points = 100 if comparison.metric.startswith('coco/') else 1
     masked, plain = (
         # A detector that finds nothing has no score.
-        points * next(reversed(curve(folder, f'{name}/{trio.metric}')[1]), 0)
+        points * next(reversed(curve(folder, f'{name}/{comparison.metric}')[1]), 0)
         for name in ('masked', 'plain')
     )
     return Learned(diversity[0], diversity[-1], masked, plain)

@@ -1,9 +1,7 @@
-"""How good, how large and how fast a trained model is."""
+"""How good and how large a trained model is."""
 
-import time
 from collections.abc import Container
 from dataclasses import dataclass, field
-from statistics import median
 
 import torch
 from mmengine.config import Config
@@ -12,14 +10,9 @@ from mmengine.evaluator import Evaluator
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
-from torch import nn
 
 from mmdistill_dense.export.student import build_student, student_checkpoint
 from mmdistill_dense.inspection.complexity import model_complexity
-
-#: Images that are not timed: the first ones wait for memory and kernels.
-WARM_UP = 3
-
 
 @dataclass
 class Outcome:
@@ -31,8 +24,6 @@ class Outcome:
             set does not have.
         parameters: Number of parameters.
         flops: Of one image, 2 per multiply-add.
-        images_per_second: One image at a time, from image to prediction;
-            on a CPU with one thread.
         examples: Predictions with ground truth, of the images asked for.
         metainfo: Of the validation set: classes, palette.
     """
@@ -41,7 +32,6 @@ class Outcome:
     classes: dict[str, float]
     parameters: int
     flops: int
-    images_per_second: float
     examples: list[BaseDataElement] = field(repr=False)
     metainfo: dict = field(default_factory=dict, repr=False)
 
@@ -63,10 +53,10 @@ def evaluate(
     loader = Runner.build_dataloader(cfg.val_dataloader)
     evaluator = Evaluator(_classwise(cfg.val_evaluator))
     evaluator.dataset_meta = loader.dataset.metainfo
-    kept, seconds = [], []
+    kept = []
     for index, batch in enumerate(loader):
-        predictions, took = _predict(model, batch)
-        seconds.append(took)
+        with torch.no_grad():
+            predictions = model.test_step(batch)
         evaluator.process(predictions, batch)
         if index in examples:
             kept.extend(sample.cpu() for sample in predictions)
@@ -80,20 +70,9 @@ def evaluate(
         classes=classes or _precisions(scores),
         parameters=cost.parameters,
         flops=cost.flops,
-        images_per_second=1 / median(seconds[WARM_UP:] or seconds),
         examples=kept,
         metainfo=dict(loader.dataset.metainfo),
     )
-
-
-@torch.no_grad()
-def _predict(model: nn.Module, batch: dict) -> tuple[list, float]:
-    """Predictions of a batch of one, and the seconds that it took."""
-    start = time.perf_counter()
-    predictions = model.test_step(batch)
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return predictions, time.perf_counter() - start
 
 
 def _classwise(evaluator: dict) -> dict:

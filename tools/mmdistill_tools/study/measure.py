@@ -22,7 +22,7 @@ from .plan import Entry
 from .results import Result, command, strict
 
 #: Of a row that only prepares others.
-UNSCORED = Outcome({}, {}, 0, 0, 0.0, [])
+UNSCORED = Outcome({}, {}, 0, 0, [])
 
 
 def trained_config(run: Run) -> Config:

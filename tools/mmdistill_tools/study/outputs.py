@@ -56,10 +56,22 @@ def write_report(study: Study, results: ResultsFile) -> Path:
     return path
 
 
-def draw_figures(study: Study, results: ResultsFile) -> list[Path]:
-    """Draw the scores, and the gains of each class, beside the results."""
+def draw_figures(
+    study: Study, results: ResultsFile, stem: Path | None = None
+) -> list[Path]:
+    """Draw the scores, and the gains of each class.
+
+    Args:
+        study: The study.
+        results: Of its runs.
+        stem: Start of the files' names; default: that of the results file.
+
+    Returns:
+        ``<stem>_scores.png``, and ``<stem>_classes.png`` where there are
+        classes.
+    """
     key, label = next(iter(study.metrics.items()))
-    stem = study.results.with_suffix('')
+    stem = stem or study.results.with_suffix('')
     scores = {
         row.title: [r.scores[key] for r in found.values()]
         for row, found in scored_rows(study, results)

@@ -45,26 +45,8 @@ def run_study(
             end, if runs failed; the others are done by then.
     """
     use_gpus(slots)
-    with open_session(study, len(slots), console) as session:
-        session.train(slots)
-
-
-@contextmanager
-def open_session(
-    study: Study, at_once: int | None, console: Console
-) -> Iterator['Session']:
-    """The runs still to do, with the work dir for this call alone.
-
-    Raises:
-        StudyError: If results or folders are of other settings.
-    """
-    entries = plan_study(study)
     with locked(study.work_dir):
-        results = ResultsFile(study.results)
-        todo = runs_to_do(entries, results)
-        for entry in todo:
-            check_folder(entry)
-        yield Session(results, todo, at_once, console)
+        Session.of(study, len(slots), console).train(slots)
 
 
 def runs_to_do(entries: Sequence[Entry], results: ResultsFile) -> list[Entry]:
@@ -183,6 +165,22 @@ class Session:
         self._at_once = at_once
         self._console = console
         self._failures: list[str] = []
+
+    @classmethod
+    def of(
+        cls, study: Study, at_once: int | None, console: Console
+    ) -> 'Session':
+        """The runs still to do; the caller has the lock of the work dir.
+
+        Raises:
+            StudyError: If results or folders are of other settings.
+        """
+        entries = plan_study(study)
+        results = ResultsFile(study.results)
+        todo = runs_to_do(entries, results)
+        for entry in todo:
+            check_folder(entry)
+        return cls(results, todo, at_once, console)
 
     def train(self, slots: Sequence[dict[str, str]]) -> None:
         """Train all of them on this machine.

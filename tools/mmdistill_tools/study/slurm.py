@@ -28,7 +28,7 @@ from mmdistill_tools.runs.training import cpu_slots, train_all
 from . import StudyError
 from .definition import Study
 from .plan import Entry, plan_study
-from .session import Session, check_folder, open_session
+from .session import Session, check_folder, locked
 
 #: In the work dir of a study: the task that each run was submitted as.
 TASKS = 'slurm_tasks.json'
@@ -63,7 +63,8 @@ def run_on_slurm(
             f'GPUS={os.environ["GPUS"]} is too many: each run of a study is '
             'on one GPU. Expected 1, or 0 for CPUs.'
         )
-    with open_session(study, None, console) as session:
+    with locked(study.work_dir):
+        session = Session.of(study, None, console)
         _measure_ended(study, session)
         # The queue may not show them yet; they have not failed.
         submitted = _submit(study, session.left, at_once, console)

@@ -1,0 +1,160 @@
+"""Which study METHOD and DATA make, and what is compared in it."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mmdistill_dense.compat import own_config
+from mmdistill_tools.runs.run import Run
+from mmdistill_tools.study.definition import Row, Study, read_study
+from mmdistill_tools.study.plan import Entry, plan_study
+from mmdistill_tools.study.results import ResultsFile
+
+from .settings import Settings
+
+#: Roles that are evaluated and compared.
+ROLES = ('teacher', 'student', 'distilled')
+#: Title of each model, by the folder of its rows.
+MODELS = {'pspnet': 'PSPNet', 'mask-rcnn': 'Mask R-CNN'}
+#: Ending of an option that counts iterations of the schedule.
+WARMUP = '.custom_mask_warmup'
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A student without and with distillation, and its teacher.
+
+    Attributes:
+        model: Folder of its rows in the study.
+        method: How the student is distilled.
+        study: The rows of this model alone.
+        entries: By role: ``ROLES``, and the stages of the method by name.
+    """
+
+    model: str
+    method: str
+    study: Study
+    entries: dict[str, Entry]
+
+    @property
+    def title(self) -> str:
+        """Of the model."""
+        return MODELS[self.model]
+
+    @property
+    def runs(self) -> dict[str, Run]:
+        """The training of each role."""
+        return {role: entry.run for role, entry in self.entries.items()}
+
+    def title_of(self, role: str) -> str:
+        """Title of a role's row."""
+        return self.entries[role].row.title
+
+    @property
+    def metric(self) -> str:
+        """Key of the score in the host's evaluation."""
+        return next(iter(self.study.metrics))
+
+    @property
+    def label(self) -> str:
+        """Name of the score, which is in points (0-100)."""
+        return self.study.metrics[self.metric]
+
+    @property
+    def stem(self) -> str:
+        """Start of the file names that show this method on this model."""
+        return f'{self.model}_{self.method}'
+
+    def scores(self, results: ResultsFile) -> dict[str, float]:
+        """The score of each of ``ROLES``, in points."""
+        found = {}
+        for role in ROLES:
+            entry = self.entries[role]
+            result = results.get(entry.row.name, entry.seed)
+            assert result is not None  # the session has ended well
+            found[role] = result.scores[self.metric]
+        return found
+
+
+def demo_study(settings: Settings) -> Study:
+    """The rows of the method and all that they need, in the work dir."""
+    study = read_study(Path(own_config(f'{_study_name(settings)}.yaml')))
+    method = settings.method
+    needed = [
+        f'{model}/{role}'
+        for model in MODELS
+        for role in ('teacher', 'student', method)
+        if f'{model}/{method}' in study.rows
+    ]
+    for name in needed:  # grows
+        needed += [n for n in study.rows[name].needs() if n not in needed]
+    return replace(
+        study,
+        rows={
+            name: _row(row, settings)
+            for name, row in study.rows.items()
+            if name in needed
+        },
+        work_dir=settings.work_dir,
+        results=settings.work_dir / 'results.json',
+    )
+
+
+def comparisons(study: Study, method: str) -> list[Comparison]:
+    """What is compared once the runs of a study of the demo have ended."""
+    entries = plan_study(study)
+    return [
+        _comparison(study, model, method, entries)
+        for model in MODELS
+        if f'{model}/{method}' in study.rows
+    ]
+
+
+def left_out(study: Study, method: str) -> list[str]:
+    """Titles of the models that the method has no part in."""
+    return [
+        title
+        for model, title in MODELS.items()
+        if f'{model}/{method}' not in study.rows
+    ]
+
+
+def _study_name(settings: Settings) -> str:
+    return 'camvid/study_camvid' if settings.data else 'demo/study_shapes'
+
+
+def _row(row: Row, settings: Settings) -> Row:
+    """With the user's seed and length."""
+    warmups = {
+        key: max(1, round(value * settings.length))
+        for key, value in row.options.items()
+        if key.endswith(WARMUP)
+    }
+    return replace(
+        row,
+        seeds=(settings.seed,),
+        length=row.length * settings.length,
+        options=row.options | warmups,
+    )
+
+
+def _comparison(
+    study: Study, model: str, method: str, entries: list[Entry]
+) -> Comparison:
+    found = {}
+    for entry in entries:
+        owner, _, name = entry.row.name.partition('/')
+        if owner == model:
+            found['distilled' if name == method else name] = entry
+    student = found['student'].row
+    rows = {entry.row.name: entry.row for entry in found.values()}
+    return Comparison(
+        model,
+        method,
+        replace(
+            study,
+            metrics=student.metrics,
+            baselines=(student.name,),
+            rows=rows,
+        ),
+        found,
+    )
