@@ -52,15 +52,17 @@ FLOORS = {
         + ['models.hosts', 'models.utils'],
         {'mmengine', *ANYWHERE},
     ),
-    # Losses and connectors come through the registry.
+    # Losses and connectors come through the registry; what a term calls on
+    # its loss is the losses' to say.
     'models.distillers': (
         ['functional', 'recorders', 'registry', 'compat', 'models.hosts']
-        + ['models.utils', 'models.teachers'],
+        + ['models.utils', 'models.losses.base', 'models.teachers'],
         {'mmengine', *ANYWHERE},
     ),
     'models.maskd': (
         ['functional', 'recorders', 'registry', 'models.hosts']
-        + ['models.utils', 'models.teachers', 'models.distillers'],
+        + ['models.utils', 'models.losses.base', 'models.teachers']
+        + ['models.distillers'],
         {'mmengine', *ANYWHERE},
     ),
     'models.maskd.token_pictures': (

@@ -48,7 +48,7 @@ def build(tokens):
         if name.startswith('Masked'):
             settings['tokens'] = tokens
         module = MODELS.build(dict(type=f'mmdistill_dense.{name}', **settings))
-        if hasattr(module, 'load'):
+        if not getattr(module, 'loaded', True):
             module.load([4], torch.ones(()))
         return module
 

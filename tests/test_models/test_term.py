@@ -1,5 +1,7 @@
 """One term on plain tensors: levels, weights, grids, and its loss."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from mmengine.registry import MODELS
@@ -10,6 +12,7 @@ from mmdistill_dense.functional import channel_wise_divergence, resize_to
 from mmdistill_dense.models.distillers.schedule import Clock
 from mmdistill_dense.models.distillers.term import Term, zero_of
 from mmdistill_dense.models.hosts import FeatureSpec
+from mmdistill_dense.models.losses import DistillationLoss
 
 CWD = dict(type='mmdistill_dense.ChannelWiseLoss', tau=2.0, loss_weight=3.0)
 
@@ -204,9 +207,30 @@ class Unreduced(nn.Module):
         return (student - teacher).pow(2)
 
 
+class Weighted(nn.Module):
+    def __init__(self, loss_weight):
+        super().__init__()
+        self.loss_weight = loss_weight
+
+    def forward(self, student, teacher):
+        return self.loss_weight * (student - teacher).abs().mean()
+
+
+class Lazy(nn.Module):
+    """Has a part of the contract, and does not inherit it."""
+
+    loaded = False
+
+    def load(self, channels, like):
+        self.channels, self.loaded = channels, True
+
+    def forward(self, *, student, teacher, level):
+        return (student - teacher).mean() * self.channels[level]
+
+
 @pytest.fixture
 def own_losses():
-    kinds = Swapped, Positional, Greedy, Unreduced
+    kinds = Swapped, Positional, Greedy, Unreduced, Weighted, Lazy
     for kind in kinds:
         MODELS.register_module(module=kind)
     yield
@@ -219,6 +243,36 @@ def test_a_loss_of_ones_own_takes_two_keywords(own_losses):
     term = Term('kd', dict(type='Swapped'), specs, specs)
     value = term(maps, [maps[0] + 2], 1.0)
     assert value.item() == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize('weight', [0.0, 0.5])
+def test_a_plain_module_with_a_weight_is_a_loss(own_losses, weight):
+    specs, maps = levels((4, 4))
+    loss = dict(type='Weighted', loss_weight=weight)
+    term = Term('kd', loss, specs, specs)
+    assert term.resting == (weight == 0)
+    assert term.loaded
+    value = term(maps, [maps[0] + 2], 1.0)
+    assert value.item() == pytest.approx(2 * weight, abs=1e-6)
+
+
+def test_a_plain_module_may_load_something(own_losses):
+    specs, maps = levels((4, 4))
+    term = Term('kd', dict(type='Lazy'), specs, specs)
+    term.trial(maps, maps)
+    assert not term.loaded
+    term.load(maps[0], SimpleNamespace(name='teacher', fingerprint='1a'))
+    assert term.loaded
+    value = term([maps[0] + 2], maps, 1.0)
+    assert value.item() == pytest.approx(8.0, rel=1e-5)
+
+
+def test_what_is_not_loaded_must_be_loadable():
+    class Unloadable(DistillationLoss):
+        loaded = False
+
+    with pytest.raises(NotImplementedError, match=r'Unloadable.*no load\('):
+        Unloadable().load([4], torch.zeros(1))
 
 
 @pytest.mark.parametrize(

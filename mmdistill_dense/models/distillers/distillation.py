@@ -171,10 +171,7 @@ class Distillation(nn.Module):
         for name, term in self.terms.items():
             if not (term.loaded or term.resting):
                 with naming(name):
-                    term.load(like)
-                owner = self.teachers[self.teacher_of[name]]
-                if hasattr(term.loss, 'note_teacher'):
-                    term.loss.note_teacher(name, owner)
+                    term.load(like, self.teachers[self.teacher_of[name]])
 
     def inherit(self, student: nn.Module) -> None:
         """Give the student what it inherits, with its teachers loaded."""

@@ -1,6 +1,5 @@
 """One term of a distillation: all levels of one pyramid, one loss."""
 
-import inspect
 from collections.abc import Callable, Sequence
 
 import torch
@@ -11,12 +10,11 @@ from mmdistill_dense.functional.checks import check_weight
 from mmdistill_dense.registry import MODELS
 
 from ..hosts import FeatureSpec
+from ..losses.base import LoadedTeacher, keywords_of, member_of
 from .alignment import build_connector, pair_levels
 from .schedule import Clock, Schedule
 
 GRIDS = ('teacher', 'student')
-#: What a loss may ask for beside the two maps.
-EXTRAS = ('level', 'iteration')
 
 
 class Term(nn.Module):
@@ -25,12 +23,8 @@ class Term(nn.Module):
     Args:
         name: Its name; the loss is logged as ``loss_<name>``.
         loss: Config of a registered loss; its ``loss_weight`` is the only
-            weight of the term. Its ``forward`` takes the keywords
-            ``student`` and ``teacher``, and where it asks for them ``level``,
-            the index of the teacher's level, and ``iteration``, a function
-            that tells the Runner's. One that says with ``loaded`` that it
-            is not is given its ``load(channels, like)`` where training
-            starts.
+            weight of the term. What it must and may offer says
+            :class:`~mmdistill_dense.models.losses.DistillationLoss`.
         student: Levels of the student, from the dry run.
         teacher: Levels of the teacher.
         connector: Config of a connector, see :func:`build_connector`.
@@ -64,7 +58,7 @@ class Term(nn.Module):
         self.pairs = pair_levels(student, teacher)
         self.level_weights = self._level_weights(level_weights)
         self.loss = MODELS.build(loss)
-        self._asked = _asked(self.loss)
+        self._keywords = keywords_of(self.loss)
         self.connectors = nn.ModuleList(
             build_connector(connector, student[i], teacher[j])
             for i, j in self.pairs
@@ -86,7 +80,7 @@ class Term(nn.Module):
     @property
     def resting(self) -> bool:
         """Whether a weight of 0 says that it never counts."""
-        weight = getattr(self.loss, 'loss_weight', 1)
+        weight = member_of(self.loss, 'loss_weight')
         return weight == 0 or not any(self.level_weights)
 
     def factor(self, clock: Clock) -> float:
@@ -100,16 +94,18 @@ class Term(nn.Module):
     @property
     def loaded(self) -> bool:
         """Whether the loss has all that it needs."""
-        return getattr(self.loss, 'loaded', True)
+        return member_of(self.loss, 'loaded')
 
-    def load(self, like: Tensor) -> None:
+    def load(self, like: Tensor, teacher: LoadedTeacher) -> None:
         """Load what the loss needs beside the two maps.
 
         Args:
             like: A parameter of the student, for device and dtype.
+            teacher: The term's teacher, loaded.
         """
         channels = [spec.channels for spec in self.teacher_specs]
         self.loss.load(channels, like)
+        member_of(self.loss, 'note_teacher')(self.name, teacher)
 
     @torch.no_grad()
     def trial(self, student: list[Tensor], teacher: list[Tensor]) -> None:
@@ -164,7 +160,7 @@ class Term(nn.Module):
         more = dict(level=self.pairs[level][1], iteration=iteration)
         value = self.loss(
             **self.align(level, student, teacher),
-            **{name: more[name] for name in self._asked},
+            **{name: more[name] for name in self._keywords},
         )
         if value.ndim:
             raise ValueError(
@@ -201,22 +197,3 @@ def zero_of(module: nn.Module, like: Tensor) -> Tensor:
     """
     parts = [p.flatten()[:0].sum() for p in module.parameters()]
     return torch.stack(parts).sum() if parts else like.new_zeros(())
-
-
-def _asked(loss: nn.Module) -> list[str]:
-    """Which keywords beside ``student`` and ``teacher`` a loss takes.
-
-    Raises:
-        ValueError: If it does not take these two, or needs others.
-    """
-    signature = inspect.signature(loss.forward)
-    asked = [name for name in EXTRAS if name in signature.parameters]
-    try:
-        signature.bind(student=None, teacher=None, **dict.fromkeys(asked))
-    except TypeError as error:
-        raise ValueError(
-            f'{type(loss).__name__}.forward must be callable as '
-            f'forward(student=..., teacher=...): {error}. It may ask for '
-            f'{" and ".join(EXTRAS)} too.'
-        ) from error
-    return asked

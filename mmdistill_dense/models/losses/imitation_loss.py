@@ -1,14 +1,16 @@
 """The registered form of head imitation."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmdistill_dense.functional import smooth_l1_distance
-from mmdistill_dense.functional.checks import check_not_negative, check_weight
+from mmdistill_dense.functional.checks import check_not_negative
 from mmdistill_dense.registry import MODELS
+
+from .base import DistillationLoss
 
 
 @MODELS.register_module()
-class ImitationLoss(nn.Module):
+class ImitationLoss(DistillationLoss):
     """Smooth L1 distance of the outputs of two heads.
 
     ``loss_weight * smooth_l1_distance``: mean over all elements of one
@@ -21,10 +23,9 @@ class ImitationLoss(nn.Module):
     """
 
     def __init__(self, beta: float = 1.0, loss_weight: float = 1.0) -> None:
-        super().__init__()
+        super().__init__(loss_weight)
         check_not_negative(type(self).__name__, beta=beta)
         self.beta = beta
-        self.loss_weight = check_weight(type(self).__name__, loss_weight)
 
     def forward(self, *, student: Tensor, teacher: Tensor) -> Tensor:
         """Compare two outputs of one shape, (R, K) or (N, C, H, W)."""
@@ -33,4 +34,4 @@ class ImitationLoss(nn.Module):
         )
 
     def extra_repr(self) -> str:
-        return f'beta={self.beta}, loss_weight={self.loss_weight}'
+        return f'beta={self.beta}, {super().extra_repr()}'

@@ -1,11 +1,11 @@
 """What every loss with a temperature shares."""
 
-from torch import nn
+from mmdistill_dense.functional.checks import check_positive
 
-from mmdistill_dense.functional.checks import check_positive, check_weight
+from .base import DistillationLoss
 
 
-class TemperatureLoss(nn.Module):
+class TemperatureLoss(DistillationLoss):
     """The two settings of a loss on softmaxes; subclasses say ``forward``.
 
     Args:
@@ -14,10 +14,9 @@ class TemperatureLoss(nn.Module):
     """
 
     def __init__(self, tau: float = 1.0, loss_weight: float = 1.0) -> None:
-        super().__init__()
+        super().__init__(loss_weight)
         check_positive(type(self).__name__, tau=tau)
         self.tau = tau
-        self.loss_weight = check_weight(type(self).__name__, loss_weight)
 
     def extra_repr(self) -> str:
-        return f'tau={self.tau}, loss_weight={self.loss_weight}'
+        return f'tau={self.tau}, {super().extra_repr()}'

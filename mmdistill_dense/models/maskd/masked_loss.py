@@ -11,13 +11,13 @@ from mmdistill_dense.functional import masked_distance
 from mmdistill_dense.functional.checks import check_weight
 from mmdistill_dense.registry import MODELS
 
-from ..teachers.stock import StockTeacher
+from ..losses.base import DistillationLoss, LoadedTeacher
 from ..utils import Holder
 from .receptive_tokens import ReceptiveTokens
 from .token_files import check_fit, read_tokens
 
 
-class MaskedLoss(Holder):
+class MaskedLoss(Holder, DistillationLoss):
     """What both forms share: tokens that are held, not trained.
 
     They are in no state dict and no optimizer, and are loaded where training
@@ -53,7 +53,7 @@ class MaskedLoss(Holder):
         self.info = file.info
         self.hold(file.modules, like.device, like.dtype)
 
-    def note_teacher(self, term: str, teacher: StockTeacher) -> None:
+    def note_teacher(self, term: str, teacher: LoadedTeacher) -> None:
         """Say where a term's tokens come from; warn of another teacher's.
 
         Args:
@@ -94,7 +94,7 @@ class MaskedLoss(Holder):
         return self._held[0][index]
 
     def extra_repr(self) -> str:
-        return f'tokens={self.tokens!r}, loss_weight={self.loss_weight}'
+        return f'tokens={self.tokens!r}, {super().extra_repr()}'
 
 
 @MODELS.register_module()
