@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def resize_to(feature: Tensor, size: tuple[int, int]) -> Tensor:
+def resize_to(feature: Tensor, size: tuple[int, ...]) -> Tensor:
     """Bring a map to another grid, bilinearly; an equal grid is untouched.
 
     Corners are not aligned and there is no anti-aliasing, as when OpenMMLab

@@ -1,7 +1,7 @@
 """How much each term counts beside the student's task, in one step."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -103,7 +103,7 @@ def _norms(
         return {}
 
 
-def _norm(part: Tensor, parameters: list[Tensor], scale: float) -> float:
+def _norm(part: Tensor, parameters: Sequence[Tensor], scale: float) -> float:
     if not part.requires_grad:
         return 0.0
     with full_precision(part):

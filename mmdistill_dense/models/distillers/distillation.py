@@ -1,7 +1,8 @@
 """All that a distilled student carries: its only child of ours."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
+from typing import cast
 
 from mmengine.logging import print_log
 from torch import Tensor, nn
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from mmdistill_dense.recorders import RecorderSet
 
 from ..hosts import InputForm, Probe, expand_alias, probe
+from ..teachers import FrozenTeacher
 from ..utils import forked_rng
 from . import guards
 from .balance import BalanceMeter
@@ -67,14 +69,16 @@ class Distillation(nn.Module):
         taps = {name: split_taps(name, t) for name, t in terms.items()}
         with forked_rng():
             ours = self._look_at_student(student, taps, input_size)
-            self.terms = nn.ModuleDict()
-            self.teachers = nn.ModuleDict(
-                {
-                    name: make_teacher(name, cfg)
-                    for name, cfg in teachers.items()
-                    if name in self.teacher_of.values()
-                }
+            # For mypy mappings: the members of a ModuleDict have no type.
+            self.terms = cast('MutableMapping[str, Term]', nn.ModuleDict())
+            self.teachers = cast(
+                'MutableMapping[str, FrozenTeacher]', nn.ModuleDict()
             )
+            for name, cfg in teachers.items():
+                if name in self.teacher_of.values():
+                    self.teachers[name] = make_teacher(
+                        name, cfg, FrozenTeacher
+                    )
             theirs = self._look_at_teachers(student, taps, input_size)
             for name, term in terms.items():
                 self._add_term(name, term, ours, theirs)
@@ -88,14 +92,14 @@ class Distillation(nn.Module):
 
     def _look_at_student(
         self, student: nn.Module, taps: Mapping, size: tuple[int, int]
-    ) -> Probe | None:
+    ) -> Probe:
         for name, (tap, _) in taps.items():
             with naming(name, 'student'):
                 path = expand_alias(tap['path'], student)
                 self.recorders.add(student, name, **{**tap, 'path': path})
                 self.regions.add(student, name)
         if not taps:
-            return None
+            return Probe('', {}, {}, {})
         with naming(', '.join(taps), 'student'):
             return probe(student, self.recorders, list(taps), size)
 
@@ -127,13 +131,16 @@ class Distillation(nn.Module):
         with naming(name):
             if 'loss' not in settings:
                 raise ValueError("no 'loss' is given.")
-            levels = dict(student=ours.specs[name], teacher=other.specs[name])
-            term = Term(name, **levels, **settings)
+            term = Term(
+                name,
+                student=ours.specs[name],
+                teacher=other.specs[name],
+                **settings,
+            )
             mine = ours.features[name]
             # A model that was handed over may be on a GPU, or in float64.
-            where = dict(device=mine[0].device, dtype=mine[0].dtype)
-            seen = [feature.to(**where) for feature in other.features[name]]
-            term.to(**where).eval().trial(mine, seen)
+            seen = [feature.to(mine[0]) for feature in other.features[name]]
+            term.to(mine[0]).eval().trial(mine, seen)
         self.terms[name] = term.train()
 
     @contextmanager
@@ -151,7 +158,8 @@ class Distillation(nn.Module):
             The step; its ``losses`` are taken inside, after the forward.
         """
         if not self._began:
-            check_lengths(self.terms, self.clock)
+            schedules = {k: term.schedule for k, term in self.terms.items()}
+            check_lengths(schedules, self.clock)
             self._began = True
         step = Step(self, inputs, samples)
         step.run_teachers(with_regions=False)

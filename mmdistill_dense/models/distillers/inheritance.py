@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mmdistill_dense.recorders import resolve_paths
 
+from ..teachers import FrozenTeacher
 from ..teachers.stock import StockTeacher
 from .report import announce
 from .settings import make_teacher
@@ -42,7 +43,8 @@ class Inheritance:
         known = StockTeacher.settings
         self.teacher = {k: v for k, v in teacher.items() if k in known}
         self.modules = _resolve(modules, student, 'student')
-        stock, _ = make_teacher(name, self.teacher).rehearse()
+        frozen = make_teacher(name, self.teacher, FrozenTeacher)
+        stock, _ = frozen.rehearse()
         _resolve(self.modules, stock, f'teacher {name!r}')
         for module in self.modules:
             _pairs(module, student, stock)
@@ -52,7 +54,9 @@ class Inheritance:
         return f'{modules} of the student: weights of teacher {self.name!r}'
 
     @torch.no_grad()
-    def copy(self, student: nn.Module, teachers: nn.ModuleDict) -> None:
+    def copy(
+        self, student: nn.Module, teachers: Mapping[str, FrozenTeacher]
+    ) -> None:
         """Give the student the teacher's parameters and buffers.
 
         Args:
@@ -65,7 +69,7 @@ class Inheritance:
         if shared and not teachers[self.name].speed.changes_model:
             teacher = teachers[self.name]
         else:
-            teacher = make_teacher(self.name, self.teacher)
+            teacher = make_teacher(self.name, self.teacher, FrozenTeacher)
             teacher.load(next(student.parameters()))
             announce(teacher)
         count = 0

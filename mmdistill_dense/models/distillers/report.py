@@ -8,9 +8,11 @@ from mmengine.logging import MMLogger, print_log
 from torch import nn
 
 from ..teachers.stock import StockTeacher
+from .step import Parts
+from .term import Term
 
 
-def describe_terms(distill: nn.Module) -> str:
+def describe_terms(distill: Parts) -> str:
     """One block of lines per term: modules, levels, connectors, loss.
 
     Args:
@@ -44,16 +46,16 @@ def describe_terms(distill: nn.Module) -> str:
     return '\n'.join(lines)
 
 
-def own_forms(distill: nn.Module) -> list[str]:
+def own_forms(distill: Parts) -> list[str]:
     """Which teachers see images in another form than the student's."""
     return [
         f'{name} sees images in its own form: {teacher.adapter.teacher}'
         for name, teacher in distill.teachers.items()
-        if not teacher.adapter.identical
+        if teacher.adapter is not None and not teacher.adapter.identical
     ]
 
 
-def left_out(term: nn.Module) -> list[tuple]:
+def left_out(term: Term) -> list[tuple]:
     """Levels without a partner: side, index, all levels of that side."""
     sides = (('student', term.student_specs), ('teacher', term.teacher_specs))
     return [

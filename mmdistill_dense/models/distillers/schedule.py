@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mmengine.logging import MessageHub, print_log
-from torch import nn
 
 from .guards import naming
 
@@ -118,15 +117,14 @@ def _published(name: str) -> int | None:
     return MessageHub.get_current_instance().get_info(name)
 
 
-def check_lengths(terms: Mapping[str, nn.Module], clock: Clock) -> None:
+def check_lengths(schedules: Mapping[str, Schedule], clock: Clock) -> None:
     """Compare each term's schedule with the run, now that its length is known.
 
     Raises:
         ValueError: If one counts epochs in a run that has none to count.
     """
-    for name, term in terms.items():
+    for name, schedule in schedules.items():
         with naming(name):
-            schedule = term.schedule
             check_length(schedule, clock.length(schedule.by_epoch))
 
 

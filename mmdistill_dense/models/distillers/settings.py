@@ -1,11 +1,13 @@
 """Reading what a config says of terms and teachers."""
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any, TypeVar
 
 from torch import nn
 
-from ..teachers import FrozenTeacher
 from ..teachers.stock import StockTeacher
+
+Kind = TypeVar('Kind', bound=StockTeacher)
 
 
 def split_taps(name: str, term: Mapping) -> tuple[dict, dict]:
@@ -58,7 +60,7 @@ def choose_teacher(name: str, term: Mapping, teachers: Mapping) -> str:
     Raises:
         ValueError: If there is none, or several and none is named.
     """
-    chosen = term.get('teacher')
+    chosen: Any = term.get('teacher')
     if chosen is None and len(teachers) == 1:
         return next(iter(teachers))
     if chosen not in teachers:
@@ -81,7 +83,8 @@ def split_inherit(
     if not inherit:
         return {}
     cfg = inherit if isinstance(inherit, Mapping) else dict(modules=inherit)
-    modules, chosen = cfg.get('modules'), cfg.get('teacher')
+    modules: Any = cfg.get('modules')
+    chosen: Any = cfg.get('teacher')
     modules = [modules] if isinstance(modules, str) else modules
     if (
         not set(cfg) <= {'modules', 'teacher'}
@@ -122,9 +125,7 @@ def check_used(teachers: Mapping, used: Collection[str]) -> None:
         )
 
 
-def make_teacher(
-    name: str, cfg: object, kind: type[StockTeacher] = FrozenTeacher
-) -> StockTeacher:
+def make_teacher(name: str, cfg: object, kind: type[Kind]) -> Kind:
     """Build a teacher, whose config may have other keys than it takes.
 
     Raises:

@@ -1,14 +1,31 @@
 """One training step of a distilled student: what is known of its batch."""
 
-from collections.abc import Mapping
+from collections.abc import MutableMapping
 from functools import partial
+from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from mmdistill_dense.recorders import RecorderSet
+
+from ..teachers import FrozenTeacher
 from . import guards
 from .guards import naming
+from .regions import SampledRegions
+from .schedule import Clock
 from .term import Term, zero_of
+
+
+class Parts(Protocol):
+    """The parts of a ``Distillation``, for those that it imports itself."""
+
+    clock: Clock
+    recorders: RecorderSet
+    regions: SampledRegions
+    teacher_of: dict[str, str]
+    teachers: MutableMapping[str, FrozenTeacher]
+    terms: MutableMapping[str, Term]
 
 
 class Step:
@@ -23,9 +40,7 @@ class Step:
         samples: Their data samples.
     """
 
-    def __init__(
-        self, distill: nn.Module, inputs: Tensor, samples: list
-    ) -> None:
+    def __init__(self, distill: Parts, inputs: Tensor, samples: list) -> None:
         if distill.terms:
             guards.check_inputs(inputs)
         self.distill = distill
@@ -67,12 +82,11 @@ class Step:
     def losses(self) -> dict[str, Tensor]:
         """Compare what was recorded; one scalar per term, ``loss_<name>``."""
         self.run_teachers(with_regions=True)
-        terms: Mapping[str, Term] = self.distill.terms
         return {
             f'loss_{name}': self._compare(term)
             if name in self.teacher_features
             else zero_of(term, like=self.inputs)
-            for name, term in terms.items()
+            for name, term in self.distill.terms.items()
         }
 
     def _compare(self, term: Term) -> Tensor:

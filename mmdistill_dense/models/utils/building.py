@@ -50,7 +50,7 @@ def resolve_config(cfg: str | dict, options: dict | None) -> Config:
             "'type' in it."
         )
     if 'student' in model:
-        config.model = model.student
+        config.model = model['student']
     return config
 
 

@@ -28,8 +28,8 @@ class Holder(nn.Module):
         self._held = [module.to(device=device, dtype=dtype)]
 
     @property
-    def model(self) -> nn.Module | None:
-        """What is held; ``None`` before it is loaded."""
+    def model(self) -> Any:
+        """The module held, of any class; ``None`` before it is loaded."""
         return self._held[0] if self._held else None
 
     @property

@@ -73,7 +73,7 @@ def plain_state(state: dict) -> OrderedDict[str, Tensor]:
         if isinstance(value, Tensor) and not key.startswith('distill.')
     )
     # By the versions of modules in it, hosts rename keys of older files.
-    weights._metadata = OrderedDict(
+    weights._metadata = OrderedDict(  # type: ignore[attr-defined]
         _without_wrapper(getattr(state, '_metadata', {}))
     )
     return weights
