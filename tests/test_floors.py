@@ -5,6 +5,7 @@ trees, so an import inside a function counts too, and one for types.
 """
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -207,6 +208,35 @@ def test_both_packages_are_there_to_be_read():
 @for_each(FILES)
 def test_imports_point_down(path):
     assert list(offences(path, parsed(path))) == []
+
+
+def modules_in(cell):
+    """As ``models.utils``, for a cell of a table that has `models/utils/`."""
+    names = re.findall(r'`([\w/]+?)(?:/|\.py)`', cell)
+    return [name.replace('/', '.') for name in names]
+
+
+def test_the_page_allows_what_these_floors_do():
+    """Its table is coarser: how high each folder may reach."""
+    page = (ROOT / 'docs' / 'concepts.md').read_text(encoding='utf-8')
+    row = r'^\| ([0-6]) \| (.+?) \| .+ \| (.+) \|$'  # of the library
+    rows = {
+        folder: (int(level), may)
+        for level, folders, may in re.findall(row, page, re.MULTILINE)
+        for folder in modules_in(folders)
+    }
+    rows['models'] = 5, 'floors 0-5'  # all of its folders together
+    for name in filter(None, FLOORS):
+        folder = '.'.join(name.split('.')[:2])  # of models, or its own
+        highest = re.search(r'floors? (?:0-)?(\d)', rows[folder][1])
+        for target in FLOORS[name][0]:
+            level, _ = rows['.'.join(target.split('.')[:2])]
+            assert (
+                below(target, folder)
+                or target in modules_in(rows[folder][1])
+                or level <= int(highest[1])
+            ), f'{name} -> {target}'
+    assert rows.keys() <= FLOORS.keys()
 
 
 def test_imports_run_in_no_circle():
