@@ -120,12 +120,12 @@ def cwd(at='neck', weight=1.0, tau=1.0, **settings):
 
 
 def distiller(student, teacher=None, terms=None, **settings):
-    """Build a DenseDistiller as a Runner would."""
+    """Build a DenseDistiller as a Runner would, to look at small images."""
     cfg = dict(
         type='mmdistill_dense.DenseDistiller',
         student=deepcopy(student),
         teacher=teacher,
         terms=terms,
-        **settings,
+        **{'input_size': (64, 64), **settings},
     )
     return MODELS.build(ConfigDict(cfg))

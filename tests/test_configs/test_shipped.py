@@ -61,7 +61,7 @@ def build_distiller(name, cfg, folder):
             loss['tokens'] = str(Path(folder) / Path(loss['tokens']).parent)
     more = {k: v for k, v in cfg.model.items() if k == 'inherit'}
     torch.manual_seed(0)
-    model = distiller(student, teacher, terms, **more)
+    model = distiller(student, teacher, terms, input_size=(256, 256), **more)
     for term in model.distill.terms.values():
         if hasattr(term.loss, 'tokens'):
             write_tokens_for(term)

@@ -45,10 +45,7 @@ def built(tmp_path):
         path = save_weights(build(), tmp_path / 'teacher.pth')
         torch.manual_seed(0)
         model = distiller(
-            build(),
-            dict(cfg=build(), checkpoint=path),
-            TERMS[build],
-            input_size=(64, 64),
+            build(), dict(cfg=build(), checkpoint=path), TERMS[build]
         )
         model.init_weights()
         return model.train()

@@ -141,7 +141,7 @@ def test_layer_decay_of_mmseg_gives_every_layer_its_stock_rate(tmp_path):
     )
     expected = rates(plain(student, 'mmseg'), 'mmseg', *rule)
     terms = dict(kd=cwd('neck'))
-    model = distiller(student, teacher, terms, input_size=(64, 64))
+    model = distiller(student, teacher, terms)
     found, connectors = split(rates(model, 'mmseg', *rule))
     assert found == expected
     assert len({lr for lr, _ in found.values()}) == 14

@@ -22,10 +22,7 @@ def models(request, tmp_path):
     at, batch = HOSTS[build]
     path = save_weights(build(), tmp_path / 'teacher.pth')
     ours = distiller(
-        build(),
-        dict(cfg=build(), checkpoint=path),
-        dict(kd=cwd(at)),
-        input_size=(64, 64),
+        build(), dict(cfg=build(), checkpoint=path), dict(kd=cwd(at))
     )
     ours.init_weights()
     stock = MODELS.build(build())

@@ -153,12 +153,7 @@ def test_levels_that_do_not(student, teacher, message):
 @pytest.fixture(scope='module')
 def backbone(seg_teacher):
     """Widths 8, 16, 32, 64 taught by 32, 64, 128, 256."""
-    return distiller(
-        pspnet(),
-        seg_teacher,
-        dict(kd=cwd('backbone')),
-        input_size=(64, 64),
-    )
+    return distiller(pspnet(), seg_teacher, dict(kd=cwd('backbone')))
 
 
 def test_every_level_gets_the_convolution_that_it_needs(backbone):

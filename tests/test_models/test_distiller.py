@@ -27,7 +27,7 @@ SEG = segmentation_batch()
 def two_terms(seg_teacher):
     """Features and logits from one teacher."""
     terms = dict(features=cwd('backbone'), logits=cwd('logits', weight=3.0))
-    model = distiller(pspnet(), seg_teacher, terms, **SIZE)
+    model = distiller(pspnet(), seg_teacher, terms)
     model.init_weights()
     return model
 
@@ -43,7 +43,7 @@ def test_two_terms_are_the_sum_of_each_alone(two_terms, seg_teacher):
         term = dict(
             features=cwd('backbone'), logits=cwd('logits', weight=3.0)
         )[name]
-        model = distiller(pspnet(), seg_teacher, {name: term}, **SIZE)
+        model = distiller(pspnet(), seg_teacher, {name: term})
         model.load_state_dict(two_terms.state_dict(), strict=False)
         alone = seeded_losses(model)
         assert torch.equal(alone[f'loss_{name}'], both[f'loss_{name}'])
@@ -74,7 +74,6 @@ def test_several_teachers_each_with_its_term(seg_teacher, teacher_of):
             two=cwd('backbone', teacher='small'),
             three=cwd('logits', teacher='small'),
         ),
-        **SIZE,
     )
     assert set(model.distill.teachers) == {'big', 'small'}
     model.init_weights()
@@ -99,12 +98,11 @@ def test_a_teacher_that_no_term_uses_is_refused(seg_teacher):
             pspnet(),
             dict(used=seg_teacher, idle=seg_teacher),
             dict(kd=cwd('backbone', teacher='used')),
-            **SIZE,
         )
 
 
 def test_without_terms_it_trains_as_the_stock_model():
-    model = distiller(pspnet(), dict(cfg='no/such/file.py'), **SIZE)
+    model = distiller(pspnet(), dict(cfg='no/such/file.py'))
     assert not list(model.distill.parameters())
     losses = seeded_losses(model)
     stock = MODELS.build(pspnet())
@@ -115,7 +113,7 @@ def test_without_terms_it_trains_as_the_stock_model():
 
 def test_auxiliary_heads_are_distilled(seg_teacher):
     term = cwd('auxiliary_head.conv_seg')
-    model = distiller(pspnet(), seg_teacher, dict(aux=term), **SIZE)
+    model = distiller(pspnet(), seg_teacher, dict(aux=term))
     losses = step_losses(model, SEG)
     losses['loss_aux'].backward()
     assert model.auxiliary_head.conv_seg.weight.grad.abs().max() > 0
@@ -124,7 +122,7 @@ def test_auxiliary_heads_are_distilled(seg_teacher):
 
 def test_inputs_of_modules_are_distilled(seg_teacher):
     at = dict(path='decode_head.conv_seg', take='input')
-    model = distiller(pspnet(), seg_teacher, dict(kd=cwd(at)), **SIZE)
+    model = distiller(pspnet(), seg_teacher, dict(kd=cwd(at)))
     model.decode_head.dropout.eval()
     seen = []
     model.decode_head.conv_seg.register_forward_pre_hook(
@@ -153,10 +151,10 @@ def test_each_side_may_name_its_own_module(teacher_of, log_lines):
 
 def test_a_teacher_of_other_classes_teaches_features(teacher_of):
     teacher = teacher_of(pspnet, classes=6)
-    model = distiller(pspnet(), teacher, dict(kd=cwd('backbone')), **SIZE)
+    model = distiller(pspnet(), teacher, dict(kd=cwd('backbone')))
     assert step_losses(model, SEG)['loss_kd'] > 0
     # Logits of other classes go through a connector, which is on record.
-    model = distiller(pspnet(), teacher, dict(kd=cwd('logits')), **SIZE)
+    model = distiller(pspnet(), teacher, dict(kd=cwd('logits')))
     assert '4 channels at stride 8 <- 6 channels' in describe_terms(
         model.distill
     )

@@ -34,12 +34,7 @@ CASES = {
 def case(request, teacher_of):
     build, at, wider = CASES[request.param]
     torch.manual_seed(0)
-    model = distiller(
-        build(),
-        teacher_of(build, **wider),
-        dict(kd=cwd(at)),
-        input_size=(64, 64),
-    )
+    model = distiller(build(), teacher_of(build, **wider), dict(kd=cwd(at)))
     model.init_weights()  # DETR's level_embed is empty memory before
     stock = MODELS.build(build())
     stock.load_state_dict(model.state_dict(), strict=False)

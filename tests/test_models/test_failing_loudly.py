@@ -7,18 +7,16 @@ from torch import nn
 from ..helpers.models import cwd, distiller, mask_rcnn, pspnet
 from . import zoo
 
-SIZE = dict(input_size=(64, 64))
-
 
 @pytest.fixture(scope='module')
 def det(teacher_of):
     teacher = teacher_of(mask_rcnn)
-    return lambda **terms: distiller(mask_rcnn(), teacher, terms, **SIZE)
+    return lambda **terms: distiller(mask_rcnn(), teacher, terms)
 
 
 @pytest.fixture(scope='module')
 def seg(seg_teacher):
-    return lambda **terms: distiller(pspnet(), seg_teacher, terms, **SIZE)
+    return lambda **terms: distiller(pspnet(), seg_teacher, terms)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +94,7 @@ def test_what_belongs_to_queries_and_not_to_images(teacher_of):
         match=r"term 'kd': the student gives \(2, 1, 10, 32\) for one image, "
         '.*per query or proposal.*Record maps',
     ):
-        distiller(teacher['cfg'], teacher, dict(kd=cwd('decoder')), **SIZE)
+        distiller(teacher['cfg'], teacher, dict(kd=cwd('decoder')))
 
 
 def test_regions_in_a_loss_of_maps(det):
@@ -164,7 +162,7 @@ def test_settings_of_a_term(det, term, error, message):
 )
 def test_settings_of_a_teacher(teacher, error, message):
     with pytest.raises(error, match=message):
-        distiller(pspnet(), teacher, dict(kd=cwd('backbone')), **SIZE)
+        distiller(pspnet(), teacher, dict(kd=cwd('backbone')))
 
 
 def test_several_teachers_of_which_a_term_names_none(seg_teacher):
@@ -177,7 +175,6 @@ def test_several_teachers_of_which_a_term_names_none(seg_teacher):
             pspnet(),
             dict(a=seg_teacher, b=seg_teacher),
             dict(kd=cwd('backbone')),
-            **SIZE,
         )
 
 
@@ -197,7 +194,7 @@ def test_a_student_that_is_no_detector_or_segmentor():
 
 
 def test_a_student_that_is_distilled_already():
-    student = distiller(pspnet(), **SIZE)
+    student = distiller(pspnet())
     with pytest.raises(ValueError, match='without a distill of its own'):
         MODELS.build(
             dict(type='mmdistill_dense.DenseDistiller', student=student)
@@ -206,7 +203,7 @@ def test_a_student_that_is_distilled_already():
 
 def test_a_checkpoint_that_does_not_cover_the_teacher(teacher_of, det_teacher):
     teacher = dict(teacher_of(pspnet), checkpoint=det_teacher['checkpoint'])
-    model = distiller(pspnet(), teacher, dict(kd=cwd('backbone')), **SIZE)
+    model = distiller(pspnet(), teacher, dict(kd=cwd('backbone')))
     with pytest.raises(ValueError, match='does not fit its config'):
         model.init_weights()
 

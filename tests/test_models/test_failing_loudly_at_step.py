@@ -22,7 +22,7 @@ DET = detection_batch(1, (64, 64))
 
 @pytest.fixture(scope='module')
 def built(seg_teacher):
-    model = distiller(pspnet(), seg_teacher, dict(kd=cwd('backbone')), **SIZE)
+    model = distiller(pspnet(), seg_teacher, dict(kd=cwd('backbone')))
     model.init_weights()
     return model
 
@@ -35,7 +35,7 @@ def model(built):
 def test_a_module_that_is_replaced_after_building(seg_teacher):
     # As a conversion of normalisation layers does.
     at = 'backbone.layer3'
-    model = distiller(pspnet(), seg_teacher, dict(kd=cwd(at)), **SIZE)
+    model = distiller(pspnet(), seg_teacher, dict(kd=cwd(at)))
     model.backbone.layer3 = nn.Sequential(*model.backbone.layer3)
     with pytest.raises(
         RuntimeError,
@@ -48,7 +48,7 @@ def test_a_module_that_training_calls_more_often(teacher_of):
     # A cascade of decode heads runs its first head twice for its losses.
     at = cwd('decode_head.0.conv_seg')
     teacher = teacher_of(zoo.point_rend)
-    model = distiller(zoo.point_rend(), teacher, dict(kd=at), **SIZE)
+    model = distiller(zoo.point_rend(), teacher, dict(kd=at))
     with pytest.raises(
         RuntimeError,
         match=r"term 'kd': the dry run saw 1 student and 1 teacher tensors, "
@@ -60,7 +60,7 @@ def test_a_module_that_training_calls_more_often(teacher_of):
 def test_a_frozen_stage(teacher_of):
     # The first stage of a stock Mask R-CNN is frozen.
     terms = dict(kd=cwd('backbone'))
-    model = distiller(mask_rcnn(), teacher_of(mask_rcnn), terms, **SIZE)
+    model = distiller(mask_rcnn(), teacher_of(mask_rcnn), terms)
     with pytest.raises(
         RuntimeError,
         match=r"term 'kd': student feature 0 of \['backbone'\] has no "
@@ -71,7 +71,7 @@ def test_a_frozen_stage(teacher_of):
 
 def test_a_frozen_stage_may_be_left_out(teacher_of):
     terms = dict(kd=cwd('backbone', level_weights=[0, 1, 1, 1]))
-    model = distiller(mask_rcnn(), teacher_of(mask_rcnn), terms, **SIZE)
+    model = distiller(mask_rcnn(), teacher_of(mask_rcnn), terms)
     losses = step_losses(model, DET)
     losses['loss_kd'].backward()
     assert model.backbone.layer4[0].conv1.weight.grad.abs().max() > 0
@@ -128,10 +128,7 @@ def test_a_teacher_feature_that_is_not_finite(tmp_path, seg_teacher):
     path = str(tmp_path / 'nan.pth')
     torch.save(content, path)
     model = distiller(
-        pspnet(),
-        dict(seg_teacher, checkpoint=path),
-        dict(kd=cwd('backbone')),
-        **SIZE,
+        pspnet(), dict(seg_teacher, checkpoint=path), dict(kd=cwd('backbone'))
     )
     with pytest.raises(RuntimeError, match='teacher_feature 1 holds inf or N'):
         step_losses(model, SEG)
@@ -184,7 +181,7 @@ def test_a_name_that_the_student_turns_out_to_use(teacher_of):
 
 def test_a_teacher_without_a_checkpoint(seg_teacher):
     teacher = dict(cfg=seg_teacher['cfg'])
-    model = distiller(pspnet(), teacher, dict(kd=cwd('backbone')), **SIZE)
+    model = distiller(pspnet(), teacher, dict(kd=cwd('backbone')))
     for start in (model.init_weights, lambda: step_losses(model, SEG)):
         with pytest.raises(ValueError, match='so it would teach noise'):
             start()

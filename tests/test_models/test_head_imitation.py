@@ -62,7 +62,7 @@ def teacher(teacher_of):
 
 
 def build(student, teacher, **terms):
-    model = distiller(student, teacher, terms, **SIZE)
+    model = distiller(student, teacher, terms)
     model.init_weights()
     return model
 

@@ -14,8 +14,6 @@ from ..helpers.models import cwd, distiller, pspnet
 from ..helpers.runs import differing, snapshot
 from . import zoo
 
-SIZE = dict(input_size=(64, 64))
-
 
 @pytest.fixture
 def teacher(teacher_of):
@@ -23,7 +21,7 @@ def teacher(teacher_of):
 
 
 def build(teacher, inherit, student=zoo.retinanet, **terms):
-    return distiller(student(), teacher, terms, inherit=inherit, **SIZE)
+    return distiller(student(), teacher, terms, inherit=inherit)
 
 
 def weights(teacher):

@@ -143,9 +143,7 @@ def test_a_distilled_model_shows_its_teacher_the_other_form(teacher_of):
     other = dict(mean=CAFFE['mean'], std=CAFFE['std'], bgr_to_rgb=False)
     options = {f'data_preprocessor.{k}': v for k, v in other.items()}
     teacher = teacher_of(pspnet, **options)
-    model = distiller(
-        pspnet(), teacher, dict(kd=cwd('backbone')), input_size=(64, 64)
-    )
+    model = distiller(pspnet(), teacher, dict(kd=cwd('backbone')))
     batch = segmentation_batch()
     raw = torch.stack(batch['inputs']).float()
     data = model.data_preprocessor(batch, True)

@@ -81,7 +81,7 @@ def tokens(tmp_path):
 
 def detector(det_teacher, path, **settings):
     terms = dict(maskd=term(path, **settings))
-    return distiller(mask_rcnn(), det_teacher, terms, input_size=(64, 64))
+    return distiller(mask_rcnn(), det_teacher, terms)
 
 
 def test_a_detector_learns_through_the_masks_of_every_level(
@@ -188,7 +188,7 @@ def test_logits_of_both_heads_and_cwd(seg_teacher, tmp_path):
         ),
         cwd=cwd('logits'),
     )
-    model = distiller(pspnet(), seg_teacher, terms, input_size=(64, 64))
+    model = distiller(pspnet(), seg_teacher, terms)
     model.init_weights()
     losses = step_losses(model, SEG)
     for name in terms:

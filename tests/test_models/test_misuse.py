@@ -19,7 +19,7 @@ SIZE = dict(input_size=(64, 64))
 
 def scheduled(seg_teacher, **schedule):
     terms = dict(kd=cwd('logits', schedule=schedule))
-    return distiller(pspnet(), seg_teacher, terms, **SIZE)
+    return distiller(pspnet(), seg_teacher, terms)
 
 
 def tell(**infos):
@@ -73,7 +73,7 @@ def test_a_loss_under_no_grad_does_not_spend_the_first_check(seg_teacher):
 def test_the_level_without_gradient_is_named_by_its_own_number(seg_teacher):
     weights = [0.0, 0.0, 1.0, 1.0]
     terms = dict(kd=cwd('backbone', level_weights=weights))
-    model = distiller(pspnet(), seg_teacher, terms, **SIZE)
+    model = distiller(pspnet(), seg_teacher, terms)
     for parameter in model.backbone.parameters():
         parameter.requires_grad_(False)
     with pytest.raises(RuntimeError, match='student feature 2 of'):
@@ -109,11 +109,9 @@ def test_connectors_follow_a_model_that_is_handed_over(seg_teacher):
 @pytest.mark.parametrize('name', ['keys', 'type', 'forward'])
 def test_names_that_torch_keeps_for_itself_are_refused(seg_teacher, name):
     with pytest.raises(ValueError, match=f'terms: {name!r} is a name'):
-        distiller(pspnet(), seg_teacher, {name: cwd('logits')}, **SIZE)
+        distiller(pspnet(), seg_teacher, {name: cwd('logits')})
     with pytest.raises(ValueError, match=f'teacher: {name!r} is no name'):
-        distiller(
-            pspnet(), {name: seg_teacher}, dict(kd=cwd('logits')), **SIZE
-        )
+        distiller(pspnet(), {name: seg_teacher}, dict(kd=cwd('logits')))
 
 
 def test_a_step_with_several_batches_is_refused_while_idle_too(seg_teacher):
@@ -166,7 +164,7 @@ def test_a_by_epoch_schedule_works_where_epochs_are_counted(seg_teacher):
         by_iteration=cwd('logits'),
         by_epoch=cwd('logits', schedule=dict(begin=1, by_epoch=True)),
     )
-    model = distiller(pspnet(), seg_teacher, terms, **SIZE)
+    model = distiller(pspnet(), seg_teacher, terms)
     tell(max_epochs=3, max_iters=30)
     assert losses_at(model, 0, 0)[1] == 0
     assert losses_at(model, 10, 1)[1] > 0

@@ -26,7 +26,6 @@ from ..helpers.batches import (
 )
 from ..helpers.models import cwd, distiller, mask_rcnn, pspnet
 
-SIZE = dict(input_size=(64, 64))
 SEG = segmentation_batch()
 DET = detection_batch(1, (64, 64))
 
@@ -46,7 +45,7 @@ def test_a_recorded_conv_is_not_what_its_in_place_relu_makes_of_it(
     """The in-place guard is a no-op on torch >= 2.5: features are ReLU'd."""
     path = 'decode_head.bottleneck.bn'
     at = dict(path=path, clone=True)
-    model = distiller(pspnet(), seg_teacher, dict(kd=cwd(at)), **SIZE)
+    model = distiller(pspnet(), seg_teacher, dict(kd=cwd(at)))
     seen = []
     model.distill.terms.kd.register_forward_pre_hook(
         lambda module, args: seen.extend([args[0][0], args[1][0]])
@@ -58,7 +57,7 @@ def test_a_recorded_conv_is_not_what_its_in_place_relu_makes_of_it(
 def test_the_teachers_dropout_is_off_in_training(seg_teacher):
     """Only its BatchNorm is in eval mode; two passes differ."""
     terms = dict(kd=cwd('decode_head.dropout'))
-    model = distiller(pspnet(), seg_teacher, terms, **SIZE)
+    model = distiller(pspnet(), seg_teacher, terms)
     model.train()
     taught = []
     model.distill.terms.kd.register_forward_pre_hook(
@@ -76,7 +75,7 @@ def checkpointed(seg_teacher):
 
     def build(at='backbone.layer3.1.conv2', with_cp=True):
         student = pspnet(**{'backbone.with_cp': with_cp})
-        return distiller(student, seg_teacher, dict(kd=cwd(at)), **SIZE)
+        return distiller(student, seg_teacher, dict(kd=cwd(at)))
 
     return build
 
@@ -136,7 +135,7 @@ def test_a_teacher_that_does_not_fit_its_checkpoint_is_refused(
         (None, 'has no checkpoint'),
     ):
         teacher = dict(seg_teacher, checkpoint=checkpoint)
-        model = distiller(pspnet(), teacher, dict(kd=cwd('backbone')), **SIZE)
+        model = distiller(pspnet(), teacher, dict(kd=cwd('backbone')))
         with pytest.raises(ValueError, match=message):
             model.init_weights()
 
@@ -148,7 +147,7 @@ def test_after_its_end_a_term_costs_no_teacher_and_needs_no_search(
     """The teacher runs on, connectors lose their gradient, DDP crashes."""
     schedule = dict(begin=1, end=3, by_epoch=by_epoch)
     terms = dict(kd=cwd('backbone', schedule=schedule))
-    model = distiller(pspnet(), seg_teacher, terms, **SIZE)
+    model = distiller(pspnet(), seg_teacher, terms)
     model.init_weights()
     calls = []
     backbone = model.distill.teachers['teacher'].model.backbone
@@ -186,7 +185,7 @@ def test_little_is_saved_for_the_backward_of_cwd():
 
 def test_a_step_leaves_no_graph_that_a_deep_copy_would_meet(seg_teacher):
     """Recorded activations live until the next step; a deep copy raises."""
-    model = distiller(pspnet(), seg_teacher, dict(kd=cwd('backbone')), **SIZE)
+    model = distiller(pspnet(), seg_teacher, dict(kd=cwd('backbone')))
     losses = step_losses(model, SEG)  # not even backward
     copy = deepcopy(model)
     assert step_losses(copy, SEG)['loss_kd'] > 0
@@ -197,7 +196,7 @@ def test_the_teacher_computes_no_loss_and_needs_no_fitting_labels(teacher_of):
     """It runs its whole ``loss``, so labels must be of its own classes."""
     few = {f'roi_head.{kind}_head.num_classes': 1 for kind in ('bbox', 'mask')}
     teacher = teacher_of(mask_rcnn, **few)
-    model = distiller(mask_rcnn(), teacher, dict(kd=cwd()), **SIZE)
+    model = distiller(mask_rcnn(), teacher, dict(kd=cwd()))
     model.init_weights()
     ran = []
     for name in ('rpn_head', 'roi_head'):
@@ -214,6 +213,6 @@ def test_the_teacher_computes_no_loss_and_needs_no_fitting_labels(teacher_of):
 
 def test_the_students_log_keys_keep_their_names(seg_teacher):
     """They are renamed ``student.*``; curves do not overlay the baseline's."""
-    model = distiller(pspnet(), seg_teacher, dict(kd=cwd('backbone')), **SIZE)
+    model = distiller(pspnet(), seg_teacher, dict(kd=cwd('backbone')))
     stock = step(MODELS.build(pspnet()))
     assert [*step(model)] == [*stock, 'loss_kd']

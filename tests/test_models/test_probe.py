@@ -160,10 +160,7 @@ def test_building_leaves_every_generator_where_it_was(
     seg_teacher, segmentor, expected_draws
 ):
     built = distiller(
-        deepcopy(segmentor),
-        seg_teacher,
-        dict(kd=cwd('backbone')),
-        input_size=(64, 64),
+        deepcopy(segmentor), seg_teacher, dict(kd=cwd('backbone'))
     )
     assert len(list(built.distill.parameters())) == 8
     assert draws() == expected_draws

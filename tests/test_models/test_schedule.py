@@ -55,7 +55,7 @@ def test_schedules_that_are_refused(settings, message):
 def test_a_setting_that_is_unknown_is_refused_with_its_term(seg_teacher):
     term = cwd('backbone', schedule=dict(start=3))
     with pytest.raises(TypeError, match=r"term 'kd': .*'start'"):
-        distiller(pspnet(), seg_teacher, dict(kd=term), input_size=(64, 64))
+        distiller(pspnet(), seg_teacher, dict(kd=term))
 
 
 @pytest.mark.parametrize('unit', ['iter', 'epoch'])
@@ -79,7 +79,7 @@ def scheduled(seg_teacher):
         by_iteration=cwd('backbone', schedule=dict(warmup=4)),
         by_epoch=cwd('backbone', schedule=dict(begin=1, end=2, by_epoch=True)),
     )
-    return distiller(pspnet(), seg_teacher, terms, input_size=(64, 64))
+    return distiller(pspnet(), seg_teacher, terms)
 
 
 def losses_at(model, iteration, epoch):
@@ -108,10 +108,7 @@ def test_iterations_and_epochs_reach_the_losses(scheduled):
 def test_a_schedule_without_a_clock_is_refused(seg_teacher, by_epoch, unit):
     schedule = dict(begin=1, by_epoch=by_epoch)
     model = distiller(
-        pspnet(),
-        seg_teacher,
-        dict(kd=cwd('backbone', schedule=schedule)),
-        input_size=(64, 64),
+        pspnet(), seg_teacher, dict(kd=cwd('backbone', schedule=schedule))
     )
     with pytest.raises(
         RuntimeError,
@@ -123,7 +120,5 @@ def test_a_schedule_without_a_clock_is_refused(seg_teacher, by_epoch, unit):
 
 
 def test_a_constant_term_needs_no_clock(seg_teacher):
-    model = distiller(
-        pspnet(), seg_teacher, dict(kd=cwd('backbone')), input_size=(64, 64)
-    )
+    model = distiller(pspnet(), seg_teacher, dict(kd=cwd('backbone')))
     assert step_losses(model, segmentation_batch())['loss_kd'] > 0

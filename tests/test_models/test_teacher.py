@@ -21,9 +21,7 @@ from . import zoo
 @pytest.fixture(scope='module')
 def loaded(seg_teacher):
     """PSPNet R18 with the teacher PSPNet R50 in memory."""
-    model = distiller(
-        pspnet(), seg_teacher, dict(kd=cwd('backbone')), input_size=(64, 64)
-    )
+    model = distiller(pspnet(), seg_teacher, dict(kd=cwd('backbone')))
     model.init_weights()
     return model
 
@@ -73,9 +71,7 @@ def test_without_gradients_but_no_inference_tensors(loaded):
     ('build', 'at'), [(pspnet, 'logits'), (zoo.swin_upernet, 'backbone')]
 )
 def test_dropout_and_drop_path_stay_off(teacher_of, build, at):
-    model = distiller(
-        build(), teacher_of(build), dict(kd=cwd(at)), input_size=(64, 64)
-    )
+    model = distiller(build(), teacher_of(build), dict(kd=cwd(at)))
     model.init_weights()
     teacher = teacher_in(model)
     for switch in (model.eval, model.train, teacher.train, model.train):
@@ -91,9 +87,7 @@ def test_dropout_and_drop_path_stay_off(teacher_of, build, at):
 
 def test_eval_of_a_backbone_whose_train_returns_nothing(det_teacher):
     # mmdet's ResNet: train() and eval() return None.
-    model = distiller(
-        mask_rcnn(), det_teacher, dict(kd=cwd()), input_size=(64, 64)
-    )
+    model = distiller(mask_rcnn(), det_teacher, dict(kd=cwd()))
     model.init_weights()
     model.train()
     backbone = teacher_in(model).model.backbone
@@ -161,9 +155,7 @@ def test_a_checkpoint_with_a_teachers_keys_is_not_expected(loaded):
 
 
 def test_present_where_the_student_goes(loaded, seg_teacher):
-    model = distiller(
-        pspnet(), seg_teacher, dict(kd=cwd('backbone')), input_size=(64, 64)
-    )
+    model = distiller(pspnet(), seg_teacher, dict(kd=cwd('backbone')))
     model.init_weights()
     model.double()
     teacher = teacher_in(model).model
@@ -178,9 +170,7 @@ def test_present_where_the_student_goes(loaded, seg_teacher):
 
 
 def test_loaded_in_the_dtype_of_the_student(seg_teacher):
-    model = distiller(
-        pspnet(), seg_teacher, dict(kd=cwd('backbone')), input_size=(64, 64)
-    )
+    model = distiller(pspnet(), seg_teacher, dict(kd=cwd('backbone')))
     model.double()
     model.init_weights()
     weight = teacher_in(model).model.backbone.stem[0].weight
@@ -191,8 +181,6 @@ def test_the_students_ground_truth_may_have_other_classes(teacher_of):
     """The teacher knows 2 classes; the batch has labels 0 and 2."""
     few = {f'roi_head.{kind}_head.num_classes': 2 for kind in ('bbox', 'mask')}
     teacher = teacher_of(mask_rcnn, **few)
-    model = distiller(
-        mask_rcnn(), teacher, dict(kd=cwd()), input_size=(64, 64)
-    )
+    model = distiller(mask_rcnn(), teacher, dict(kd=cwd()))
     losses = step_losses(model, detection_batch(1, (64, 64)))
     assert torch.isfinite(total(model, losses))

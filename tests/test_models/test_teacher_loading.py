@@ -62,7 +62,6 @@ def test_the_checkpoint_of_a_distilled_model_is_a_teachers(load, good):
         pspnet(),
         dict(good),
         dict(kd=cwd('backbone', connector=dict(type='ConvConnector'))),
-        input_size=(64, 64),
     )
     content = model.state_dict()
     assert any(key.startswith('distill.') for key in content)

@@ -51,9 +51,7 @@ def modules_that_ran(model, batch):
 )
 def test_brief_in_a_detector(teacher_of, at, not_run):
     teacher = teacher_of(mask_rcnn)
-    model = distiller(
-        mask_rcnn(), teacher, dict(kd=cwd(at)), input_size=(64, 64)
-    )
+    model = distiller(mask_rcnn(), teacher, dict(kd=cwd(at)))
     model.init_weights()
     ran = modules_that_ran(model, DET)
     assert 'backbone.conv1' in ran
@@ -70,9 +68,7 @@ def test_brief_in_a_detector(teacher_of, at, not_run):
     ],
 )
 def test_brief_in_a_segmentor(seg_teacher, at, not_run):
-    model = distiller(
-        pspnet(), seg_teacher, dict(kd=cwd(at)), input_size=(64, 64)
-    )
+    model = distiller(pspnet(), seg_teacher, dict(kd=cwd(at)))
     model.init_weights()
     ran = modules_that_ran(model, SEG)
     assert ran[-1].startswith(at)
@@ -89,9 +85,7 @@ def test_built_under_its_own_default_scope(tmp_path):
     student = pspnet()
     del student['_scope_']
     with DefaultScope.overwrite_default_scope('mmseg'):
-        built = distiller(
-            student, teacher, dict(kd=cwd(at)), input_size=(64, 64)
-        )
+        built = distiller(student, teacher, dict(kd=cwd(at)))
         built.init_weights()
         assert DefaultScope.get_current_instance().scope_name == 'mmseg'
         losses = step_losses(built, SEG)
@@ -101,9 +95,7 @@ def test_built_under_its_own_default_scope(tmp_path):
 
 
 def test_held_from_init_weights_on(seg_teacher):
-    model = distiller(
-        pspnet(), seg_teacher, dict(kd=cwd('backbone')), input_size=(64, 64)
-    )
+    model = distiller(pspnet(), seg_teacher, dict(kd=cwd('backbone')))
     teacher = model.distill.teachers['teacher']
     assert teacher.model is None
     assert not list(teacher.modules())[2:]  # itself and its input adapter
@@ -112,9 +104,7 @@ def test_held_from_init_weights_on(seg_teacher):
 
 
 def test_loaded_by_the_first_loss_where_nobody_calls_init_weights(seg_teacher):
-    model = distiller(
-        pspnet(), seg_teacher, dict(kd=cwd('backbone')), input_size=(64, 64)
-    )
+    model = distiller(pspnet(), seg_teacher, dict(kd=cwd('backbone')))
     step_losses(model, SEG)
     first = model.distill.teachers['teacher'].model
     step_losses(model, SEG)
@@ -123,9 +113,7 @@ def test_loaded_by_the_first_loss_where_nobody_calls_init_weights(seg_teacher):
 
 def test_predicting_needs_no_teacher_file(seg_teacher):
     teacher = dict(seg_teacher, checkpoint='does/not/exist.pth')
-    model = distiller(
-        pspnet(), teacher, dict(kd=cwd('backbone')), input_size=(64, 64)
-    ).eval()
+    model = distiller(pspnet(), teacher, dict(kd=cwd('backbone'))).eval()
     with torch.no_grad():
         (result,) = model.test_step(segmentation_batch(1))
     assert result.pred_sem_seg.data.shape == (1, 64, 64)
@@ -137,9 +125,7 @@ def test_the_teachers_own_initialisation_never_runs(teacher_of):
     teacher['cfg'].backbone.init_cfg = dict(
         type='Pretrained', checkpoint='does/not/exist.pth'
     )
-    model = distiller(
-        pspnet(), teacher, dict(kd=cwd('backbone')), input_size=(64, 64)
-    )
+    model = distiller(pspnet(), teacher, dict(kd=cwd('backbone')))
     model.init_weights()
     assert model.distill.teachers['teacher'].loaded
 
@@ -154,12 +140,7 @@ def test_the_students_initialisation_is_that_of_the_stock_model(seg_teacher):
 
     stock, expected = initialised(lambda: MODELS.build(pspnet()))
     ours, drawn = initialised(
-        lambda: distiller(
-            pspnet(),
-            seg_teacher,
-            dict(kd=cwd('backbone')),
-            input_size=(64, 64),
-        )
+        lambda: distiller(pspnet(), seg_teacher, dict(kd=cwd('backbone')))
     )
     assert torch.equal(drawn, expected)
     for key, value in stock.items():
@@ -175,7 +156,6 @@ def test_its_config_is_written_beside_the_log(seg_teacher, tmp_path):
         pspnet(),
         dict(big=dict(seg_teacher, cfg_options=options)),
         dict(kd=cwd('backbone')),
-        input_size=(64, 64),
     )
     assert not (tmp_path / 'teacher_big.py').exists()
     model.init_weights()

@@ -27,12 +27,7 @@ def host(request, teacher_of):
 
     def make(**switches):
         torch.manual_seed(0)
-        model = distiller(
-            build(),
-            dict(teacher, **switches),
-            dict(kd=cwd(at)),
-            input_size=(64, 64),
-        )
+        model = distiller(build(), dict(teacher, **switches), dict(kd=cwd(at)))
         model.init_weights()
         return model, batch
 
@@ -176,7 +171,6 @@ def test_weights_are_inherited_from_the_plain_teacher(teacher_of):
             dict(teacher, **switches),
             dict(kd=cwd('neck')),
             inherit=['backbone.layer4', 'neck'],
-            input_size=(64, 64),
         )
         for switches in (dict(), EVERYTHING)
     ]
@@ -259,7 +253,7 @@ def test_teachers_look_before_the_student_unless_they_need_regions(
         (dict(kd=box), ['student', 'teacher']),
     ):
         order.clear()
-        model = distiller(mask_rcnn(), teacher, terms, input_size=(64, 64))
+        model = distiller(mask_rcnn(), teacher, terms)
         model.init_weights()
         for name, other in (
             ('student', model),
