@@ -3,15 +3,19 @@
 import gc
 import logging
 import os
-from functools import cache
+from functools import cache, partial
 
 import pytest
 import torch
 from mmengine import config
-from mmengine.logging import MMLogger
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.optim.optimizer import amp_optimizer_wrapper
 from mmengine.registry import DefaultScope
+from mmengine.visualization import Visualizer
 
 import mmdistill_dense  # noqa: F401
+
+from .helpers.log import heard
 
 # Of the processes that tests start; this one's is set below.
 os.environ['OMP_NUM_THREADS'] = '1'
@@ -38,25 +42,27 @@ def _runs_start_quickly():
 
 @pytest.fixture(autouse=True)
 def _isolated():
-    """Fix the seed; keep loggers and scopes of one test out of the next."""
+    """Fix the seed; keep what one test leaves by name out of the next."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
     MMLogger.get_current_instance().setLevel(logging.WARNING)
     yield
-    MMLogger._instance_dict.clear()
-    DefaultScope._instance_dict.clear()
+    named = (MMLogger, MessageHub, DefaultScope, Visualizer)
+    for kind in (*named, *Visualizer.__subclasses__()):
+        kind._instance_dict.clear()
 
 
 @pytest.fixture
 def log_lines():
     """Every line that goes through ``print_log`` to the current logger."""
-    lines = []
+    return heard()
 
-    class Keeper(logging.Handler):
-        def emit(self, record):
-            lines.append(record.getMessage())
 
-    logger = MMLogger.get_current_instance()
-    logger.setLevel(logging.INFO)
-    logger.addHandler(Keeper())
-    return lines
+@pytest.fixture
+def amp_on_a_cpu(monkeypatch):
+    """MMEngine's wrapper refuses CPUs; its scaler need not."""
+    monkeypatch.setattr(
+        amp_optimizer_wrapper, 'is_cuda_available', lambda: True
+    )
+    scaler = partial(torch.amp.GradScaler, 'cpu')
+    monkeypatch.setattr(amp_optimizer_wrapper, 'GradScaler', scaler)

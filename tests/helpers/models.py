@@ -13,7 +13,11 @@ MASK_RCNN = 'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py'
 RETINANET = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'
 FCOS = 'mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py'
 PSPNET = 'mmseg::pspnet/pspnet_r18-d8_4xb2-80k_cityscapes-512x1024.py'
-
+#: A PSPNet in which nothing is random, so that runs can be compared.
+STILL = {
+    'decode_head.dropout_ratio': 0.0,
+    'auxiliary_head.dropout_ratio': 0.0,
+}
 CHANNELS = {
     'in_channels',
     'out_channels',
@@ -78,6 +82,15 @@ def mask_rcnn(depth=18, **options):
             **options,
         },
     )
+
+
+def wide_mask_rcnn(**options):
+    """A Mask R-CNN whose neck has 48 channels, the student's 32."""
+    widths = ['neck.out_channels', 'rpn_head.in_channels']
+    for kind in ('bbox', 'mask'):
+        widths.append(f'roi_head.{kind}_roi_extractor.out_channels')
+        widths.append(f'roi_head.{kind}_head.in_channels')
+    return mask_rcnn(**{**dict.fromkeys(widths, 384), **options})
 
 
 def pspnet(depth=18, classes=4, **options):

@@ -1,24 +1,47 @@
 """Config files on top of the hosts' stock ones, and runs of train.py."""
 
 import os
+import runpy
 import socket
 import subprocess
 import sys
 from copy import deepcopy
 from pathlib import Path
+from unittest import mock
 
 import torch
+import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, MODELS, DefaultScope
 
+from mmdistill_dense.compat import config_path
+
 from .datasets import detection_dataset, segmentation_dataset
 from .models import MASK_RCNN, PSPNET, mask_rcnn, pspnet
 
 ROOT = Path(__file__).parents[2]
-TRAIN = ROOT / 'tools' / 'train.py'
+TOOLS = ROOT / 'tools'
+TRAIN = TOOLS / 'train.py'
 BASES = dict(mmdet=MASK_RCNN, mmseg=PSPNET)
+#: What makes each teacher another model than its student.
+WIDER = dict(
+    mmdet={
+        'model.neck.out_channels': 48,
+        'model.rpn_head.in_channels': 48,
+        'model.roi_head.bbox_roi_extractor.out_channels': 48,
+        'model.roi_head.mask_roi_extractor.out_channels': 48,
+        'model.roi_head.bbox_head.in_channels': 48,
+        'model.roi_head.mask_head.in_channels': 48,
+    },
+    mmseg={
+        'model.backbone.base_channels': 16,
+        'model.backbone.stem_channels': 16,
+        'model.decode_head.in_channels': 128,
+        'model.auxiliary_head.in_channels': 64,
+    },
+)
 
 
 def write_student(folder, data, scope, iters):
@@ -27,7 +50,7 @@ def write_student(folder, data, scope, iters):
     Its model says only what is smaller, so the stock ``SyncBN`` stays.
     """
     small = mask_rcnn() if scope == 'mmdet' else pspnet()
-    stock = Config.fromfile(_config_path(BASES[scope])).model.to_dict()
+    stock = Config.fromfile(config_path(BASES[scope])).model.to_dict()
     dataset = detection_dataset if scope == 'mmdet' else segmentation_dataset
     entries = dict(
         model=changes(stock, small),
@@ -70,10 +93,6 @@ def write_student(folder, data, scope, iters):
     return path
 
 
-def _config_path(name):
-    return Config._get_cfg_path(name, '')[0]
-
-
 def changes(stock, small):
     """What a config must say to turn ``stock`` into ``small``."""
     found = {}
@@ -107,6 +126,15 @@ def write_teacher(folder, student, options, scope):
     return path
 
 
+def write_pair(folder, data, scope, iters):
+    """A student's config file, and settings of its wider teacher."""
+    student, options = write_student(folder, data, scope, iters), WIDER[scope]
+    weights = write_teacher(folder, student, options, scope)
+    return student, dict(
+        cfg=str(student), cfg_options=options, checkpoint=str(weights)
+    )
+
+
 def write_distiller(folder, student, teacher, terms, bases=(), extra=''):
     """A distillation config on ``student``; ``terms`` is code."""
     path = Path(folder) / f'distilled_{student.name}'
@@ -122,6 +150,13 @@ model = dict(
 """
     )
     return path
+
+
+def run_here(name, *args):
+    """Run ``tools/<name>.py`` in this process, whose environment stays."""
+    argv = [str(TOOLS / f'{name}.py'), *map(str, args)]
+    with mock.patch.dict(os.environ), mock.patch.object(sys, 'argv', argv):
+        runpy.run_path(argv[0], run_name='__main__')
 
 
 def run_script(script, *args, processes=None, timeout=300):
@@ -164,6 +199,21 @@ def free_port():
     with socket.socket() as s:
         s.bind(('127.0.0.1', 0))
         return s.getsockname()[1]
+
+
+def in_two_processes(work):
+    """Call ``work(rank)`` in both processes of a group."""
+    # Forked: a new interpreter would take as long as a whole test.
+    torch.multiprocessing.start_processes(
+        _one_of_two, (free_port(), work), nprocs=2, start_method='fork'
+    )
+
+
+def _one_of_two(rank, port, work):
+    address = f'tcp://127.0.0.1:{port}'
+    dist.init_process_group('gloo', address, rank=rank, world_size=2)
+    work(rank)
+    dist.destroy_process_group()
 
 
 @HOOKS.register_module()

@@ -1,6 +1,5 @@
 """A folder that looks like a checkout, in which a page's blocks are run."""
 
-import logging
 import os
 import shutil
 import subprocess
@@ -9,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
 from mmdistill_dense.models.utils import build_model
+from tests.helpers.log import heard
 from tests.helpers.tool_runs import environment, free_port
 
 from . import stand_ins
@@ -93,7 +92,7 @@ class Sandbox:
         path.write_text(text)
         cfg = Config.fromfile(path)
         init_default_scope(cfg.default_scope)
-        lines = _lines_of_the_log()
+        lines = heard()
         here = os.getcwd()
         os.chdir(self.folder)
         try:
@@ -101,20 +100,3 @@ class Sandbox:
         finally:
             os.chdir(here)
         self.printed = '\n'.join(lines)
-
-
-def _lines_of_the_log() -> list[str]:
-    lines: list[str] = []
-    logger = MMLogger.get_current_instance()
-    logger.setLevel(logging.INFO)
-    logger.addHandler(_Keeper(lines))
-    return lines
-
-
-class _Keeper(logging.Handler):
-    def __init__(self, lines: list[str]) -> None:
-        super().__init__()
-        self.lines = lines
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage())

@@ -1,23 +1,12 @@
 """One data set and one teacher of each host for all tests here."""
 
-import runpy
-import sys
+from functools import partial
 
 import pytest
-from mmengine.logging import MessageHub
-from mmengine.visualization import Visualizer
 
 from ..helpers.datasets import write_dataset
-from ..helpers.models import mask_rcnn, pspnet, save_weights
-from ..helpers.tool_runs import ROOT
-
-
-@pytest.fixture(autouse=True)
-def _forget_runs():
-    """Keep message hubs and visualizers of one test out of the next."""
-    yield
-    MessageHub._instance_dict.clear()
-    Visualizer._instance_dict.clear()
+from ..helpers.models import pspnet, save_weights, wide_mask_rcnn
+from ..helpers.tool_runs import run_here
 
 
 @pytest.fixture(scope='session')
@@ -42,26 +31,6 @@ def seg_teacher(tmp_path_factory):
 
 
 @pytest.fixture
-def export(monkeypatch):
+def export():
     """tools/export_student.py, called with these arguments."""
-
-    def call(*args):
-        script = str(ROOT / 'tools' / 'export_student.py')
-        monkeypatch.setattr(sys, 'argv', [script, *map(str, args)])
-        runpy.run_path(script, run_name='__main__')
-
-    return call
-
-
-def wide_mask_rcnn():
-    """The neck's 48 channels are three halves of the student's 32."""
-    return mask_rcnn(
-        **{
-            'neck.out_channels': 384,
-            'rpn_head.in_channels': 384,
-            'roi_head.bbox_roi_extractor.out_channels': 384,
-            'roi_head.mask_roi_extractor.out_channels': 384,
-            'roi_head.bbox_head.in_channels': 384,
-            'roi_head.mask_head.in_channels': 384,
-        }
-    )
+    return partial(run_here, 'export_student')

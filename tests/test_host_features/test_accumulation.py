@@ -5,7 +5,7 @@ from copy import deepcopy
 import torch
 from mmengine.hooks import Hook
 
-from ..helpers.models import cwd, pspnet
+from ..helpers.models import STILL, cwd, pspnet
 from ..helpers.runs import differing, distilled, runner, snapshot
 
 LR = 0.05
@@ -28,14 +28,10 @@ class KeepBatches(Hook):
 def test_two_accumulated_batches_are_one_step_on_their_mean(
     data, seg_teacher, tmp_path
 ):
-    options = {
-        'decode_head.dropout_ratio': 0.0,
-        'auxiliary_head.dropout_ratio': 0.0,
-    }
     terms = dict(kd=cwd('backbone', weight=3.0))
     kept = KeepBatches()
     run = runner(
-        distilled(pspnet(**options), seg_teacher, terms),
+        distilled(pspnet(**STILL), seg_teacher, terms),
         data,
         tmp_path,
         iters=2,

@@ -1,7 +1,6 @@
 """TermBalanceHook: shares and gradient norms in a real run."""
 
 import json
-import logging
 import re
 from pathlib import Path
 
@@ -15,22 +14,11 @@ from mmdistill_dense.hooks import TermBalanceHook, term_balance_hook
 from mmdistill_dense.models.distillers.balance import Balance, BalanceMeter
 
 from ..helpers.batches import segmentation_batch, step_losses
+from ..helpers.log import heard
 from ..helpers.models import cwd, distiller, mask_rcnn, pspnet
 from ..helpers.runs import KeepLosses, differing, distilled, runner, snapshot
 
 HOOK = dict(type='mmdistill_dense.TermBalanceHook', interval=2)
-
-
-def heard(run):
-    """Lines that the Runner's logger gets from now on."""
-    lines = []
-
-    class Keeper(logging.Handler):
-        def emit(self, record):
-            lines.append(record.getMessage())
-
-    run.logger.addHandler(Keeper(level=logging.INFO))
-    return lines
 
 
 def scalars_of(run):
@@ -127,7 +115,7 @@ def test_a_run_logs_every_interval_to_the_visualizer(
     run = runner(
         model_of(host, request), data, tmp_path, iters=5, custom_hooks=[HOOK]
     )
-    lines = heard(run)
+    lines = heard(run.logger)
     run.train()
     entries = scalars_of(run)
     assert [entry['step'] for entry in entries] == [2, 4]
@@ -162,7 +150,7 @@ def test_every_process_measures_and_the_first_one_logs(
         iters=2,
         custom_hooks=[HOOK],
     )
-    lines = heard(run)
+    lines = heard(run.logger)
     run.train()
     assert taken[0] is None
     assert taken[1].norms['kd'] > 0
@@ -227,7 +215,7 @@ def test_a_term_that_is_out_of_balance_is_warned_of_once(
             type='OptimWrapper', optimizer=dict(type='SGD', lr=0.0)
         ),
     )
-    lines = heard(run)
+    lines = heard(run.logger)
     run.train()
     warnings = [line for line in lines if line.startswith('term ')]
     assert len(warnings) == 1

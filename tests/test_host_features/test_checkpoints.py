@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ..helpers.models import cwd, distiller, pspnet, save_weights
+from ..helpers.models import STILL, cwd, distiller, pspnet, save_weights
 from ..helpers.runs import (
     AtStart,
     KeepLosses,
@@ -26,12 +26,7 @@ FADING = dict(
 
 @pytest.fixture
 def student():
-    """Nothing in it is random, so that runs can be compared."""
-    options = {
-        'decode_head.dropout_ratio': 0.0,
-        'auxiliary_head.dropout_ratio': 0.0,
-    }
-    return pspnet(**options)
+    return pspnet(**STILL)
 
 
 def test_load_from_a_stock_checkpoint_loads_the_student(
@@ -80,7 +75,8 @@ def test_load_from_a_checkpoint_under_a_prefix_is_refused(
     run = runner(model, data, tmp_path, iters=1, load_from=path)
     with pytest.raises(
         ValueError,
-        match=r'(?s)no key of the checkpoint belongs to.*student\.backbone.*'
+        match=r'(?s)no key of the checkpoint belongs to DistilledEncoderDeco'
+        r'der: it begins with .*student\.backbone.*'
         r'expected keys like.*wraps its student under a prefix',
     ):
         run.train()

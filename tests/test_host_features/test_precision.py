@@ -6,7 +6,6 @@ device and its GradScaler, which is CUDA's, are replaced.
 
 import pytest
 import torch
-from mmengine.optim.optimizer import amp_optimizer_wrapper
 
 from ..helpers.batches import (
     detection_batch,
@@ -14,22 +13,11 @@ from ..helpers.batches import (
     step_losses,
     total,
 )
-from ..helpers.models import cwd, distiller, pspnet, stock
+from ..helpers.models import STILL, cwd, distiller, pspnet
 from ..helpers.runs import AtStart, KeepLosses, distilled, runner, snapshot
+from ..test_models import zoo
 
 HALF = [torch.bfloat16, torch.float16]
-RETINANET = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'
-
-
-def retinanet():
-    return stock(
-        RETINANET,
-        **{
-            'backbone.depth': 18,
-            'neck.in_channels': [64, 128, 256, 512],
-            'bbox_head.num_classes': 3,
-        },
-    )
 
 
 def check_step(model, batch, dtype):
@@ -63,11 +51,7 @@ def test_a_distilled_segmentor_steps_under_autocast(seg_teacher, dtype):
         kd_maps=cwd('backbone', connector=norm),
         kd_logits=cwd('logits', tau=4.0),
     )
-    options = {
-        'decode_head.dropout_ratio': 0.0,
-        'auxiliary_head.dropout_ratio': 0.0,
-    }
-    model = distiller(pspnet(**options), seg_teacher, terms)
+    model = distiller(pspnet(**STILL), seg_teacher, terms)
     model.init_weights()
     # An initial classifier gives flat logits, which half precision loses.
     torch.nn.init.normal_(model.decode_head.conv_seg.weight)
@@ -76,7 +60,7 @@ def test_a_distilled_segmentor_steps_under_autocast(seg_teacher, dtype):
 
 @pytest.mark.parametrize('dtype', HALF)
 def test_a_distilled_detector_steps_under_autocast(det_teacher, dtype):
-    model = distiller(retinanet(), det_teacher, dict(kd=cwd('neck')))
+    model = distiller(zoo.retinanet(), det_teacher, dict(kd=cwd('neck')))
     model.init_weights()
     check_step(model, detection_batch(), dtype)
 
@@ -119,18 +103,10 @@ def test_mmengine_refuses_its_amp_wrapper_on_a_cpu(
 
 
 def test_a_run_with_the_amp_wrapper_trains_student_and_connectors(
-    data, seg_teacher, tmp_path, monkeypatch
+    data, seg_teacher, tmp_path, amp_on_a_cpu
 ):
     if torch.cuda.is_available():
         pytest.skip('covered by a real run on the GPU')
-    monkeypatch.setattr(
-        amp_optimizer_wrapper, 'is_cuda_available', lambda: True
-    )
-    monkeypatch.setattr(
-        amp_optimizer_wrapper,
-        'GradScaler',
-        lambda **settings: torch.amp.GradScaler('cpu', **settings),
-    )
     losses, start = KeepLosses(), AtStart()
     run = runner(
         distilled(pspnet(), seg_teacher, dict(kd=cwd('backbone'))),

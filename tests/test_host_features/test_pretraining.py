@@ -5,7 +5,6 @@ import re
 import pytest
 import torch
 from mmengine.hooks import EMAHook
-from mmengine.optim.optimizer import amp_optimizer_wrapper
 
 from ..helpers.contrast import (
     PREPROCESSOR,
@@ -138,17 +137,9 @@ def test_what_is_averaged_is_the_student(run):
     run(4, custom_hooks=[ema], resume=True)
 
 
-def test_a_run_in_bfloat16(run, monkeypatch):
+def test_a_run_in_bfloat16(run, amp_on_a_cpu):
     if torch.cuda.is_available():
         pytest.skip('MMEngine takes the GPU')
-    monkeypatch.setattr(
-        amp_optimizer_wrapper, 'is_cuda_available', lambda: True
-    )
-    monkeypatch.setattr(
-        amp_optimizer_wrapper,
-        'GradScaler',
-        lambda **settings: torch.amp.GradScaler('cpu', **settings),
-    )
     wrapper = dict(LARS, type='AmpOptimWrapper', dtype='bfloat16')
     losses, start = KeepLosses(), AtStart()
     made = run(2, optim_wrapper=wrapper, hooks=[losses, start])

@@ -1,9 +1,7 @@
 """Training through the scripts: ours, the hosts', one process and two."""
 
-import os
 import re
-import runpy
-import sys
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,10 +13,11 @@ from ..helpers.runs import differing
 from ..helpers.stack import ONEDL
 from ..helpers.tool_runs import (
     TRAIN,
+    WIDER,
+    run_here,
     run_script,
     write_distiller,
-    write_student,
-    write_teacher,
+    write_pair,
 )
 
 ITERS = 5
@@ -38,40 +37,13 @@ custom_hooks = [
 ]
 """
 AT = dict(mmdet='neck', mmseg='backbone')
-#: What makes each teacher another model than its student.
-WIDER = dict(
-    mmdet={
-        'model.neck.out_channels': 48,
-        'model.rpn_head.in_channels': 48,
-        'model.roi_head.bbox_roi_extractor.out_channels': 48,
-        'model.roi_head.mask_roi_extractor.out_channels': 48,
-        'model.roi_head.bbox_head.in_channels': 48,
-        'model.roi_head.mask_head.in_channels': 48,
-    },
-    mmseg={
-        'model.backbone.base_channels': 16,
-        'model.backbone.stem_channels': 16,
-        'model.decode_head.in_channels': 128,
-        'model.auxiliary_head.in_channels': 64,
-    },
-)
 
 
 @pytest.fixture(scope='module')
 def students(data, tmp_path_factory):
     """Student file and teacher settings of each host."""
     folder = tmp_path_factory.mktemp('configs')
-    found = {}
-    for scope, options in WIDER.items():
-        student = write_student(folder, data, scope, ITERS)
-        weights = write_teacher(folder, student, options, scope)
-        found[scope] = (
-            student,
-            dict(
-                cfg=str(student), cfg_options=options, checkpoint=str(weights)
-            ),
-        )
-    return found
+    return {scope: write_pair(folder, data, scope, ITERS) for scope in WIDER}
 
 
 def loss_of(text, name):
@@ -160,17 +132,7 @@ def test_the_hosts_own_scripts_train_our_config_without_custom_imports(
         assert node == value
 
 
-@pytest.fixture
-def train(monkeypatch):
-    """Run tools/train.py in this process."""
-    monkeypatch.setenv('LOCAL_RANK', '0')
-
-    def run(*args):
-        argv = [str(TRAIN), *map(str, args)]
-        monkeypatch.setattr(sys, 'argv', argv)
-        runpy.run_path(str(TRAIN), run_name='__main__')
-
-    return run
+train = partial(run_here, 'train')
 
 
 @pytest.fixture
@@ -186,7 +148,7 @@ def config(students):
 
 
 @pytest.mark.filterwarnings('ignore:SyncBN works on GPUs only')
-def test_training_goes_on_with_resume(config, train, tmp_path, capsys):
+def test_training_goes_on_with_resume(config, tmp_path, capsys):
     train(
         config,
         '--work-dir',
@@ -206,7 +168,7 @@ def test_training_goes_on_with_resume(config, train, tmp_path, capsys):
 
 @pytest.mark.filterwarnings('ignore:SyncBN works on GPUs only')
 def test_every_field_of_the_teacher_is_reachable_from_the_command_line(
-    config, train, tmp_path
+    config, tmp_path
 ):
     # base_channels comes from the config file, the dilation from here.
     train(
@@ -221,46 +183,3 @@ def test_every_field_of_the_teacher_is_reachable_from_the_command_line(
     backbone = Config.fromfile(dumped).model.backbone
     assert backbone.contract_dilation is False
     assert backbone.base_channels == 16
-
-
-@pytest.mark.filterwarnings('ignore:SyncBN works on GPUs only')
-def test_amp_on_a_cpu_is_refused(config, train, tmp_path):
-    if torch.cuda.is_available():
-        pytest.skip('a GPU is there')
-    with pytest.raises(SystemExit, match='--amp needs an accelerator'):
-        train(config, '--work-dir', tmp_path, '--amp')
-
-
-@pytest.mark.filterwarnings('ignore:SyncBN works on GPUs only')
-def test_amp_refuses_a_wrapper_that_it_cannot_replace(config, train, tmp_path):
-    with pytest.raises(SystemExit, match="but the config has 'DeepSpeed"):
-        train(
-            config,
-            '--work-dir',
-            tmp_path,
-            '--amp',
-            '--cfg-options',
-            'optim_wrapper.type=DeepSpeedOptimWrapper',
-        )
-
-
-@pytest.mark.filterwarnings('ignore:SyncBN works on GPUs only')
-def test_auto_scale_lr_needs_a_base_batch_size(config, train, tmp_path):
-    with pytest.raises(SystemExit, match=r'auto_scale_lr=dict\(base_batch'):
-        train(config, '--work-dir', tmp_path, '--auto-scale-lr')
-
-
-def test_a_config_that_does_not_exist_is_named(train):
-    with pytest.raises(FileNotFoundError, match=r"'nowhere\.py' does not"):
-        train('nowhere.py')
-
-
-def test_help_is_what_mim_expects(train, capsys):
-    # mim runs `train.py -h` first and looks for --gpus in it.
-    with pytest.raises(SystemExit, match='0'):
-        train('-h')
-    text = capsys.readouterr().out
-    assert '--gpus' not in text
-    for option in ('--work-dir', '--resume', '--amp', '--cfg-options'):
-        assert option in text
-    assert os.environ['LOCAL_RANK'] == '0'

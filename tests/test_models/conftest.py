@@ -3,16 +3,9 @@
 import logging
 
 import pytest
-from mmengine.logging import MessageHub, MMLogger
+from mmengine.logging import MMLogger
 
-from ..helpers.models import mask_rcnn, pspnet, save_weights
-
-
-@pytest.fixture(autouse=True)
-def _no_time_is_told():
-    """Keep the iteration that one test tells out of the next."""
-    yield
-    MessageHub._instance_dict.clear()
+from ..helpers.models import pspnet, save_weights, wide_mask_rcnn
 
 
 @pytest.fixture(scope='session')
@@ -33,15 +26,6 @@ def teacher_of(tmp_path_factory):
         return dict(cfg=cfg, checkpoint=str(path))
 
     return make
-
-
-def wide_mask_rcnn(**options):
-    """A Mask R-CNN whose neck has 48 channels, the student's 32."""
-    widths = ['neck.out_channels', 'rpn_head.in_channels']
-    for kind in ('bbox', 'mask'):
-        widths.append(f'roi_head.{kind}_roi_extractor.out_channels')
-        widths.append(f'roi_head.{kind}_head.in_channels')
-    return mask_rcnn(**{**dict.fromkeys(widths, 384), **options})
 
 
 @pytest.fixture(scope='session')

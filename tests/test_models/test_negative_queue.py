@@ -2,12 +2,11 @@
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch.nn.functional import normalize
 
 from mmdistill_dense.models.pcd.queue import NegativeQueue
 
-from ..helpers.tool_runs import free_port
+from ..helpers.tool_runs import in_two_processes
 
 
 def keys(n, channels=4, seed=0):
@@ -120,27 +119,19 @@ def test_it_follows_the_dtype():
     assert queue.written.dtype == torch.long
 
 
-def _one_of_two(rank, port, folder):
-    dist.init_process_group(
-        'gloo', f'tcp://127.0.0.1:{port}', rank=rank, world_size=2
-    )
-    torch.manual_seed(rank)
-    queue = NegativeQueue(4, 10)
-    begun = queue.vectors.clone()
-    queue.share()
-    shared = queue.vectors.clone()
-    queue.put(keys(3, seed=rank))
-    queue.put(keys(3, seed=2 + rank))
-    found = dict(begun=begun, shared=shared, state=queue.state_dict())
-    torch.save(found, f'{folder}/{rank}.pth')
-    dist.destroy_process_group()
-
-
 def test_two_processes_have_one_queue(tmp_path):
-    # Forked: a new interpreter would take as long as all else here.
-    torch.multiprocessing.start_processes(
-        _one_of_two, (free_port(), tmp_path), nprocs=2, start_method='fork'
-    )
+    def work(rank):
+        torch.manual_seed(rank)
+        queue = NegativeQueue(4, 10)
+        begun = queue.vectors.clone()
+        queue.share()
+        shared = queue.vectors.clone()
+        queue.put(keys(3, seed=rank))
+        queue.put(keys(3, seed=2 + rank))
+        found = dict(begun=begun, shared=shared, state=queue.state_dict())
+        torch.save(found, f'{tmp_path}/{rank}.pth')
+
+    in_two_processes(work)
     one, two = (torch.load(tmp_path / f'{rank}.pth') for rank in range(2))
     assert not torch.equal(one['begun'], two['begun'])
     assert torch.equal(one['shared'], one['begun'])

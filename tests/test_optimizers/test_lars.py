@@ -2,12 +2,10 @@
 
 import math
 from copy import deepcopy
-from functools import partial
 
 import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
-from mmengine.optim.optimizer import amp_optimizer_wrapper
 from torch import nn
 
 from mmdistill_dense.optimizers import LARS
@@ -167,16 +165,6 @@ def test_closure_runs_with_gradients():
 
     assert LARS([weight], lr=1).step(closure).item() == 2
     assert weight.grad is not None
-
-
-@pytest.fixture
-def amp_on_a_cpu(monkeypatch):
-    """MMEngine's wrapper refuses CPUs; its scaler need not."""
-    monkeypatch.setattr(
-        amp_optimizer_wrapper, 'is_cuda_available', lambda: True
-    )
-    scaler = partial(torch.amp.GradScaler, 'cpu')
-    monkeypatch.setattr(amp_optimizer_wrapper, 'GradScaler', scaler)
 
 
 @pytest.mark.parametrize(

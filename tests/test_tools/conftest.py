@@ -2,20 +2,9 @@
 
 import pytest
 from mmengine.config import Config
-from mmengine.logging import MessageHub
-from mmengine.visualization import Visualizer
 
-from ..helpers.models import mask_rcnn, pspnet
-from ..test_models.conftest import wide_mask_rcnn
+from ..helpers.models import mask_rcnn, pspnet, wide_mask_rcnn
 from .pairs import run_tool, write_config
-
-
-@pytest.fixture(autouse=True)
-def _forget_runs():
-    """Keep message hubs and visualizers of one test out of the next."""
-    yield
-    MessageHub._instance_dict.clear()
-    Visualizer._instance_dict.clear()
 
 
 @pytest.fixture
@@ -27,7 +16,7 @@ def draft(monkeypatch, capsys, tmp_path):
 
     def call(student, teacher, *args, out='my.py'):
         text = run_tool(
-            *(monkeypatch, capsys, 'new_distillation', student, teacher),
+            *(capsys, 'new_distillation', student, teacher),
             *('--out', out, *args),
         )
         monkeypatch.chdir(tmp_path)  # a start from elsewhere

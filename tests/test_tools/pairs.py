@@ -1,11 +1,8 @@
 """Small models as config files, and tools run in this process."""
 
-import runpy
-import sys
-
 from mmengine.config import Config
 
-from ..helpers.tool_runs import ROOT
+from ..helpers.tool_runs import run_here
 
 
 def write_config(path, model, scope=None, **entries):
@@ -20,11 +17,9 @@ def write_config(path, model, scope=None, **entries):
     return path
 
 
-def run_tool(monkeypatch, capsys, name, *args):
+def run_tool(capsys, name, *args):
     """Run ``tools/<name>.py``; return what it printed, without warnings."""
-    script = str(ROOT / 'tools' / f'{name}.py')
-    monkeypatch.setattr(sys, 'argv', [script, *map(str, args)])
-    runpy.run_path(script, run_name='__main__')
+    run_here(name, *args)
     return capsys.readouterr().out
 
 

@@ -7,18 +7,17 @@ from mmdistill_dense.inspection import default_size
 from mmdistill_dense.inspection.printing import amount
 
 from ..helpers.contrast import TEACHER, pcd
-from ..helpers.models import cwd, mask_rcnn, pspnet
+from ..helpers.models import cwd, mask_rcnn, pspnet, wide_mask_rcnn
 from ..helpers.runs import distilled
-from ..test_models.conftest import wide_mask_rcnn
 from .pairs import row, run_tool, write_config
 
 NOWHERE = 'nowhere/teacher.pth'
 
 
 @pytest.fixture
-def inspect(monkeypatch, capsys):
+def inspect(capsys):
     def call(*args):
-        return run_tool(monkeypatch, capsys, 'inspect_distiller', *args)
+        return run_tool(capsys, 'inspect_distiller', *args)
 
     return call
 
@@ -218,11 +217,9 @@ def test_refusals_are_sentences(segmentor, tmp_path, inspect):
         (('--input-size', '0', '64'), "'0' is no whole number above 0"),
     ],
 )
-def test_options_that_make_no_sense(
-    segmentor, monkeypatch, capsys, options, says
-):
+def test_options_that_make_no_sense(segmentor, inspect, capsys, options, says):
     with pytest.raises(SystemExit, match='2'):
-        run_tool(monkeypatch, capsys, 'inspect_distiller', segmentor, *options)
+        inspect(segmentor, *options)
     assert says in capsys.readouterr().err
 
 

@@ -2,8 +2,6 @@
 
 import argparse
 import os
-import runpy
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,9 @@ from mmengine.config import Config
 
 from mmdistill_tools import cpu, launch
 
-ROOT = Path(__file__).resolve().parents[2]
+from ..helpers.tool_runs import run_here
+
+WRAPPER = 'optim_wrapper = dict(type={!r}, loss_scale=512.0)'
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def on_gpu(monkeypatch):
 
 
 def parse(*argv: str) -> argparse.Namespace:
-    return launch.base_parser('test').parse_args(argv)
+    return launch.train_parser('test').parse_args(argv)
 
 
 def config_file(folder: Path, text: str) -> str:
@@ -140,80 +140,85 @@ def test_slurm_over_several_machines_needs_an_address(monkeypatch):
         cpu.prepare(Config(dict(launcher='slurm')))
 
 
-@pytest.mark.parametrize('find_unused', [False, True])
-def test_cpu_wrapper_says_what_the_runner_would(find_unused, monkeypatch):
+@pytest.mark.parametrize(
+    ('given', 'wrapper'),
+    [
+        *(
+            (
+                dict(find_unused_parameters=unused),
+                dict(
+                    type='MMDistributedDataParallel',
+                    broadcast_buffers=False,
+                    find_unused_parameters=unused,
+                ),
+            )
+            for unused in (False, True)
+        ),
+        (dict(model_wrapper_cfg=dict(type='Own')), dict(type='Own')),
+    ],
+)
+def test_cpu_wrapper_says_what_the_runner_would(given, wrapper, monkeypatch):
     monkeypatch.setattr(dist, 'is_initialized', lambda: True)
-    cfg = Config(dict(launcher='pytorch', find_unused_parameters=find_unused))
+    cfg = Config(dict(launcher='pytorch', **given))
     cpu.prepare(cfg)
-    assert cfg.model_wrapper_cfg == dict(
-        type='MMDistributedDataParallel',
-        broadcast_buffers=False,
-        find_unused_parameters=find_unused,
-        device_ids=None,
-        output_device=None,
-    )
+    everywhere = dict(device_ids=None, output_device=None)
+    assert cfg.model_wrapper_cfg == wrapper | everywhere
 
 
-def test_cpu_wrapper_of_the_config_is_kept(monkeypatch):
-    monkeypatch.setattr(dist, 'is_initialized', lambda: True)
-    cfg = Config(
-        dict(launcher='pytorch', model_wrapper_cfg=dict(type='Own', a=1))
-    )
-    cpu.prepare(cfg)
-    assert cfg.model_wrapper_cfg == dict(
-        type='Own', a=1, device_ids=None, output_device=None
-    )
+def training(folder: Path, option: str, text: str = '') -> Config:
+    args = parse(config_file(folder, text), option)
+    return launch.training_config(args)
 
 
-def test_amp_without_an_accelerator_is_refused(on_cpu):
-    cfg = Config(dict(optim_wrapper=dict(optimizer=dict(type='SGD', lr=1.0))))
+def test_amp_without_an_accelerator_is_refused(tmp_path, on_cpu):
     with pytest.raises(SystemExit, match='--amp needs an accelerator'):
-        launch.set_amp(cfg)
+        training(tmp_path, '--amp', WRAPPER.format('OptimWrapper'))
 
 
-def test_amp_turns_the_plain_wrapper_into_the_amp_one(on_gpu):
-    cfg = Config(dict(optim_wrapper=dict(optimizer=dict(type='SGD', lr=1.0))))
-    launch.set_amp(cfg)
-    assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
-    assert cfg.optim_wrapper.loss_scale == 'dynamic'
+def test_amp_turns_the_plain_wrapper_into_the_amp_one(tmp_path, on_gpu):
+    cfg = training(tmp_path, '--amp', 'optim_wrapper = dict(a=1)')
+    assert cfg.optim_wrapper == dict(
+        type='AmpOptimWrapper', loss_scale='dynamic', a=1
+    )
 
 
-def test_amp_already_on_is_said_and_kept(on_gpu):
-    wrapper = dict(type='AmpOptimWrapper', loss_scale=512.0)
-    cfg = Config(dict(optim_wrapper=wrapper))
+def test_amp_already_on_is_said_and_kept(tmp_path, on_gpu):
     with pytest.warns(UserWarning, match='already on'):
-        launch.set_amp(cfg)
-    assert cfg.optim_wrapper == wrapper
+        cfg = training(tmp_path, '--amp', WRAPPER.format('AmpOptimWrapper'))
+    assert cfg.optim_wrapper.loss_scale == 512
 
 
-def test_amp_refuses_another_wrapper(on_gpu):
-    cfg = Config(dict(optim_wrapper=dict(type='ApexOptimWrapper')))
+def test_amp_refuses_another_wrapper(tmp_path, on_gpu):
     with pytest.raises(SystemExit, match="config has 'ApexOptimWrapper'"):
-        launch.set_amp(cfg)
+        training(tmp_path, '--amp', WRAPPER.format('ApexOptimWrapper'))
 
 
 @pytest.mark.parametrize(
-    'settings', [{}, dict(auto_scale_lr=None), dict(auto_scale_lr={})]
+    'text', ['', 'auto_scale_lr = None', 'auto_scale_lr = dict(enable=True)']
 )
-def test_auto_scale_lr_needs_the_base_batch_size(settings):
+def test_auto_scale_lr_needs_the_base_batch_size(tmp_path, text):
     with pytest.raises(SystemExit, match='base_batch_size=N'):
-        launch.set_auto_scale_lr(Config(settings))
+        training(tmp_path, '--auto-scale-lr', text)
 
 
-def test_auto_scale_lr_is_switched_on():
-    cfg = Config(dict(auto_scale_lr=dict(enable=False, base_batch_size=16)))
-    launch.set_auto_scale_lr(cfg)
+def test_auto_scale_lr_is_switched_on(tmp_path):
+    text = 'auto_scale_lr = dict(enable=False, base_batch_size=16)'
+    cfg = training(tmp_path, '--auto-scale-lr', text)
     assert cfg.auto_scale_lr == dict(enable=True, base_batch_size=16)
 
 
-@pytest.mark.parametrize('script', ['train.py', 'test.py'])
-def test_help_suits_mim(script, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ('script', 'words'),
+    [
+        ('train', ('--work-dir', '--resume', '--amp', '--cfg-options')),
+        ('train_maskd', ('--token-options', '--resume', 'token_cfg', 'skip')),
+        ('test', ('--launcher',)),
+    ],
+)
+def test_help_suits_mim(script, words, capsys):
     """MIM passes ``--gpus`` to a script whose help mentions it."""
-    path = str(ROOT / 'tools' / script)
-    monkeypatch.setattr(sys, 'argv', [path, '-h'])
-    monkeypatch.setenv('LOCAL_RANK', '0')
     with pytest.raises(SystemExit, match='0'):
-        runpy.run_path(path, run_name='__main__')
+        run_here(script, '-h')
     text = capsys.readouterr().out
-    assert '--launcher' in text
+    assert [word for word in words if word not in text] == []
     assert '--gpus' not in text

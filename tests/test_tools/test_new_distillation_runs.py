@@ -10,16 +10,15 @@ from .pairs import run_tool
 
 
 @pytest.mark.filterwarnings('ignore:SyncBN works on GPUs only')
-def test_what_is_written_trains(draft, tmp_path, monkeypatch, capsys):
+def test_what_is_written_trains(draft, tmp_path, capsys):
     data = write_dataset(tmp_path / 'data', images=2)
     student = write_student(tmp_path, data, 'mmseg', iters=2)
     weights = write_teacher(tmp_path, student, {}, 'mmseg')
     draft(student, student, '--checkpoint', weights)
-    monkeypatch.setenv('LOCAL_RANK', '0')
     path = tmp_path / 'project' / 'my.py'
     work_dir = tmp_path / 'work'
     text = run_tool(
-        *(monkeypatch, capsys, 'train', path, '--work-dir', work_dir),
+        *(capsys, 'train', path, '--work-dir', work_dir),
         *('--cfg-options', 'custom_hooks.0.interval=1'),
     )
     assert text.count('loss_cwd: ') == 2

@@ -26,7 +26,7 @@ def draw(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
 
     def call(*args):
-        return run_tool(monkeypatch, capsys, 'visualize_masks', *args)
+        return run_tool(capsys, 'visualize_masks', *args)
 
     return call
 
