@@ -1,41 +1,34 @@
 """tools/train_maskd.py: stage 1 where it is needed, then stage 2."""
 
 import argparse
-import gc
 import json
-import runpy
-import sys
+import time
 import weakref
 from pathlib import Path
+from threading import Timer
 from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.visualization import Visualizer
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS, RUNNERS
 
-from mmdistill_dense.models.maskd import MaskTokenLearner
 from mmdistill_tools import launch, two_stages
 from mmdistill_tools.runs import lock
 
 from ..helpers.datasets import write_dataset
 from ..helpers.runs import differing
 from ..helpers.tool_runs import (
-    ROOT,
+    TOOLS,
+    in_two_processes,
+    run_here,
     run_script,
     write_distiller,
-    write_student,
-    write_teacher,
+    write_pair,
 )
 
 pytestmark = pytest.mark.filterwarnings('ignore:SyncBN works on GPUs only')
-TOOL = ROOT / 'tools' / 'train_maskd.py'
-WIDER = {
-    'model.backbone.base_channels': 16,
-    'model.backbone.stem_channels': 16,
-    'model.decode_head.in_channels': 128,
-    'model.auxiliary_head.in_channels': 64,
-}
 #: Its teacher is that of stage 2, where it has all that is missing here.
 STAGE_1 = """_base_ = './{student}'
 model = dict(
@@ -54,22 +47,12 @@ TERMS = """dict(maskd=dict(at='logits', loss=dict(
         tokens='{tokens}')))"""
 
 
-@pytest.fixture(autouse=True)
-def _no_visualizer_of_another_run():
-    """A process has none when it starts; stock ones all have one name."""
-    for kind in (Visualizer, *Visualizer.__subclasses__()):
-        kind._instance_dict.clear()
-
-
 @pytest.fixture(scope='module')
 def pair(tmp_path_factory):
     """A student's config, and its teacher."""
     folder = tmp_path_factory.mktemp('configs')
     data = write_dataset(folder / 'data')
-    student = write_student(folder, data, 'mmseg', 2)
-    weights = write_teacher(folder, student, WIDER, 'mmseg')
-    cfg = dict(cfg=str(student), cfg_options=WIDER, checkpoint=str(weights))
-    return student, cfg
+    return write_pair(folder, data, 'mmseg', 2)
 
 
 @pytest.fixture
@@ -88,15 +71,13 @@ def config(pair, tmp_path):
 
 
 @pytest.fixture
-def train(monkeypatch, tmp_path):
+def train(tmp_path):
     """Run the tool in this process, with a work dir below ``tmp_path``."""
-    monkeypatch.setenv('LOCAL_RANK', '0')
 
     def run(config, work_dir, *args):
-        argv = [TOOL, config, '--work-dir', tmp_path / work_dir, *args]
-        monkeypatch.setattr(sys, 'argv', [*map(str, argv)])
-        runpy.run_path(str(TOOL), run_name='__main__')
-        (saved,) = (tmp_path / work_dir).glob('iter_*.pth')
+        folder = tmp_path / work_dir
+        run_here('train_maskd', config, '--work-dir', folder, *args)
+        (saved,) = folder.glob('iter_*.pth')
         return torch.load(saved, weights_only=False)['state_dict']
 
     return run
@@ -110,35 +91,33 @@ def logged(folder):
     ]
 
 
-@pytest.fixture
-def models(monkeypatch):
-    """References to the models of Runners, each gone before the next."""
-    found = []
-    stock = launch.build_runner
+@HOOKS.register_module()
+class Witness(Hook):
+    """Sees that a Runner's model is gone before the next one trains."""
 
-    def watch(cfg):
-        assert [ref() for ref in found] == [None] * len(found)
-        runner = stock(cfg)
-        found.append(weakref.ref(runner.model))
-        return runner
+    models = []
 
-    monkeypatch.setattr(launch, 'build_runner', watch)
-    return found
+    def before_run(self, runner):
+        assert [ref() for ref in self.models] == [None] * len(self.models)
+        self.models.append(weakref.ref(runner.model))
 
 
 def test_nothing_of_stage_1_is_left_in_stage_2(
-    config, train, models, tmp_path, capsys
+    config, train, tmp_path, capsys
 ):
-    both = train(config, 'both')
+    watched = 'default_hooks.witness.type=Witness'
+    both = train(
+        *(config, 'both', '--cfg-options', watched),
+        *('--token-options', watched),
+    )
     assert 'tokens.py, will leave' in capsys.readouterr().out
-    assert len(models) == 2
+    assert len(Witness.models) == 2
     (first,) = logged(tmp_path / 'tokens')
     (second,) = logged(tmp_path / 'both')
     assert [r['step'] for r in first] == [1, 2, 3, 4]
     assert all('loss_diversity' in r for r in first)
     assert [r['step'] for r in second] == [1, 2]
     assert all('loss_maskd' in r for r in second)
-    gc.collect()
     alone = train(config, 'alone')
     said = f'is there. Remove the folder {tmp_path / "tokens"} to learn'
     assert said in capsys.readouterr().out
@@ -149,32 +128,28 @@ def test_nothing_of_stage_1_is_left_in_stage_2(
 @pytest.mark.parametrize(
     ('cut', 'begin'), [(0, 4), (100, 2)], ids=['whole', 'cut']
 )
-def test_an_interrupted_stage_1_goes_on(
-    config, train, tmp_path, monkeypatch, capsys, cut, begin
+def test_a_stage_1_that_left_no_file_goes_on(
+    config, train, tmp_path, capsys, cut, begin
 ):
-    def interrupted(*_):
-        raise KeyboardInterrupt('by the user')
-
-    monkeypatch.setattr(lock, 'PATIENCE', 0)  # the lock is given back
-    with monkeypatch.context() as patch:
-        patch.setattr(MaskTokenLearner, 'write_tokens', interrupted)
-        with pytest.raises(KeyboardInterrupt, match='by the user'):
-            train(config, 'work')
+    options = ('--token-options', 'model.num_tokens=2')
+    with pytest.raises(SystemExit, match='not there for every process'):
+        train(config, 'work', *options, 'custom_hooks=[]')
     assert not (tmp_path / 'work').exists()
     # All its iterations were done, but its last checkpoint may be cut off.
     last = tmp_path / 'tokens' / 'iter_4.pth'
     content = last.read_bytes()
     last.write_bytes(content[: len(content) - cut])
-    train(config, 'work')
+    train(config, 'work', *options)
     assert f'resumed epoch: 0, iter: {begin}\n' in capsys.readouterr().out
-    assert (tmp_path / 'tokens' / 'tokens.pth').exists()
+    left = torch.load(tmp_path / 'tokens' / 'tokens.pth', weights_only=True)
+    assert left['state_dict']['mask_modules.0.mask_token'].shape[0] == 2
 
 
 @pytest.mark.slow
 def test_two_processes_do_both_stages_together(config, tmp_path):
     args = (config, '--work-dir', tmp_path / 'work')
     for said in ('will leave', 'Stage 1 is skipped'):
-        code, text = run_script(TOOL, *args, processes=2)
+        code, text = run_script(TOOLS / 'train_maskd.py', *args, processes=2)
         assert code == 0, text[-3000:]
         assert text.count(said) == 1
     assert len(logged(tmp_path / 'tokens')) == 1
@@ -192,48 +167,56 @@ def other(tmp_path, monkeypatch):
         yield held
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures('other')
-def test_two_processes_end_where_another_one_learns(config, tmp_path):
-    args = (config, '--work-dir', tmp_path / 'work')
-    code, text = run_script(TOOL, *args, processes=2)
-    assert code == 1
-    assert text.count('stage 1 is being trained in') == 2
-
-
 @pytest.fixture
 def learn(monkeypatch, tmp_path):
-    """Stage 1 with another training; returns how often there was one."""
-    file = tmp_path / 'tokens' / 'tokens.pth'
-    stage = SimpleNamespace(filename='t.py')
-    monkeypatch.setattr(two_stages, 'token_config', lambda *_: stage)
+    """Stage 1 with another Runner; returns how often there was one."""
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    file, stage = tmp_path / 'tokens' / 'tokens.pth', tmp_path / 'stage.py'
+    stage.write_text("runner_type = 'StandIn'\n")
+    cfg = Config(dict(token_cfg=str(stage), work_dir=str(tmp_path)))
+    args = launch.train_parser('').parse_args(['stage_2.py'])
+    args.token_options = None
 
     def run(train):
-        trained = []
+        runners = []
 
-        def count(cfg):
-            trained.append(cfg)
-            train(file)
+        class StandIn:
+            visualizer = SimpleNamespace(instance_name='none')
 
-        monkeypatch.setattr(two_stages, '_train', count)
-        two_stages._provide_tokens(file, {}, Config(), None)
-        return len(trained)
+            @classmethod
+            def from_cfg(cls, cfg):
+                runners.append(cls())
+                return runners[-1]
 
-    return run
+            def train(self):
+                train(file)
+
+        RUNNERS.register_module(name='StandIn', force=True, module=StandIn)
+        two_stages._provide_tokens(file, {}, cfg, args)
+        return len(runners)
+
+    yield run
+    RUNNERS.module_dict.pop('StandIn', None)
 
 
-def test_the_tokens_that_the_first_process_writes_are_waited_for(
-    learn, monkeypatch
-):
-    ended = []
+def test_the_tokens_that_the_first_process_writes_are_waited_for(learn):
+    def work(rank):
+        def train(file):
+            if rank == 0:
+                time.sleep(0.5)
+                file.touch()
 
-    def gather(value):  # returns when the first process is there, too
-        if ended and value is None:
-            ended.pop().touch()
-        return [value]
+        assert learn(train) == 1
 
-    monkeypatch.setattr(two_stages, 'all_gather_object', gather)
-    assert learn(ended.append) == 1
+    in_two_processes(work)
+
+
+def test_every_process_ends_if_the_first_one_has_no_lock(learn, other):
+    def work(rank):
+        with pytest.raises(SystemExit, match='is being trained in'):
+            learn(Path.touch)
+
+    in_two_processes(work)
 
 
 def test_only_one_learns_in_a_folder(learn, other, tmp_path):
@@ -248,32 +231,22 @@ def test_only_one_learns_in_a_folder(learn, other, tmp_path):
     assert not cut.exists()
 
 
-def test_every_process_ends_if_the_first_one_has_no_lock(learn, monkeypatch):
-    def gather(value):
-        return [value if value is not None else 'taken']
-
-    monkeypatch.setattr(two_stages, 'all_gather_object', gather)
-    monkeypatch.setattr(two_stages, 'is_main_process', lambda: False)
-    with pytest.raises(SystemExit, match=r'^taken$'):
-        learn(Path.touch)
-
-
 def test_tokens_that_came_during_the_wait_are_taken(
-    learn, monkeypatch, tmp_path
+    learn, other, monkeypatch, tmp_path
 ):
-    def wait(_):
+    def end():
         (tmp_path / 'tokens' / 'tokens.pth').touch()
-        return True
+        other.close()
 
-    monkeypatch.setattr(two_stages, 'hold', wait)
+    monkeypatch.setattr(lock, 'PATIENCE', 60)
+    Timer(0.3, end).start()
     assert learn(Path.touch) == 0
 
 
-def test_a_failed_stage_1_gives_its_folder_back(learn, monkeypatch):
+def test_a_failed_stage_1_gives_its_folder_back(learn):
     def fail(_):
         raise RuntimeError('out of memory')
 
-    monkeypatch.setattr(lock, 'PATIENCE', 0)
     with pytest.raises(RuntimeError, match='out of memory'):
         learn(fail)
     assert learn(Path.touch) == 1
@@ -406,24 +379,3 @@ def test_one_work_dir_for_both_stages_is_refused():
     said = 'both stages would work in work_dirs/x'
     with pytest.raises(SystemExit, match=said):
         token_config(stage_2(token_cfg='t.py'), 'work_dirs/x/tokens.pth')
-
-
-def test_a_stage_1_that_leaves_no_file_is_refused(config, train, tmp_path):
-    options = (
-        'custom_hooks=[]',
-        'model.num_tokens=2',
-        'train_cfg.max_iters=2',
-    )
-    with pytest.raises(SystemExit, match='not there for every process'):
-        train(config, 'work', '--token-options', *options)
-    saved = torch.load(tmp_path / 'tokens' / 'iter_2.pth', weights_only=False)
-    assert saved['state_dict']['mask_modules.0.mask_token'].shape[0] == 2
-
-
-def test_help_says_what_both_stages_are(train, capsys):
-    with pytest.raises(SystemExit, match='0'):
-        train('-h', 'work')
-    text = capsys.readouterr().out
-    for word in ('--token-options', '--resume', 'token_cfg', 'skipped'):
-        assert word in text
-    assert '--gpus' not in text
