@@ -177,11 +177,3 @@ def test_a_name_that_the_student_turns_out_to_use(teacher_of):
         ValueError, match='logged as loss_more, which Own returns itself'
     ):
         step_losses(model, DET)
-
-
-def test_a_teacher_without_a_checkpoint(seg_teacher):
-    teacher = dict(cfg=seg_teacher['cfg'])
-    model = distiller(pspnet(), teacher, dict(kd=cwd('backbone')))
-    for start in (model.init_weights, lambda: step_losses(model, SEG)):
-        with pytest.raises(ValueError, match='so it would teach noise'):
-            start()

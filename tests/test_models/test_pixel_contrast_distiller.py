@@ -188,40 +188,6 @@ def test_views_that_do_not_meet_leave_gradients_of_zero(teacher):
         assert not parameter.grad.any()
 
 
-def test_the_teacher_is_frozen_and_nowhere(model):
-    held = model.teacher.model
-    before = copy.deepcopy(dict(held.named_buffers()))
-    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    wrapper = OptimWrapper(optimizer)
-    start = snapshot(model)
-    for _ in range(2):
-        model.train()
-        assert not any(m.training for m in held.modules())
-        model.train_step(BATCH, wrapper)
-    for name, value in held.named_buffers():
-        assert torch.equal(value, before[name]), name
-        assert not value.requires_grad
-    assert not list(held.parameters())
-    trained = {key.split('.')[0] for key, _ in model.named_parameters()}
-    assert trained == {'backbone', 'attention', 'head'}
-    assert {key.split('.')[0] for key in start} == trained | {'queue'}
-    moved = differing(start, snapshot(model))
-    assert {k for k, _ in model.named_parameters()} <= set(moved)
-    tensors = {id(t) for t in held.buffers()}
-    for group in optimizer.param_groups:
-        assert tensors.isdisjoint(map(id, group['params']))
-
-
-def test_a_deep_copy_shares_the_teacher(model):
-    twin = copy.deepcopy(model)
-    ours = dict(model.teacher.model.named_buffers())
-    for name, value in twin.teacher.model.named_buffers():
-        assert value.data_ptr() == ours[name].data_ptr(), name
-    assert twin.queue.vectors.data_ptr() != model.queue.vectors.data_ptr()
-    first = step_losses(model, BATCH)['loss_contrast']
-    assert step_losses(twin, BATCH)['loss_contrast'] == first
-
-
 def test_in_float64(model):
     model.double()
     views = [torch.randn(2, 3, 64, 64).double() for _ in range(2)]
@@ -418,15 +384,6 @@ def test_a_backbone_without_maps_is_refused(teacher):
         ValueError, match=r'must return maps .* its last output is \(1, 2\)'
     ):
         MODELS.build(ConfigDict(cfg))
-
-
-def test_a_teacher_without_a_file_is_refused(teacher):
-    settings = {k: v for k, v in teacher.items() if k != 'checkpoint'}
-    model = MODELS.build(ConfigDict(pcd(settings)))
-    with pytest.raises(ValueError, match='teacher has no checkpoint'):
-        model.init_weights()
-    with pytest.raises(ValueError, match='teacher has no checkpoint'):
-        step_losses(model, BATCH)
 
 
 def test_parameters_without_gradients_are_named(teacher):

@@ -147,22 +147,6 @@ def test_a_list_that_allows_something_else_does_not_help(load, state):
         load(state, allow=['auxiliary_head.*'])
 
 
-def test_no_checkpoint_would_teach_noise():
-    with pytest.raises(
-        ValueError, match=r"'big' has no checkpoint, so it would teach noise"
-    ):
-        FrozenTeacher('big', pspnet()).load(torch.zeros(1))
-
-
-def test_a_file_that_does_not_exist_is_named(load, tmp_path):
-    path = str(tmp_path / 'nowhere.pth')
-    with pytest.raises(
-        FileNotFoundError,
-        match=r"checkpoint of teacher 'big' does not exist: .*nowhere\.pth",
-    ):
-        load(path)
-
-
 class Code:
     """What a file with code in it unpickles to."""
 

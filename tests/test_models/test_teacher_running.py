@@ -94,15 +94,6 @@ def test_built_under_its_own_default_scope(tmp_path):
     assert losses['loss_kd'] > 0
 
 
-def test_held_from_init_weights_on(seg_teacher):
-    model = distiller(pspnet(), seg_teacher, dict(kd=cwd('backbone')))
-    teacher = model.distill.teachers['teacher']
-    assert teacher.model is None
-    assert not list(teacher.modules())[2:]  # itself and its input adapter
-    model.init_weights()
-    assert teacher.loaded
-
-
 def test_loaded_by_the_first_loss_where_nobody_calls_init_weights(seg_teacher):
     model = distiller(pspnet(), seg_teacher, dict(kd=cwd('backbone')))
     step_losses(model, SEG)

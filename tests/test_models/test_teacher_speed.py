@@ -239,9 +239,7 @@ def test_overflow_is_no_small_difference():
     assert compare(one, one, Speed(precision='fp16')) == 0
 
 
-def test_teachers_look_before_the_student_unless_they_need_regions(
-    teacher_of, monkeypatch
-):
+def test_teachers_look_before_the_student_unless_they_need_regions(teacher_of):
     order = []
     teacher = teacher_of(mask_rcnn)
     box = dict(

@@ -126,11 +126,6 @@ def test_the_connector_works_before_the_resizing():
     assert torch.equal(aligned['student'], expected)
 
 
-def test_an_unknown_grid_is_refused(two):
-    with pytest.raises(ValueError, match=r"grid must be one of .*'larger'"):
-        two(grid='larger')
-
-
 def test_levels_are_paired_by_stride():
     specs_s, student = levels((4, 4), (4, 8), (4, 16))
     specs_t, teacher = levels((4, 8), (4, 16), (4, 32))
