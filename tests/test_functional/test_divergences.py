@@ -87,14 +87,6 @@ def test_the_gradient_is_a_difference_of_softmaxes(kind, maps, tau):
     assert student.grad.sum(kind.axes).abs().max() < 1e-15
 
 
-def test_no_gradient_reaches_the_teacher(kind, maps):
-    student, teacher = maps
-    teacher.requires_grad_()
-    kind.divergence(student=student, teacher=teacher).backward()
-    assert teacher.grad is None
-    assert student.grad.abs().max() > 0
-
-
 @pytest.mark.parametrize('size', [(1, 1), (1, 7), (13, 1), (7, 11)])
 def test_any_height_and_width(kind, size):
     student = torch.randn(2, 3, *size, requires_grad=True)
@@ -131,35 +123,6 @@ def test_finite_at_extreme_gaps(kind, dtype):
         value.backward()
         assert value.item() == pytest.approx(120, rel=1e-5)
         assert torch.isfinite(s.grad).all()
-
-
-@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
-def test_half_precision_maps_follow_float32(kind, dtype):
-    # 200x336 is P2 of a 800x1333 image: the gradient of one value is around
-    # 1e-6 there, of which fp16 keeps few digits without a loss scale such
-    # as GradScaler's.
-    scale = 2.0**16
-    full = torch.randn(1, 16, 200, 336)
-    teacher = torch.randn(1, 16, 200, 336).to(dtype)
-    grads = {}
-    for precision in (torch.float32, dtype):
-        # Both start from the rounded maps, so only the loss differs.
-        student = full.to(dtype).to(precision).requires_grad_()
-        value = kind.divergence(student=student, teacher=teacher.to(precision))
-        (value * scale).backward()
-        grads[precision] = student.grad.float() / scale
-    difference = (grads[dtype] - grads[torch.float32]).norm()
-    assert difference / grads[torch.float32].norm() < 4e-3
-    assert (grads[dtype] == 0).float().mean() < 0.01
-
-
-def test_float32_inside_autocast(kind, maps):
-    student, teacher = (m.detach().float() for m in maps)
-    expected = kind.divergence(student=student, teacher=teacher)
-    with torch.autocast('cpu', dtype=torch.bfloat16):
-        value = kind.divergence(student=student, teacher=teacher)
-    assert value.dtype == torch.float32
-    assert value.item() == expected.item()
 
 
 @pytest.mark.parametrize(

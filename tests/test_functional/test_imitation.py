@@ -54,46 +54,12 @@ def test_gradcheck(outputs):
     assert gradcheck(lambda s: distance(s, teacher, beta=0.7), (student,))
 
 
-def test_no_gradient_reaches_the_teacher(outputs):
-    student, teacher = outputs
-    teacher.requires_grad_()
-    distance(student, teacher).backward()
-    assert teacher.grad is None
-    assert student.grad.abs().max() > 0
-
-
 def test_of_no_regions_it_is_zero_and_has_a_gradient():
     student = torch.zeros(0, 4, requires_grad=True)
     value = distance(student * 2, torch.zeros(0, 4))
     value.backward()
     assert value.item() == 0
     assert student.grad.shape == (0, 4)
-
-
-@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
-def test_half_precision_follows_float32(dtype):
-    # P2 of a 800x1333 image; under a loss scale such as GradScaler's.
-    scale = 2.0**16
-    full, teacher = torch.randn(2, 1, 36, 200, 336)
-    grads = {}
-    for precision in (torch.float32, dtype):
-        student = full.to(dtype).to(precision).requires_grad_()
-        rounded = teacher.to(dtype).to(precision)
-        value = distance(student, rounded)
-        assert value.dtype == torch.float32
-        (value * scale).backward()
-        grads[precision] = student.grad.float()
-    difference = (grads[dtype] - grads[torch.float32]).norm()
-    assert difference / grads[torch.float32].norm() < 4e-3
-
-
-def test_float32_inside_autocast(outputs):
-    student, teacher = (x.detach().float() for x in outputs)
-    expected = distance(student, teacher)
-    with torch.autocast('cpu', dtype=torch.bfloat16):
-        value = distance(student, teacher)
-    assert value.dtype == torch.float32
-    assert value.item() == expected.item()
 
 
 @pytest.mark.parametrize('beta', [-1, math.inf, math.nan])

@@ -177,26 +177,6 @@ def test_statistics_are_those_of_the_logits(given):
     assert value == pixel_contrast(**given, valid=valid, chunk=9)
 
 
-def test_neither_teacher_nor_queue_is_reached_or_changed(given):
-    student, *others = given.values()
-    before = [x.clone() for x in others]
-    for other in others:
-        other.requires_grad_()
-    pixel_contrast(**given).backward()
-    assert student.grad.abs().max() > 0
-    for other, was in zip(others, before, strict=True):
-        assert other.grad is None
-        assert torch.equal(other, was)
-
-
-def test_it_can_be_differentiated_once(given):
-    (gradient,) = torch.autograd.grad(
-        pixel_contrast(**given) ** 2, given['student'], create_graph=True
-    )
-    with pytest.raises(RuntimeError, match='differentiated a second'):
-        gradient.sum().backward()
-
-
 def test_any_memory_format(given):
     expected = differentiated(pixel_contrast, **given)
     for name in ('student', 'teacher'):
@@ -231,16 +211,19 @@ def test_half_precision_follows_float32(dtype):
     assert (gradient == 0).float().mean() < 1e-3
 
 
-def test_float32_inside_autocast(given):
-    given = {k: v.detach().float() for k, v in given.items()}
-    expected = differentiated(pixel_contrast, **given)
-    with torch.autocast('cpu', dtype=torch.bfloat16):
-        got = differentiated(pixel_contrast, **given)
-    assert all(map(torch.equal, got, expected))
-    # A queue in float32 beside maps in half precision.
+def test_a_queue_in_float32_beside_maps_in_half_precision(given):
     half = {k: given[k].bfloat16() for k in ('student', 'teacher')}
-    value = pixel_contrast(**half, queue=given['queue'])
-    assert value.item() == pytest.approx(expected[0].item(), rel=1e-2)
+    value = pixel_contrast(**half, queue=given['queue'].float())
+    expected = pixel_contrast(**given).item()
+    assert value.item() == pytest.approx(expected, rel=1e-2)
+
+
+def test_the_queue_is_not_reached_or_changed(given):
+    before = given['queue'].clone()
+    given['queue'].requires_grad_()
+    pixel_contrast(**given).backward()
+    assert given['queue'].grad is None
+    assert torch.equal(given['queue'], before)
 
 
 class Watch(TorchDispatchMode):
