@@ -35,13 +35,13 @@ def train(model, data, folder):
 
 
 @pytest.fixture(scope='module')
-def stock_det(data, tmp_path_factory):
-    return train(mask_rcnn(), data, tmp_path_factory.mktemp('stock_det'))
-
-
-@pytest.fixture(scope='module')
-def stock_seg(data, tmp_path_factory):
-    return train(pspnet(), data, tmp_path_factory.mktemp('stock_seg'))
+def stock(data, tmp_path_factory):
+    """State and steps of the stock run of each student."""
+    folder = tmp_path_factory.mktemp('stock')
+    return {
+        build: train(build(), data, folder / build.__name__)
+        for build in (mask_rcnn, pspnet)
+    }
 
 
 def check_equal(stock, ours):
@@ -54,38 +54,31 @@ def check_equal(stock, ours):
 
 
 @pytest.mark.parametrize('idle', IDLE)
-def test_ten_iterations_of_an_idle_mask_rcnn_equal_the_stock_ones(
-    stock_det, data, det_teacher, tmp_path, idle
+@pytest.mark.parametrize(
+    ('build', 'at', 'levels', 'connectors'),
+    [(mask_rcnn, 'neck', 5, 10), (pspnet, 'backbone', 4, 8)],
+)
+def test_ten_iterations_of_an_idle_run_equal_the_stock_ones(
+    stock, data, request, tmp_path, build, at, levels, connectors, idle
 ):
-    terms = IDLE[idle]('neck', 5)
-    model = distilled(mask_rcnn(), det_teacher, terms)
-    ours = train(model, data, tmp_path)
-    check_equal(stock_det, ours)
-    connectors = [k for k in ours[0] if k.startswith('distill.')]
-    assert len(connectors) == (10 if terms else 0)
-
-
-@pytest.mark.parametrize('idle', IDLE)
-def test_ten_iterations_of_an_idle_pspnet_equal_the_stock_ones(
-    stock_seg, data, seg_teacher, tmp_path, idle
-):
-    terms = IDLE[idle]('backbone', 4)
-    model = distilled(pspnet(), seg_teacher, terms)
-    ours = train(model, data, tmp_path)
-    check_equal(stock_seg, ours)
-    connectors = [k for k in ours[0] if k.startswith('distill.')]
-    assert len(connectors) == (8 if terms else 0)
+    terms = IDLE[idle](at, levels)
+    kind = 'det' if build is mask_rcnn else 'seg'
+    teacher = request.getfixturevalue(f'{kind}_teacher')
+    ours = train(distilled(build(), teacher, terms), data, tmp_path)
+    check_equal(stock[build], ours)
+    found = [k for k in ours[0] if k.startswith('distill.')]
+    assert len(found) == (connectors if terms else 0)
 
 
 def test_the_stock_run_trains_and_a_term_with_a_weight_changes_it(
-    stock_seg, data, seg_teacher, tmp_path
+    stock, data, seg_teacher, tmp_path
 ):
     # What the comparisons above would look like if they could not fail.
     model = distilled(pspnet(), seg_teacher, dict(kd=cwd('backbone')))
     state, steps = train(model, data, tmp_path)
-    changed = differing(stock_seg[0], without_ours(state))
+    changed = differing(stock[pspnet][0], without_ours(state))
     assert 'backbone.layer4.1.conv2.weight' in changed
     assert steps[0]['loss_kd'] > 0
     assert torch.equal(
-        steps[0]['decode.loss_ce'], stock_seg[1][0]['decode.loss_ce']
+        steps[0]['decode.loss_ce'], stock[pspnet][1][0]['decode.loss_ce']
     )

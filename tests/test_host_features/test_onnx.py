@@ -26,10 +26,14 @@ def write_run(folder, student, teacher, at, scope):
     return folder / 'run.py', folder / 'run.pth'
 
 
+@pytest.fixture
+def run(seg_teacher, tmp_path):
+    return write_run(tmp_path, pspnet(), seg_teacher, 'backbone', 'mmseg')
+
+
 def test_a_segmentor_computes_the_same_in_onnx_runtime(
-    seg_teacher, tmp_path, export, capsys
+    run, tmp_path, export, capsys
 ):
-    run = write_run(tmp_path, pspnet(), seg_teacher, 'backbone', 'mmseg')
     # Not a multiple of the pyramid's bins, which the older exporter needs.
     export(*run, tmp_path / 'student.pth', '--onnx', '--shape', 80, 104)
     assert 'ONNX for preprocessed images of 80x104' in capsys.readouterr().out
@@ -50,10 +54,7 @@ def test_a_segmentor_computes_the_same_in_onnx_runtime(
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_the_size_is_that_of_the_data_preprocessor(
-    seg_teacher, tmp_path, export
-):
-    run = write_run(tmp_path, pspnet(), seg_teacher, 'backbone', 'mmseg')
+def test_the_size_is_that_of_the_data_preprocessor(run, tmp_path, export):
     export(*run, tmp_path / 'student.pth', '--onnx')
     session = onnxruntime.InferenceSession(str(tmp_path / 'student.onnx'))
     assert session.get_inputs()[0].shape == [1, 3, 64, 64]
@@ -66,8 +67,7 @@ def test_a_detector_is_left_to_mmdeploy(det_teacher, tmp_path, export):
     assert not (tmp_path / 's.pth').exists()
 
 
-def test_sizes_that_are_none_and_older_files(seg_teacher, tmp_path, export):
-    run = write_run(tmp_path, pspnet(), seg_teacher, 'backbone', 'mmseg')
+def test_sizes_that_are_none_and_older_files(run, tmp_path, export):
     with pytest.raises(SystemExit, match='--onnx needs --shape H W'):
         export(*run, tmp_path / 's.pth', '--onnx', '--shape', 64, 0)
     assert not (tmp_path / 's.pth').exists()

@@ -98,14 +98,3 @@ def test_test_time_augmentation_gives_what_the_stock_model_gives(
     names = unexpected.splitlines()[0].split(', ')
     assert len(names) == 8
     assert all(name.startswith('distill.') for name in names)
-
-
-def test_a_test_run_holds_no_teacher(data, seg_teacher, tmp_path):
-    model = distilled(pspnet(), seg_teacher, dict(kd=cwd('backbone')))
-    run = runner(
-        model, data, tmp_path, iters=1, **validation('mmseg', data, 'test')
-    )
-    run.test()
-    teacher = run.model.distill.teachers['teacher']
-    assert not teacher.loaded
-    assert sum(b.numel() for b in teacher.buffers()) < 10
