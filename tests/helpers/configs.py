@@ -5,43 +5,20 @@ from functools import cache
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.registry import Registry
+
+from mmdistill_dense import registry
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / 'configs'
-#: What this package registers and configs name.
-OWN_TYPES = {
-    'DenseDistiller',
-    'ChannelWiseLoss',
-    'PixelWiseLoss',
-    'ConvConnector',
-    'ImitationLoss',
-    'MaskTokenLearner',
-    'MaskedDetectionLoss',
-    'MaskedSegmentationLoss',
-    'MaskedTeacherTestLoop',
-    'MaskedTeacherValLoop',
-    'TokenFileHook',
-    'BackboneClassifier',
-    'ColorJitter',
-    'GaussianBlur',
-    'InstanceContrast',
-    'LARS',
-    'LabelledImages',
-    'MobileNetV3',
-    'MultiView',
-    'MultiViewPreprocessor',
-    'PackLabel',
-    'PackViews',
-    'PixelAttention',
-    'PixelContrastDistiller',
-    'PixelContrastLoss',
-    'PixelHead',
-    'RandomGrayscale',
-    'RandomResizedCrop',
-    'Solarize',
-    'TopAccuracy',
-    'UnlabelledImages',
-}
+
+
+def own_types():
+    """Names of all that this package registers."""
+    for found in vars(registry).values():
+        if isinstance(found, Registry) and found.scope == 'mmdistill_dense':
+            found.import_from_location()
+            yield from found.module_dict
 
 
 def is_distilled(path):

@@ -13,6 +13,17 @@ CITYSCAPES = [path for path in MASKED if 'cityscapes' in path.name]
 CASCADE = 'cascade-mask-rcnn_x101-64x4d'
 ADAM = dict(type='Adam', lr=0.01, weight_decay=0.001)
 SGD = dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=0.001)
+README = (CONFIGS / 'maskd' / 'README.md').read_text(encoding='utf-8')
+#: Where the student's own masks join in stage 2 of the authors.
+JOINS = {
+    'faster-rcnn_r101': 7330,
+    'mask-rcnn_r101': 7330,
+    CASCADE: 5000,
+    'retinanet_r101': 7000,
+    'retinanet_x101-64x4d': 8500,
+    'fcos_r101-caffe': 5000,
+    'reppoints-moment_x101-dconv-c3-c5': 5000,
+}
 #: Optimizers of stage 1 that are not the usual ones.
 OTHER = {
     f'tokens_neck_{CASCADE}_fpn_coco': dict(ADAM, weight_decay=0.1),
@@ -94,8 +105,42 @@ def test_stage_2_of_a_detector(path):
     assert cfg.train_cfg.max_epochs == epochs
     steps = [2 * epochs // 3, 11 * epochs // 12]
     assert cfg.param_scheduler[1].milestones == steps
+    teacher = path.name.removeprefix('maskd_neck_')
+    (join,) = (n for name, n in JOINS.items() if teacher.startswith(name))
+    assert cfg.model.terms.maskd.loss.custom_mask_warmup == join
     inherited = ['neck', 'bbox_head'] if 'retinanet' in path.name else None
     assert cfg.model.get('inherit') == inherited
+
+
+def documented(pattern):
+    """Numbers that the README gives with these words."""
+    (found,) = re.findall(pattern, README)
+    return [float(number.replace(',', '')) for number in found]
+
+
+@for_each(DETECTORS)
+def test_stage_2_of_a_detector_learns_as_the_readme_says(path):
+    """As the student's stock config does, RetinaNet at its own rate."""
+    cfg = read(path)
+    (name,) = re.findall(r"'(mmdet::.+?)'", path.read_text(encoding='utf-8'))
+    stock = read(config_path(name))
+    optim, warmup = stock.optim_wrapper.to_dict(), stock.param_scheduler[0].end
+    if 'retinanet' in path.name:
+        rate, norm, warmup = documented(
+            r'RetinaNet at ([\d.]+) with gradients clipped at (\d+) and '
+            r'([\d,]+) iterations of warm-up'
+        )
+        assert optim['optimizer']['lr'] == rate / 2
+        optim['optimizer']['lr'] = rate
+        optim['clip_grad'] = dict(max_norm=norm, norm_type=2)
+    # What is inherited keeps its scope.
+    assert cfg.optim_wrapper.to_dict() == optim | dict(_scope_='mmdet')
+    assert cfg.param_scheduler[0].end == warmup
+
+
+def test_the_readme_says_when_the_students_own_masks_join():
+    said = documented(r'after ([\d,]+) to ([\d,]+) iterations')
+    assert said == [min(JOINS.values()), max(JOINS.values())]
 
 
 @for_each(CITYSCAPES)
