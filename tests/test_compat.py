@@ -25,21 +25,24 @@ OLD = [
 ]
 
 
-def pretend(monkeypatch, **versions):
+@pytest.fixture
+def pretend(monkeypatch):
     """Let some modules seem to have another version, or to be missing."""
     real = compat.module_version
-    monkeypatch.setattr(
-        compat,
-        'module_version',
-        lambda name: versions[name] if name in versions else real(name),
-    )
+
+    def make(**versions):
+        monkeypatch.setattr(
+            compat,
+            'module_version',
+            lambda name: versions[name] if name in versions else real(name),
+        )
+
+    return make
 
 
 @pytest.mark.parametrize(('name', 'version', 'minimum'), OLD)
-def test_a_module_that_is_too_old_is_named(
-    monkeypatch, name, version, minimum
-):
-    pretend(monkeypatch, **{name: version})
+def test_a_module_that_is_too_old_is_named(pretend, name, version, minimum):
+    pretend(**{name: version})
     with pytest.raises(
         ImportError,
         match=f'needs {name} >= {minimum}, but {name} {version} is installed.'
@@ -49,16 +52,16 @@ def test_a_module_that_is_too_old_is_named(
 
 
 @pytest.mark.parametrize('name', compat.REQUIRED)
-def test_a_required_module_that_is_missing_is_named(monkeypatch, name):
-    pretend(monkeypatch, **{name: None})
+def test_a_required_module_that_is_missing_is_named(pretend, name):
+    pretend(**{name: None})
     with pytest.raises(ImportError, match=f'{name} is not installed'):
         compat.check_versions()
 
 
-def test_one_host_is_enough(monkeypatch):
-    pretend(monkeypatch, mmdet=None)
+def test_one_host_is_enough(pretend):
+    pretend(mmdet=None)
     compat.check_versions()
-    pretend(monkeypatch, mmdet=None, mmseg=None)
+    pretend(mmdet=None, mmseg=None)
     compat.check_versions()
 
 
@@ -70,8 +73,8 @@ def test_one_host_is_enough(monkeypatch):
         {name: minimum for name, _, minimum in OLD},
     ],
 )
-def test_stock_and_onedl_versions_fit(monkeypatch, versions):
-    pretend(monkeypatch, **versions)
+def test_stock_and_onedl_versions_fit(pretend, versions):
+    pretend(**versions)
     compat.check_versions()
 
 

@@ -190,18 +190,9 @@ def test_refusals(settings, message, tmp_path):
 
 def test_command_line(tmp_path, monkeypatch, capsys):
     out = str(tmp_path / 'out')
-    options = [
-        '--train',
-        '2',
-        '--val',
-        '1',
-        '--size',
-        '48',
-        '64',
-        '--seed',
-        '3',
-    ]
-    monkeypatch.setattr(sys, 'argv', ['shapes', out, *options])
+    counts = ['--train', '2', '--val', '1', '--seed', '3']
+    argv = ['shapes', out, '--size', '48', '64', *counts]
+    monkeypatch.setattr(sys, 'argv', argv)
     shapes.main()
     said = '2 training and 1 validation images of 48x64'
     assert said in capsys.readouterr().out

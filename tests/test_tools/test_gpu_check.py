@@ -29,14 +29,11 @@ def gpu_check(monkeypatch):
 
 @pytest.fixture
 def check(gpu_check, tmp_path):
-    """What runs commands, for a run with these options."""
-
-    def make(**options):
-        args = dict(wheels=None, data=None, dry_run=True, no_peer=True)
-        args.update(out=tmp_path / 'out', **options)
-        return gpu_check.Check(argparse.Namespace(**args), tmp_path)
-
-    return make
+    """What runs commands of a part that has a minute."""
+    args = argparse.Namespace(wheels=None, dry_run=True, out=tmp_path / 'out')
+    check = gpu_check.Check(args, tmp_path)
+    check.deadline = time.monotonic() + 60
+    return check
 
 
 @pytest.fixture
@@ -96,8 +93,8 @@ def test_every_part_runs_dry_on_a_cpu(tmp_path):
 
 def test_what_is_left_of_the_whole_limits_a_part(gpu_check, check):
     end = time.monotonic() + 50
-    assert gpu_check.run_part(check(), 'kernels', end - 49)['limit'] <= 1
-    late = gpu_check.run_part(check(), 'environment', end - 100)
+    assert gpu_check.run_part(check, 'kernels', end - 49)['limit'] <= 1
+    late = gpu_check.run_part(check, 'environment', end - 100)
     assert (late['status'], late['limit']) == ('cut off', 0)
     assert late['seconds'] < 30
 
@@ -144,14 +141,12 @@ def test_a_part_ends_with_its_time_and_leaves_no_process(main, tmp_path):
 
 
 def test_what_a_command_printed_last_is_the_reason(gpu_check, check):
-    one = check()
-    one.deadline = time.monotonic() + 60
     code = "import sys; print('one'); sys.exit('two words')"
     with pytest.raises(gpu_check.PartFailed, match=r'exit code 1: two words$'):
-        one.python('-c', code)
-    log = one.log.read_text()
+        check.python('-c', code)
+    log = check.log.read_text()
     with pytest.raises(gpu_check.PartFailed, match=r'exit code 3: $'):
-        one.run('bash', '-c', 'exit 3')
+        check.run('bash', '-c', 'exit 3')
     assert '$ ' in log
     assert 'one\n' in log
 
@@ -160,13 +155,9 @@ def test_a_missing_package_is_named(gpu_check, check, monkeypatch):
     import gpu_measuring
 
     monkeypatch.setattr(gpu_measuring, 'PACKAGES', ('not_there',))
-    one = check()
-    one.deadline = time.monotonic() + 60
-    with pytest.raises(
-        gpu_check.PartFailed,
-        match=r'^not_there is not installed here\. Put it',
-    ):
-        gpu_check.environment(one)
+    said = r'^not_there is not installed here\. Put it'
+    with pytest.raises(gpu_check.PartFailed, match=said):
+        gpu_check.environment(check)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
