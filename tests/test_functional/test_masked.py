@@ -1,4 +1,8 @@
-"""Masks of receptive tokens against the official values, in float64."""
+"""Masks of receptive tokens and their distance, in float64.
+
+The official distances are held through the losses, in
+``tests/test_models/test_masked_losses.py``.
+"""
 
 from types import SimpleNamespace
 
@@ -43,23 +47,6 @@ def test_the_official_masks(official):
 def test_the_official_dice(official):
     value = mask_diversity(official.masks).item()
     assert value == pytest.approx(0.884892359738548, abs=1e-12)
-
-
-def test_the_official_distance(official):
-    custom = receptive_masks(official.student.detach(), official.tokens)
-    for masks, expected in (
-        (official.masks, 1.417921333502333),
-        (official.masks * custom, 0.766960687144686),
-    ):
-        value = masked_distance(**official.maps, masks=masks)
-        assert value.item() == pytest.approx(expected, abs=1e-12)
-
-
-def test_the_official_distance_of_segmentation(official):
-    value = masked_distance(
-        **official.maps, masks=official.masks, half=True, eps=1e-5
-    )
-    assert value.item() == pytest.approx(0.708959689065758, abs=1e-12)
 
 
 def plain(official, masks, weights):
