@@ -5,6 +5,7 @@ import logging
 import os
 from functools import cache, partial
 
+import numpy as np
 import pytest
 import torch
 from mmengine import config
@@ -42,8 +43,9 @@ def _runs_start_quickly():
 
 @pytest.fixture(autouse=True)
 def _isolated():
-    """Fix the seed; keep what one test leaves by name out of the next."""
+    """Fix the seeds; keep what one test leaves by name out of the next."""
     torch.manual_seed(0)
+    np.random.seed(0)
     torch.set_num_threads(1)
     MMLogger.get_current_instance().setLevel(logging.WARNING)
     yield

@@ -12,11 +12,6 @@ from tests.helpers.views import OWN, build, results_of
 HEIGHT, WIDTH = 180, 240
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    np.random.seed(0)
-
-
 @pytest.fixture
 def coordinates():
     """A picture that says where each pixel was: blue is x, green is y."""

@@ -9,11 +9,6 @@ from mmdistill_dense.datasets.views import colours
 from tests.helpers.views import build
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    np.random.seed(0)
-
-
 @pytest.fixture
 def photo():
     """Smooth colours over the whole range, and some noise."""

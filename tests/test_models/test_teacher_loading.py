@@ -45,14 +45,11 @@ def test_every_weight_is_the_checkpoints(load, good, state):
         assert torch.equal(loaded[key], value), key
 
 
-def test_a_state_dict_alone_will_do(load, state):
-    loaded = load(state)
-    key = 'backbone.layer1.0.conv1.weight'
-    assert torch.equal(loaded[key], state[key])
-
-
-def test_the_prefix_of_a_data_parallel_wrapper_is_taken_off(load, state):
-    loaded = load({f'module.{k}': v for k, v in state.items()})
+@pytest.mark.parametrize('prefix', ['', 'module.'])
+def test_a_state_dict_alone_will_do_also_of_a_wrapped_model(
+    load, state, prefix
+):
+    loaded = load({f'{prefix}{k}': v for k, v in state.items()})
     key = 'backbone.layer1.0.conv1.weight'
     assert torch.equal(loaded[key], state[key])
 
