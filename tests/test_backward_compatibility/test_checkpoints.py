@@ -107,12 +107,17 @@ def resume(name):
 
 
 def check_losses(name, work_dir):
-    """Compare what was logged with what that version has logged."""
+    """Compare what was logged with what that version has logged.
+
+    Another processor rounds otherwise: on a second one, the very code that
+    has written the files gives a loss of CWD that is 0.15 % off, as maps that
+    nearly agree leave few digits. Wrong weights are off by far more.
+    """
     expected = json.loads(Path('losses.json').read_text())[name]
     found = logged(Path(work_dir), after=expected[0]['step'] - 1)
     assert len(found) == len(expected)
     for step, other in zip(found, expected, strict=True):
-        assert step == pytest.approx(other, rel=1e-3)
+        assert step == pytest.approx(other, rel=5e-3)
 
 
 def test_a_distilled_checkpoint_loads_strictly(saved):

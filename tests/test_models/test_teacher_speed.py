@@ -19,9 +19,15 @@ EVERYTHING = dict(precision='bf16', fold_bn=True, channels_last=True)
 
 
 @pytest.fixture(params=HOSTS)
-def host(request, teacher_of):
+def name(request):
+    """Of the host's kind of model."""
+    return request.param
+
+
+@pytest.fixture
+def host(name, teacher_of):
     """``host(**switches)``: a distilled model, and a batch for it."""
-    build, at, batch = HOSTS[request.param]
+    build, at, batch = HOSTS[name]
     depth = 50 if build is pspnet else 18
     teacher = teacher_of(build, depth=depth)
 
@@ -48,12 +54,42 @@ def loss_of(model, batch):
     return step_losses(model, batch)['loss_kd']
 
 
+@pytest.fixture
+def rounding(name):
+    """Relative difference of two losses that only rounding parts.
+
+    Segmentors are in float64: maps of their untrained logits differ so
+    little that float32 leaves four digits of the loss, or three, as the
+    processor will have it. Detectors have ops in float32 alone.
+    """
+    if name == 'detector':
+        yield 1e-4
+        return
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield 1e-9
+    torch.set_default_dtype(before)
+
+
+@pytest.mark.parametrize(
+    'switches',
+    [
+        dict(fold_bn=True),
+        dict(channels_last=True),
+        dict(fold_bn=True, channels_last=True),
+    ],
+    ids=str,
+)
+def test_the_loss_is_the_plain_teachers(host, switches, rounding):
+    plain = loss_of(*host())
+    value = loss_of(*host(**switches))
+    assert value.item() == pytest.approx(plain.item(), rel=rounding)
+    assert value.requires_grad
+
+
 @pytest.mark.parametrize(
     ('switches', 'tolerance'),
     [
-        (dict(fold_bn=True), 1e-4),
-        (dict(channels_last=True), 1e-4),
-        (dict(fold_bn=True, channels_last=True), 1e-4),
         (dict(precision='bf16'), 2e-2),
         (dict(precision='fp16'), 5e-3),
         (EVERYTHING, 2e-2),
@@ -62,7 +98,7 @@ def loss_of(model, batch):
     ],
     ids=str,
 )
-def test_the_loss_is_the_plain_teachers(host, switches, tolerance):
+def test_the_loss_is_nearly_the_plain_teachers(host, switches, tolerance):
     plain = loss_of(*host())
     value = loss_of(*host(**switches))
     assert value.item() == pytest.approx(plain.item(), rel=tolerance)
@@ -117,7 +153,7 @@ def test_the_teacher_leaves_autocast_when_it_is_told_to(host):
     assert kept == [torch.float32]
 
 
-def test_compiled(host):
+def test_compiled(host, rounding):
     plain = loss_of(*host())
     model, batch = host(compile=dict(backend='aot_eager'), fold_bn=True)
     compiled = [
@@ -129,7 +165,7 @@ def test_compiled(host):
     assert not any(name.startswith('backbone.') for name in compiled)
     for _ in range(2):
         assert loss_of(model, batch).item() == pytest.approx(
-            plain.item(), rel=1e-4
+            plain.item(), rel=rounding
         )
 
 
