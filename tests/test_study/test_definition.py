@@ -75,6 +75,21 @@ def test_a_row_may_have_metrics_of_its_own(read, content):
         read(content)
 
 
+def test_a_row_may_be_a_finished_model(read, content, tmp_path):
+    (tmp_path / 'weights').mkdir()
+    weights = tmp_path / 'weights' / 'teacher.pth'
+    content['rows']['teacher'].update(
+        checkpoint='weights/teacher.pth', seeds=[3, 4]
+    )
+    expected = rf'the checkpoint {weights} is not there\. .* relative to'
+    with pytest.raises(StudyError, match=expected):
+        read(content)
+    weights.touch()
+    row = read(content).rows['teacher']
+    assert (row.checkpoint, row.seeds) == (weights, (3,))
+    assert read(content).rows['student'].checkpoint is None
+
+
 def test_a_baseline_has_a_score(read, content):
     content['rows']['student']['scored'] = False
     for baseline in ('student', ['teacher', 'student']):

@@ -48,7 +48,7 @@ def outcome(monkeypatch):
     """Make up what the evaluation gives."""
 
     def give(**scores):
-        made_up = Outcome(scores, dict(sky=float('nan')), 10, 20, 1.0, [])
+        made_up = Outcome(scores, dict(sky=float('nan')), 10, 20, [])
         monkeypatch.setattr(measure, 'outcome_of', lambda run: made_up)
 
     return give
@@ -124,3 +124,28 @@ def test_a_run_that_nobody_started_is_named(entry, outcome):
     (entry.run.folder / crew.STARTS).unlink()
     with pytest.raises(StudyError, match=r'starts\.json is gone'):
         measure.measure(scored(entry, 'mIoU'))
+
+
+def test_a_finished_model_is_scored_as_it_is(entry, tmp_path):
+    weights = entry.run.checkpoint.rename(tmp_path / 'weights.pth')
+    config = (entry.run.folder / 'my.py').rename(tmp_path / 'stock.py')
+    cfg = Config.fromfile(config)
+    cfg.model = cfg.model.student
+    cfg.dump(config)
+    run = replace(
+        entry.run,
+        config=str(config),
+        folder=tmp_path / 'never_made',
+        finished=weights,
+        options={'val_dataloader.num_workers': 0},
+    )
+    result = measure.measure(scored(replace(entry, run=run), 'mIoU'))
+    assert result.scores['mIoU'] >= 0
+    assert result.parameters > 0
+    assert (result.length, result.train_seconds, result.starts) == (0, 0, 0)
+    assert result.command == (
+        f'python tools/test.py {config} {weights} '
+        '--cfg-options val_dataloader.num_workers=0'
+    )
+    assert result.versions['python']
+    assert not run.folder.exists()

@@ -55,6 +55,21 @@ def test_a_run_is_what_train_py_gets(plan, content, tmp_path):
     assert run.checkpoint == folder / 'iter_4.pth'
 
 
+def test_a_finished_model_is_what_others_get(plan, content, tmp_path):
+    weights = tmp_path / 'teacher.pth'
+    weights.touch()
+    content['rows']['teacher'].update(checkpoint='teacher.pth', length=3)
+    content['seeds'] = [0, 1]
+    entries = plan(content)
+    teacher = entries['teacher', 0].run
+    assert [key for key in entries if key[0] == 'teacher'] == [('teacher', 0)]
+    assert teacher.checkpoint == teacher.finished == weights
+    assert teacher.options == {}
+    for seed in (0, 1):
+        run = entries['distilled', seed].run
+        assert run.options['model.teacher.checkpoint'] == str(weights)
+
+
 @pytest.mark.parametrize(
     ('settings', 'unit', 'length'),
     [

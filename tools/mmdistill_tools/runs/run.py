@@ -20,6 +20,8 @@ class Run:
         metric: Key of the score in its validation.
         after: Checkpoints that must be there before it starts.
         unit: ``'iter'`` or ``'epoch'``, of the length.
+        finished: Checkpoint of a model that is not trained again; None for
+            a run that is trained.
     """
 
     title: str
@@ -30,11 +32,12 @@ class Run:
     metric: str
     after: tuple[Path, ...] = ()
     unit: str = 'iter'
+    finished: Path | None = None
 
     @property
     def checkpoint(self) -> Path:
         """What it leaves at its end."""
-        return self.folder / f'{self.unit}_{self.length}.pth'
+        return self.finished or self.folder / f'{self.unit}_{self.length}.pth'
 
     @property
     def log(self) -> Path:
@@ -43,7 +46,11 @@ class Run:
 
     def arguments(self) -> list[str]:
         """Those of ``tools/train.py``."""
-        options = [f'{key}={value}' for key, value in self.options.items()]
         # An interrupted training goes on from its last checkpoint.
         started = [self.config, '--work-dir', str(self.folder), '--resume']
-        return [*started, '--cfg-options', *options] if options else started
+        return [*started, *self.option_arguments()]
+
+    def option_arguments(self) -> list[str]:
+        """The options as ``--cfg-options``."""
+        options = [f'{key}={value}' for key, value in self.options.items()]
+        return ['--cfg-options', *options] if options else []

@@ -15,7 +15,7 @@ NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?')
 #: Keys that rows share unless they have their own.
 SHARED = ('metrics', 'seeds', 'length', 'options')
 WORK = 'work_dirs/studies'
-ROW_KEYS = ('config', 'title', 'scored', *SHARED, 'variants')
+ROW_KEYS = ('config', 'checkpoint', 'title', 'scored', *SHARED, 'variants')
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class Row:
         metrics: Name in tables of each score, by its key in the log; the
             first one is plotted.
         scored: Whether its models are evaluated; a pre-training is not.
+        checkpoint: Of a finished model, which is evaluated and not trained;
+            None for a row that is trained.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Row:
     options: dict[str, Any]
     metrics: dict[str, str]
     scored: bool = True
+    checkpoint: Path | None = None
 
     def needs(self) -> Iterator[str]:
         """Names of the rows whose checkpoints its options name."""
@@ -167,16 +170,32 @@ def _rows(path: Path, content: dict) -> Iterator[Row]:
                     f'{where}: a name is a folder too. Expected letters, '
                     'digits, dots, dashes and underscores.'
                 )
+            checkpoint = _checkpoint(where, path, settings)
+            seeds = _seeds(where, shared.get('seeds'))
             yield Row(
                 name=full,
                 title=f'{title}, {variant}' if variant else title,
                 config=text(where, settings, 'config'),
-                seeds=_seeds(where, shared.get('seeds')),
+                seeds=seeds[:1] if checkpoint else seeds,
                 length=_length(where, shared.get('length', 1.0)),
                 options=_merged(where, options, more),
                 metrics=_metrics(where, shared['metrics']),
                 scored=flag(where, settings, 'scored', True),
+                checkpoint=checkpoint,
             )
+
+
+def _checkpoint(where: str, path: Path, settings: dict) -> Path | None:
+    name = text(where, settings, 'checkpoint')
+    if not name:
+        return None
+    file = path.parent / name
+    if not file.is_file():
+        raise StudyError(
+            f'{where}: the checkpoint {file} is not there. Expected the file '
+            'of a finished model, relative to the study file.'
+        )
+    return file
 
 
 def _merged(where: str, *several: Any) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def _add(
         its_seed = seed if seed in other.seeds else other.seeds[0]
         needed[name] = _add(study, other, its_seed, entries).run.checkpoint
     cfg = _config(row)
-    options = {**_length_options(cfg, row), 'randomness.seed': seed}
+    options = _own_options(cfg, row, seed)
     for key, value in row.options.items():
         if not row.scored and key.startswith('val_'):
             continue  # shared with rows that are validated
@@ -77,6 +77,7 @@ def _add(
             metric=next(iter(row.metrics)),
             after=tuple(needed.values()),
             unit=unit,
+            finished=row.checkpoint,
         ),
     )
     return entries.setdefault((row.name, seed), entry)
@@ -95,12 +96,15 @@ def _read(config: str) -> Config:
     return Config.fromfile(config_path(config))
 
 
-def _length_options(cfg: Config, row: Row) -> dict[str, object]:
-    if row.length == 1:
+def _own_options(cfg: Config, row: Row, seed: int) -> dict[str, object]:
+    """What the study sets for each run; nothing for a finished model."""
+    if row.checkpoint:
         return {}
+    if row.length == 1:
+        return {'randomness.seed': seed}
     if 'train_cfg.max_iters' in row.options:
         raise StudyError(
             f'row {row.name!r} has a length and the option '
             'train_cfg.max_iters. Give one of them.'
         )
-    return length_options(cfg, row.length)
+    return {**length_options(cfg, row.length), 'randomness.seed': seed}

@@ -144,8 +144,13 @@ def check_same(entry: Entry, result: Result) -> None:
 
 
 def command(entry: Entry) -> str:
-    """What trains an entry, for a shell."""
-    return shlex.join(['python', 'tools/train.py', *entry.run.arguments()])
+    """What trains an entry, or tests a finished model, for a shell."""
+    run = entry.run
+    if run.finished:
+        options = run.option_arguments()
+        words = [run.config, str(run.finished), *options]
+        return shlex.join(['python', 'tools/test.py', *words])
+    return shlex.join(['python', 'tools/train.py', *run.arguments()])
 
 
 def strict(values: Mapping[str, float]) -> dict[str, float | None]:

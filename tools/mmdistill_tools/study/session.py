@@ -179,7 +179,8 @@ class Session:
         results = ResultsFile(study.results)
         todo = runs_to_do(entries, results)
         for entry in todo:
-            check_folder(entry)
+            if not entry.run.finished:
+                check_folder(entry)
         return cls(results, todo, at_once, console)
 
     def train(self, slots: Sequence[dict[str, str]]) -> None:

@@ -122,8 +122,8 @@ def costs_table(study: Study, results: ResultsFile) -> str:
         lines.append(
             [
                 row.title,
-                f'{runs[0].length:,}',
-                _range(runs, lambda r: r.train_seconds / 60, '.1f'),
+                f'{runs[0].length:,}' if runs[0].length else '',
+                _range(runs, _minutes, '.1f'),
                 _range(runs, lambda r: r.peak_mib, ',.0f'),
                 f'{runs[0].parameters / 1e6:.2f} M' * row.scored,
                 f'{runs[0].flops / 1e9:.2f} G' * row.scored,
@@ -131,6 +131,11 @@ def costs_table(study: Study, results: ResultsFile) -> str:
         )
     header = ['', 'length', 'min a run', 'peak MiB', 'parameters', 'FLOPs']
     return markdown_table(header, lines)
+
+
+def _minutes(result: Result) -> float | None:
+    """Of its training; None of a finished model."""
+    return result.train_seconds / 60 if result.length else None
 
 
 def _range(
