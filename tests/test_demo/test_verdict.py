@@ -1,8 +1,10 @@
 """What the demo concludes from its scores."""
 
+import numpy as np
 import pytest
 
 from mmdistill_tools.demo import verdict
+from mmdistill_tools.demo.pictures import typical
 from tests.helpers.demo import planned
 
 SEG, DET = planned().values()
@@ -36,3 +38,11 @@ def test_a_loss_is_reported_like_a_gain():
 def test_pre_training_is_not_called_distillation():
     gain = verdict.gain(PCD, scores(50, 40, 43))
     assert gain.startswith('PSPNet, PCD: 3.0 points')
+
+
+def test_examples_are_those_nearest_to_the_median_gain():
+    gains = np.array([30.0, 5.0, np.nan, 4.0, -20.0, 6.0, 3.0, 80.0])
+    assert typical(gains, 3) == [1, 3, 5]
+    # Images without a score come last.
+    assert typical(gains, 8)[2] == 2
+    assert 2 not in typical(gains, 7)

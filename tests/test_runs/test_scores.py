@@ -48,6 +48,24 @@ def test_scores_of_classes_add_up_to_the_hosts(case):
 
 
 @pytest.mark.filterwarnings('ignore::UserWarning')
+def test_an_image_is_scored_as_if_it_were_the_only_one(case, tmp_path):
+    cfg, weights = case
+    key = 'mIoU'
+    if cfg.default_scope == 'mmdet':
+        key, cfg.val_evaluator.metric = 'coco/segm_mAP', ['segm']
+    found = scores.image_scores(cfg, weights, key)
+    assert len(found) == 6
+    alone = write_dataset(tmp_path / 'alone', images=1)
+    only = run_config(cfg.model, alone, tmp_path, iters=2, val=True)
+    cfg.val_dataloader = only['val_dataloader']
+    if cfg.default_scope == 'mmdet':
+        cfg.val_evaluator.ann_file = only['val_evaluator']['ann_file']
+    expected = scores.evaluate(cfg, weights, examples=[]).scores[key]
+    assert found[0] == pytest.approx(expected)
+    assert len(set(found)) > 1
+
+
+@pytest.mark.filterwarnings('ignore::UserWarning')
 def test_a_detector_that_finds_nothing_has_scores_of_zero(data, tmp_path):
     model = mask_rcnn(**{'test_cfg.rcnn.score_thr': 2.0})
     cfg = Config(run_config(model, data, tmp_path, iters=2, val=True))

@@ -19,6 +19,7 @@ def picture_grid(
     rows: Sequence[Sequence[np.ndarray]],
     titles: Sequence[str],
     legend: Mapping[str, Sequence[int]],
+    notes: Sequence[Sequence[str]] = (),
 ) -> None:
     """Pictures in rows and columns.
 
@@ -27,6 +28,7 @@ def picture_grid(
         rows: Of each row the pictures, (H, W, 3), RGB, uint8.
         titles: One above each column.
         legend: RGB colour in 0-255 of each class name.
+        notes: Of each row a text for each picture, written into it.
     """
     height, width = rows[0][0].shape[:2]
     side = 2.4  # inches, of a column
@@ -38,6 +40,15 @@ def picture_grid(
         for axis, picture in zip(line, pictures, strict=True):
             axis.imshow(picture)
             axis.set_axis_off()
+    for line, texts in zip(axes, notes, strict=False):
+        for axis, text in zip(line, texts, strict=True):
+            if text:
+                axis.text(
+                    *(0.03, 0.04, text),
+                    transform=axis.transAxes,
+                    fontsize='small',
+                    bbox=dict(facecolor='white', alpha=0.8, pad=1.5, lw=0),
+                )
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(fill(title, 22))
     patches = [

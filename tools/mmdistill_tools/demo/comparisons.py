@@ -66,13 +66,12 @@ class Comparison:
 
     def scores(self, results: ResultsFile) -> dict[str, float]:
         """The score of each of ``ROLES``, in points."""
-        found = {}
+        scores = {}
         for role in ROLES:
             entry = self.entries[role]
-            result = results.get(entry.row.name, entry.seed)
-            assert result is not None  # the session has ended well
-            found[role] = result.scores[self.metric]
-        return found
+            by_seed = results.of(entry.row.name)
+            scores[role] = by_seed[entry.seed].scores[self.metric]
+        return scores
 
 
 def demo_study(settings: Settings) -> Study:

@@ -1,23 +1,28 @@
 """The demo's figures of one comparison, from its runs and outcomes."""
 
-from collections.abc import Mapping
 from pathlib import Path
+
+import numpy as np
 
 from mmdistill_tools import figures
 from mmdistill_tools.runs.logs import curve, records
 from mmdistill_tools.runs.run import Run
-from mmdistill_tools.runs.scores import Outcome
-from mmdistill_tools.study.measure import trained_config
+from mmdistill_tools.study.measure import (
+    image_scores_of,
+    outcome_of,
+    trained_config,
+)
 from mmdistill_tools.study.outputs import draw_figures, draw_predictions
 from mmdistill_tools.study.results import ResultsFile
 
 from . import pretraining, tokens
 from .comparisons import ROLES, Comparison
 
+#: Validation images of the example figures.
+EXAMPLES = 5
 
-def draw_pictures(
-    folder: Path, comparison: Comparison, outcomes: Mapping[str, Outcome]
-) -> None:
+
+def draw_pictures(folder: Path, comparison: Comparison) -> str:
     """Write the figures of a comparison into a folder.
 
     Args:
@@ -27,16 +32,18 @@ def draw_pictures(
             ``_masks.png``, where they look; for PCD ``_pretraining.png``,
             how the contrast went.
         comparison: Its runs have ended.
-        outcomes: Of each role.
+
+    Returns:
+        File of the first image among the examples.
     """
     runs, stem = comparison.runs, folder / comparison.stem
     folder.mkdir(parents=True, exist_ok=True)
-    columns = ('student', 'distilled', 'teacher')
-    draw_predictions(
-        f'{stem}_examples.png',
-        {comparison.title_of(role): outcomes[role] for role in columns},
-    )
-    titles = {role: comparison.title_of(role) for role in ROLES}
+    image = draw_examples(f'{stem}_examples.png', comparison)
+    titles = {
+        role: comparison.title_of(role)
+        for role in ROLES
+        if not runs[role].finished
+    }
     figures.curves(
         f'{stem}_curves.png',
         {title: _task_loss(runs[role]) for role, title in titles.items()},
@@ -50,11 +57,49 @@ def draw_pictures(
     draw_figures(study, ResultsFile(study.results), stem)
     if tokens.ROLE in runs:
         tokens.draw_learning(f'{stem}_tokens.png', runs[tokens.ROLE])
-        image = outcomes['student'].examples[0].img_path
         tokens.draw_tokens(f'{stem}_masks.png', runs[tokens.ROLE], image)
     if pretraining.ROLE in runs:
         path = f'{stem}_pretraining.png'
         pretraining.draw_learning(path, runs[pretraining.ROLE])
+    return image
+
+
+def draw_examples(path: str | Path, comparison: Comparison) -> str:
+    """Draw typical validation images, with the score of each prediction.
+
+    Args:
+        path: File to write.
+        comparison: Its runs have ended.
+
+    Returns:
+        File of the first image.
+    """
+    columns = ('student', 'distilled', 'teacher')
+    titles = [comparison.title_of(role) for role in columns]
+    runs = [comparison.runs[role] for role in columns]
+    scores = [image_scores_of(run, comparison.metric) for run in runs]
+    chosen = typical(np.subtract(scores[1], scores[0]), EXAMPLES)
+    outcomes = [outcome_of(run, chosen) for run in runs]
+    draw_predictions(
+        path,
+        dict(zip(titles, outcomes, strict=True)),
+        {
+            title: [f'{comparison.label} {found[i]:.0f}' for i in chosen]
+            for title, found in zip(titles, scores, strict=True)
+        },
+    )
+    return outcomes[0].examples[0].img_path
+
+
+def typical(gains: np.ndarray, count: int) -> list[int]:
+    """Indices of the values nearest to their median, in ascending order.
+
+    Args:
+        gains: Of each image; nan for one that has none.
+        count: How many are wanted.
+    """
+    distance = np.abs(gains - np.nanmedian(gains))  # nan comes last
+    return sorted(np.argsort(distance, kind='stable')[:count].tolist())
 
 
 def _task_loss(run: Run) -> figures.Curve:

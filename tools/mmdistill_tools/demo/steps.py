@@ -11,22 +11,18 @@ from rich.console import Console
 
 from mmdistill_dense.datasets.shapes import write_dataset
 from mmdistill_tools.runs.provenance import cores
-from mmdistill_tools.runs.scores import Outcome
 from mmdistill_tools.runs.training import cpu_slots
-from mmdistill_tools.study.measure import outcome_of, tested_config
+from mmdistill_tools.study.measure import tested_config
 from mmdistill_tools.study.outputs import write_report
 from mmdistill_tools.study.results import ResultsFile
 from mmdistill_tools.study.session import Session, locked
 from mmdistill_tools.study.tables import scores_table
 
 from . import DemoError, pretraining, tokens, verdict
-from .comparisons import ROLES, Comparison, comparisons, demo_study, left_out
+from .comparisons import Comparison, comparisons, demo_study, left_out
 from .handover import hand_over
 from .pictures import draw_pictures
 from .settings import Settings, check_settings
-
-#: Validation images of the example figures: five, evenly taken from 60.
-EXAMPLES = range(0, 60, 12)
 
 
 def run_demo(settings: Settings, console: Console) -> None:
@@ -104,21 +100,12 @@ def _show(
 ) -> None:
     """Figures, and the student for its host."""
     with console.status(f'drawing {comparison.title}'):
-        outcomes: dict[str, Outcome] = {
-            role: outcome_of(comparison.runs[role], EXAMPLES)
-            for role in ROLES
-        }
-        draw_pictures(settings.work_dir / 'figures', comparison, outcomes)
+        image = draw_pictures(settings.work_dir / 'figures', comparison)
     folder = settings.work_dir / 'students' / comparison.stem
     run = comparison.runs['distilled']
     cfg = tested_config(run)
     with console.status(f'handing over the {comparison.title} student'):
-        script, printed = hand_over(
-            cfg,
-            run.checkpoint,
-            folder,
-            outcomes['distilled'].examples[0].img_path,
-        )
+        script, printed = hand_over(cfg, run.checkpoint, folder, image)
     console.print(
         f'{script} (stock config, {cfg.default_scope} alone): {printed}',
         soft_wrap=True,

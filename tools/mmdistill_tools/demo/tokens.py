@@ -55,7 +55,8 @@ def learned(comparison: Comparison) -> Learned:
     points = 100 if comparison.metric.startswith('coco/') else 1
     masked, plain = (
         # A detector that finds nothing has no score.
-        points * next(reversed(curve(folder, f'{name}/{comparison.metric}')[1]), 0)
+        points
+        * next(reversed(curve(folder, f'{name}/{comparison.metric}')[1]), 0)
         for name in ('masked', 'plain')
     )
     return Learned(diversity[0], diversity[-1], masked, plain)

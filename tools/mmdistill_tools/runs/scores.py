@@ -1,5 +1,6 @@
 """How good and how large a trained model is."""
 
+import math
 from collections.abc import Container
 from dataclasses import dataclass, field
 
@@ -10,9 +11,12 @@ from mmengine.evaluator import Evaluator
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
+from torch import nn
+from torch.utils.data import DataLoader
 
 from mmdistill_dense.export.student import build_student, student_checkpoint
 from mmdistill_dense.inspection.complexity import model_complexity
+
 
 @dataclass
 class Outcome:
@@ -46,17 +50,10 @@ def evaluate(
         checkpoint: File, of a stock or a distilled model.
         examples: Indices of validation images to keep predictions of.
     """
-    init_default_scope(cfg.default_scope)
-    torch.set_num_threads(1)  # several gain nothing on one small image
-    weights = student_checkpoint(checkpoint)['state_dict']
-    model = build_student(cfg, weights).to(get_device()).eval()
-    loader = Runner.build_dataloader(cfg.val_dataloader)
-    evaluator = Evaluator(_classwise(cfg.val_evaluator))
-    evaluator.dataset_meta = loader.dataset.metainfo
+    model, loader, evaluator = _load(cfg, checkpoint)
     kept = []
     for index, batch in enumerate(loader):
-        with torch.no_grad():
-            predictions = model.test_step(batch)
+        predictions = _predict(model, batch)
         evaluator.process(predictions, batch)
         if index in examples:
             kept.extend(sample.cpu() for sample in predictions)
@@ -73,6 +70,52 @@ def evaluate(
         examples=kept,
         metainfo=dict(loader.dataset.metainfo),
     )
+
+
+def image_scores(cfg: Config, checkpoint: str, key: str) -> list[float]:
+    """The score of each validation image alone, by the host's evaluator.
+
+    Args:
+        cfg: Config of a stock model.
+        checkpoint: File, of a stock or a distilled model.
+        key: Of the score, such as ``'mIoU'``.
+
+    Returns:
+        Points (0-100); nan where an image has none, such as an average
+        precision without instances.
+    """
+    model, loader, evaluator = _load(cfg, checkpoint)
+    scores = []
+    for batch in loader:
+        predictions = _predict(model, batch)
+        evaluator.process(predictions, batch)
+        metric = evaluator.metrics[0]
+        if hasattr(metric, 'img_ids'):  # COCO would count the other images
+            metric.img_ids = [sample.img_id for sample in predictions]
+        found = _points(evaluator.evaluate(len(predictions)))
+        scores.append(found.get(key, 0.0))
+        if scores[-1] < 0:  # COCO's word for no instances
+            scores[-1] = math.nan
+    return scores
+
+
+def _load(
+    cfg: Config, checkpoint: str
+) -> tuple[nn.Module, DataLoader, Evaluator]:
+    """The model, its validation images and their evaluator."""
+    init_default_scope(cfg.default_scope)
+    torch.set_num_threads(1)  # several gain nothing on one small image
+    weights = student_checkpoint(checkpoint)['state_dict']
+    model = build_student(cfg, weights).to(get_device()).eval()
+    loader = Runner.build_dataloader(cfg.val_dataloader)
+    evaluator = Evaluator(_classwise(cfg.val_evaluator))
+    evaluator.dataset_meta = loader.dataset.metainfo
+    return model, loader, evaluator
+
+
+@torch.no_grad()
+def _predict(model: nn.Module, batch: dict) -> list[BaseDataElement]:
+    return model.test_step(batch)
 
 
 def _classwise(evaluator: dict) -> dict:

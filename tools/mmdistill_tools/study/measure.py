@@ -15,7 +15,7 @@ from mmdistill_tools.runs import provenance
 from mmdistill_tools.runs.crew import STARTS, spent
 from mmdistill_tools.runs.logs import curve
 from mmdistill_tools.runs.run import Run
-from mmdistill_tools.runs.scores import Outcome, evaluate
+from mmdistill_tools.runs.scores import Outcome, evaluate, image_scores
 
 from . import StudyError
 from .plan import Entry
@@ -26,7 +26,11 @@ UNSCORED = Outcome({}, {}, 0, 0, [])
 
 
 def trained_config(run: Run) -> Config:
-    """The config of a run, as its work dir holds it."""
+    """The config of a run, as its work dir holds it if it has trained."""
+    if run.finished:
+        cfg = Config.fromfile(config_path(run.config))
+        cfg.merge_from_dict(run.options)
+        return cfg
     return Config.fromfile(run.folder / Path(config_path(run.config)).name)
 
 
@@ -42,6 +46,12 @@ def outcome_of(run: Run, examples: Container[int] = ()) -> Outcome:
         return evaluate(tested_config(run), str(run.checkpoint), examples)
 
 
+def image_scores_of(run: Run, key: str) -> list[float]:
+    """The score of each validation image alone, in points."""
+    with redirect_stdout(StringIO()):
+        return image_scores(tested_config(run), str(run.checkpoint), key)
+
+
 def measure(entry: Entry) -> Result:
     """The result of a finished run.
 
@@ -49,28 +59,30 @@ def measure(entry: Entry) -> Result:
         StudyError: If the evaluation does not give a score asked for.
     """
     outcome = _outcome(entry) if entry.row.scored else UNSCORED
-    took = spent(entry.run.folder)
-    if took.origin is None:
+    run = entry.run
+    took = spent(run.folder)
+    origin = provenance.origin(1, {}) if run.finished else took.origin
+    if origin is None:
         raise StudyError(
-            f'{entry.run.title}: {entry.run.folder} does not say when it was '
+            f'{run.title}: {run.folder} does not say when it was '
             f'trained, {STARTS} is gone. Remove that folder.'
         )
-    allocated = curve(entry.run.folder, 'memory')[1]  # on GPUs only
+    allocated = curve(run.folder, 'memory')[1]  # on GPUs only
     return Result(
         row=entry.row.name,
         seed=entry.seed,
         scores={k: round(v, 3) for k, v in outcome.scores.items()},
         classes=strict(outcome.classes),
-        length=entry.run.length,
+        length=0 if run.finished else run.length,
         parameters=outcome.parameters,
         flops=outcome.flops,
         train_seconds=round(took.seconds, 1),
         peak_mib=float(max(allocated)) if allocated else took.peak_mib,
         starts=took.starts,
         command=command(entry),
-        commit=took.commits,
-        versions=took.origin.versions,
-        machine=took.origin.machine,
+        commit=origin.commit if run.finished else took.commits,
+        versions=origin.versions,
+        machine=origin.machine,
         ended=provenance.now(),
     )
 

@@ -121,17 +121,30 @@ def draw_examples(
 
 
 def draw_predictions(
-    path: str | Path, outcomes: Mapping[str, Outcome]
+    path: str | Path,
+    outcomes: Mapping[str, Outcome],
+    notes: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
-    """Draw images with truth and predictions, a column for each title."""
+    """Draw images with truth and predictions, a column for each title.
+
+    Args:
+        path: File to write.
+        outcomes: By title, with predictions of the same images.
+        notes: By title, a text for each image.
+    """
     shown = [outcome.examples for outcome in outcomes.values()]
     metainfo = next(iter(outcomes.values())).metainfo
     palette = metainfo['palette']
+    columns = [(notes or {}).get(title) for title in outcomes]
     figures.picture_grid(
         path,
         example_rows(shown, palette),
         ('input', 'ground truth', *outcomes),
         dict(zip(metainfo['classes'], palette, strict=True)),
+        [
+            ('', '', *(texts[row] if texts else '' for texts in columns))
+            for row in range(len(shown[0]))
+        ],
     )
 
 
