@@ -69,7 +69,7 @@ def main():
         names = token_images.picture_names(files)
         for file, name in zip(files, names, strict=True):
             packed = token_images.read_image(pipeline, file)
-            image, levels = token_images.look(learner, packed)
+            image, levels = token_images.masks_on_image(learner, packed)
             picture = draw_masks(image, levels, file.name)
             out = osp.join(args.out_dir, f'{name}_masks.png')
             if not cv2.imwrite(out, picture[..., ::-1]):

@@ -156,7 +156,7 @@ def test_the_image_comes_in_rgb_and_without_padding(data, tmp_path):
         Config(dict(default_scope='mmseg', test_dataloader=dict(dataset=form)))
     )
     packed = token_images.read_image(pipeline, path)
-    shown, (level,) = token_images.look(Preprocessed(), packed)
+    shown, (level,) = token_images.masks_on_image(Preprocessed(), packed)
     assert shown.shape == (40, 48, 3)
     assert shown[0, 0].tolist() == [0, 0, 250]
     assert (level.grid, level.stride) == ((8, 8), (8, 8))

@@ -8,7 +8,7 @@ from torch import nn
 
 from mmdistill_dense.models.maskd.receptive_tokens import ReceptiveTokens
 from mmdistill_dense.models.maskd.token_files import (
-    check_fit,
+    check_channels,
     read_tokens,
     write_tokens,
 )
@@ -131,7 +131,7 @@ def test_an_official_file_of_a_detector(tmp_path):
         state |= net(prefix=f'distill_losses.x.mask_modules.{level}.')
     path = save(tmp_path / 'official.pth', dict(state_dict=state, meta={}))
     file = read_tokens(path)
-    check_fit(file, [4] * 5)
+    check_channels(file, [4] * 5)
     prefix = 'distill_losses.x.mask_modules.3.'
     assert torch.equal(
         file.modules[3].mask_token, state[f'{prefix}mask_token']
@@ -219,4 +219,4 @@ def test_tokens_of_other_maps_are_refused(tmp_path, channels):
         ValueError,
         match=rf'2 levels of \[4, 4\].*{len(channels)} levels of',
     ):
-        check_fit(file, channels)
+        check_channels(file, channels)

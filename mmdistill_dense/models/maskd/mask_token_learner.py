@@ -17,9 +17,14 @@ from ..distillers.guards import check_finite, check_inputs
 from ..distillers.report import announce
 from ..distillers.settings import as_tap, check_none, make_teacher
 from ..distillers.term import zero_of
-from .hosted_teacher import HostedTeacher, check_trained
+from .maskable_teacher import MaskableTeacher, check_loss_depends_on_masks
 from .receptive_tokens import ReceptiveTokens
-from .token_files import check_fit, check_same, read_tokens, write_tokens
+from .token_files import (
+    check_channels,
+    check_same_shapes,
+    read_tokens,
+    write_tokens,
+)
 
 
 @MODELS.register_module()
@@ -71,20 +76,20 @@ class MaskTokenLearner(BaseModel):
     ) -> None:
         place = 'model.teacher.cfg_options.model'
         check_none(place, pretrained=pretrained, train_cfg=train_cfg)
-        hosted = make_teacher('teacher', teacher, HostedTeacher)
-        blank = hosted.attach(as_tap('tokens', at), tuple(input_size))
+        maskable = make_teacher('teacher', teacher, MaskableTeacher)
+        blank = maskable.attach(as_tap('tokens', at), tuple(input_size))
         own = getattr(blank, 'data_preprocessor', None)
         super().__init__(data_preprocessor=own or data_preprocessor)
         self.at = at
-        self.teacher = hosted
+        self.teacher = maskable
         self.diversity_weight = check_weight(
             'MaskTokenLearner', diversity_weight
         )
         self.mask_modules = nn.ModuleList(
             ReceptiveTokens(spec.channels, num_tokens, weighting, init_std)
-            for spec in hosted.specs
+            for spec in maskable.specs
         )
-        self._said: dict[str, Any] | None = None  # by a file of tokens
+        self._file_info: dict[str, Any] | None = None  # by a file of tokens
         self._masking = True
         self._checked = False
         print_log(self.describe(), logger='current')
@@ -152,7 +157,7 @@ class MaskTokenLearner(BaseModel):
         diversity = self.diversity_weight * diversity + zero_of(self, inputs)
         if not self._checked:
             check_finite('diversity', mask=masks)
-            check_trained(self.at, losses)
+            check_loss_depends_on_masks(self.at, losses)
             self._checked = torch.is_grad_enabled()
         return {**losses, 'loss_diversity': diversity}
 
@@ -193,14 +198,14 @@ class MaskTokenLearner(BaseModel):
         self.load_teacher()
         masks: dict[int, Tensor] = {}
         with self.masking(True), self._masked(masks):
-            self.teacher.look(inputs, data_samples)
+            self.teacher.run_route(inputs, data_samples)
         return [masks[level] for level in sorted(masks)]
 
     @property
     def info(self) -> dict[str, Any]:
         """What is said of the tokens in their file, or was, if loaded."""
-        if self._said is not None:
-            return self._said
+        if self._file_info is not None:
+            return self._file_info
         place = as_tap('tokens', self.at)
         info: dict[str, Any] = dict(at=dict(place))
         if self.teacher.loaded:
@@ -220,10 +225,10 @@ class MaskTokenLearner(BaseModel):
                 of another number.
         """
         file = read_tokens(path)
-        check_fit(file, [spec.channels for spec in self.teacher.specs])
-        check_same(self.mask_modules, file.modules.state_dict(), path)
+        check_channels(file, [spec.channels for spec in self.teacher.specs])
+        check_same_shapes(self.mask_modules, file.modules.state_dict(), path)
         self.mask_modules.load_state_dict(file.modules.state_dict())
-        self._said = file.info
+        self._file_info = file.info
 
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any
@@ -236,5 +241,5 @@ class MaskTokenLearner(BaseModel):
                 for key, value in state_dict.items()
                 if key.startswith(start)
             }
-            check_same(self.mask_modules, tokens, 'the checkpoint')
+            check_same_shapes(self.mask_modules, tokens, 'the checkpoint')
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

@@ -43,7 +43,7 @@ class MaskVisualizationHook(Hook):
                 f'iterations >= 1, got {interval!r}.'
             )
         self.interval = interval
-        self.images = _checked(images)
+        self.images = _check_images(images)
         self._shown: dict[str, dict] = {}
 
     def before_train(self, runner: Runner) -> None:
@@ -57,7 +57,7 @@ class MaskVisualizationHook(Hook):
             )
         if is_main_process():
             with forked_rng():
-                self._shown = self._read(runner)
+                self._shown = self._load_images(runner)
 
     def after_train_iter(self, runner: Runner, *args: Any, **kw: Any) -> None:
         due = self.every_n_train_iters(runner, self.interval)
@@ -69,23 +69,25 @@ class MaskVisualizationHook(Hook):
         step = runner.iter + 1
         with forked_rng():
             for name, packed in self._shown.items():
-                image, levels = token_images.look(bare_model(runner), packed)
+                image, levels = token_images.masks_on_image(
+                    bare_model(runner), packed
+                )
                 picture = draw_masks(
                     image, levels, f'{name}, iteration {step}'
                 )
                 runner.visualizer.add_image(f'masks_{name}', picture, step)
 
-    def _read(self, runner: Runner) -> dict[str, dict]:
+    def _load_images(self, runner: Runner) -> dict[str, dict]:
         """What is drawn, by name, ready for the preprocessor."""
         if isinstance(self.images, int):
-            found = _first_items(runner, self.images)
-            paths = [item['data_samples'].img_path for item in found]
+            images_read = _first_items(runner, self.images)
+            paths = [item['data_samples'].img_path for item in images_read]
         else:
             paths = token_images.image_files(self.images)
             pipeline = token_images.test_pipeline(runner.cfg)
-            found = [token_images.read_image(pipeline, p) for p in paths]
+            images_read = [token_images.read_image(pipeline, p) for p in paths]
         names = token_images.picture_names(paths)
-        return dict(zip(names, found, strict=True))
+        return dict(zip(names, images_read, strict=True))
 
 
 def _is_count(value: object) -> bool:
@@ -93,7 +95,7 @@ def _is_count(value: object) -> bool:
     return type(value) is int and value >= 1
 
 
-def _checked(images: int | Sequence[str]) -> int | list[str]:
+def _check_images(images: int | Sequence[str]) -> int | list[str]:
     if _is_count(images):
         return images
     if isinstance(images, (list, tuple)) and images:

@@ -14,7 +14,7 @@ from mmdistill_dense.registry import MODELS
 from ..losses.base import DistillationLoss, LoadedTeacher
 from ..utils import Holder
 from .receptive_tokens import ReceptiveTokens
-from .token_files import check_fit, read_tokens
+from .token_files import check_channels, read_tokens
 
 
 class MaskedLoss(Holder, DistillationLoss):
@@ -48,7 +48,7 @@ class MaskedLoss(Holder, DistillationLoss):
             ValueError: If it holds no tokens for these levels.
         """
         file = read_tokens(self.tokens)
-        check_fit(file, channels)
+        check_channels(file, channels)
         self._check_file(file.modules)
         self.info = file.info
         self.hold(file.modules, like.device, like.dtype)
@@ -162,7 +162,7 @@ class MaskedDetectionLoss(MaskedLoss):
         tokens = self.level(level)
         with torch.no_grad():
             masks = tokens.masks(teacher)
-            if self._customised(iteration):
+            if self._uses_student_masks(iteration):
                 masks = masks * tokens.masks(student)
             weights = tokens.weights(teacher) if self.weighting else None
         return self.loss_weight * masked_distance(
@@ -172,7 +172,7 @@ class MaskedDetectionLoss(MaskedLoss):
             token_weights=weights,
         )
 
-    def _customised(self, iteration: Callable[[], int]) -> bool:
+    def _uses_student_masks(self, iteration: Callable[[], int]) -> bool:
         begin = self.custom_mask_warmup
         return begin is not None and iteration() >= begin
 

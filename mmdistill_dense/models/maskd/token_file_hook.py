@@ -46,12 +46,12 @@ class TokenFileHook(Hook):
         """
         learner = bare_model(runner)
         learner.load_teacher()
-        said = checkpoint.get('info') or {}
+        info = checkpoint.get('info') or {}
         for key, value in learner.info.items():
-            if said.get(key, value) != value:
+            if info.get(key, value) != value:
                 raise ValueError(
                     f'the checkpoint that {runner.work_dir} would go on from '
-                    f'holds tokens of another {key}: {said[key]}, this one '
+                    f'holds tokens of another {key}: {info[key]}, this one '
                     f'is {value}. Remove that folder, or give stage 1 '
                     'another work_dir.'
                 )

@@ -74,20 +74,20 @@ def read_tokens(path: str) -> TokenFile:
         'with the stage 2 config, which does both.',
     )
     state = content['state_dict']
-    levels = _levels(path, state)
+    levels = _group_by_level(path, state)
     if not levels or sorted(levels) != list(range(len(levels))):
         raise ValueError(
             f'{path} holds no receptive tokens: expected keys like '
             "'mask_modules.0.mask_token', counted from 0, or 'mask_token', "
             f'got {list(state)[:4]}.'
         )
-    modules = [_module(path, k, levels[k]) for k in range(len(levels))]
+    modules = [_build_module(path, k, levels[k]) for k in range(len(levels))]
     info = content.get('info')
     known = info if isinstance(info, Mapping) else {}
     return TokenFile(path, nn.ModuleList(modules), dict(known))
 
 
-def _levels(
+def _group_by_level(
     path: str, state: Mapping[str, Any]
 ) -> dict[int, dict[str, Tensor]]:
     """Floating point tensors by level and name."""
@@ -108,7 +108,9 @@ def _levels(
     return levels
 
 
-def _module(path: str, level: int, state: dict[str, Tensor]) -> nn.Module:
+def _build_module(
+    path: str, level: int, state: dict[str, Tensor]
+) -> nn.Module:
     tokens = state.get('mask_token')
     if not isinstance(tokens, Tensor) or tokens.ndim != 2:
         got = 'none' if tokens is None else f'shape {tuple(tokens.shape)}'
@@ -140,7 +142,7 @@ def _module(path: str, level: int, state: dict[str, Tensor]) -> nn.Module:
     return module
 
 
-def check_fit(file: TokenFile, channels: Sequence[int]) -> None:
+def check_channels(file: TokenFile, channels: Sequence[int]) -> None:
     """Check that tokens belong to maps of a teacher.
 
     Args:
@@ -160,7 +162,7 @@ def check_fit(file: TokenFile, channels: Sequence[int]) -> None:
         )
 
 
-def check_same(
+def check_same_shapes(
     own: nn.ModuleList, given: Mapping[str, Tensor], name: str
 ) -> None:
     """Check that tokens are as many, and weighted as, a learner's.

@@ -117,7 +117,7 @@ def read_image(pipeline: Compose, path: str | Path) -> dict:
     return packed
 
 
-def look(
+def masks_on_image(
     learner: nn.Module, packed: dict
 ) -> tuple[np.ndarray, list[LevelMasks]]:
     """See where the tokens look.

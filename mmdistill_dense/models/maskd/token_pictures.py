@@ -17,14 +17,14 @@ from .token_images import LevelMasks
 DPI = 130
 
 #: Equal steps of probability look equal, in grey and to the colour-blind too.
-COLOURS = 'viridis'
+COLOUR_MAP = 'viridis'
 OPACITY = 0.6
 #: Tokens beside each other; more of them go into further rows.
-COLUMNS = 8
+MAX_COLUMNS = 8
 #: Longest side of a picture, in pixels.
-SIDE = 320
+MAX_SIDE = 320
 #: Inches: a picture's width, the gap beside it, its title, the colour bar.
-INCHES, GAP, HEAD, BAR = 2.1, 0.08, 0.42, 0.4
+PICTURE_WIDTH, GAP_WIDTH, TITLE_HEIGHT, BAR_WIDTH = 2.1, 0.08, 0.42, 0.4
 
 
 def draw_masks(
@@ -43,22 +43,24 @@ def draw_masks(
     Returns:
         The picture, (H, W, 3), RGB, uint8.
     """
-    scale = min(1, SIDE / max(image.shape[:2]))
+    scale = min(1, MAX_SIDE / max(image.shape[:2]))
     size = [max(1, round(side * scale)) for side in image.shape[1::-1]]
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    columns = min(COLUMNS, max(len(level.masks) for level in levels))
+    columns = min(MAX_COLUMNS, max(len(level.masks) for level in levels))
     rows = [ceil(len(level.masks) / columns) for level in levels]
-    figure, axes = _grid(size[1] / size[0], sum(rows), columns + 1)
+    figure, axes = _make_axes(size[1] / size[0], sum(rows), columns + 1)
     figure.text(0.5, 1, f'\n{title}', ha='center', va='top')
     starts = np.cumsum([0, *rows[:-1]])
     for index, (level, row) in enumerate(zip(levels, starts, strict=True)):
         places = axes[row : row + rows[index], 1:].flat
         _draw_strongest(axes[row, 0], small, level, index)
         _draw_tokens(places, small, level)
-    return _rendered(figure)
+    return _render(figure)
 
 
-def _grid(shape: float, rows: int, columns: int) -> tuple[Figure, np.ndarray]:
+def _make_axes(
+    shape: float, rows: int, columns: int
+) -> tuple[Figure, np.ndarray]:
     """Places for pictures, and the colour bar.
 
     All is known in inches, so no layout has to be searched for.
@@ -66,28 +68,37 @@ def _grid(shape: float, rows: int, columns: int) -> tuple[Figure, np.ndarray]:
     Args:
         shape: Height of a picture over its width.
     """
-    width = columns * (INCHES + GAP) + GAP + BAR
-    height = rows * (INCHES * shape + HEAD) + HEAD + GAP
+    width = columns * (PICTURE_WIDTH + GAP_WIDTH) + GAP_WIDTH + BAR_WIDTH
+    height = (
+        rows * (PICTURE_WIDTH * shape + TITLE_HEIGHT)
+        + TITLE_HEIGHT
+        + GAP_WIDTH
+    )
     figure = Figure((width, height), dpi=DPI)
     axes = figure.subplots(
         rows,
         columns,
         squeeze=False,
         gridspec_kw=dict(
-            left=GAP / width,
-            right=1 - (GAP + BAR) / width,
-            bottom=GAP / height,
-            top=1 - 2 * HEAD / height,
-            wspace=GAP / INCHES,
-            hspace=HEAD / (INCHES * shape),
+            left=GAP_WIDTH / width,
+            right=1 - (GAP_WIDTH + BAR_WIDTH) / width,
+            bottom=GAP_WIDTH / height,
+            top=1 - 2 * TITLE_HEIGHT / height,
+            wspace=GAP_WIDTH / PICTURE_WIDTH,
+            hspace=TITLE_HEIGHT / (PICTURE_WIDTH * shape),
         ),
     )
     for axis in axes.flat:
         axis.set_axis_off()
     first = axes[0, -1].get_position()
-    place = (first.x1 + GAP / width, first.y0, GAP / width, first.height)
+    place = (
+        first.x1 + GAP_WIDTH / width,
+        first.y0,
+        GAP_WIDTH / width,
+        first.height,
+    )
     bar = figure.colorbar(
-        ScalarMappable(Normalize(0, 1), COLOURS),
+        ScalarMappable(Normalize(0, 1), COLOUR_MAP),
         cax=figure.add_axes(place),
         alpha=OPACITY,
         ticks=[0, 0.5, 1],
@@ -100,7 +111,7 @@ def _draw_strongest(
     axis: Axes, image: np.ndarray, level: LevelMasks, index: int
 ) -> None:
     palette = _palette(len(level.masks))
-    _show(axis, image, palette[level.masks.argmax(0)])
+    _draw_overlay(axis, image, palette[level.masks.argmax(0)])
     stride = ' x '.join(map(str, dict.fromkeys(level.stride)))
     axis.set_title(
         f'level {index}, stride {stride}\n'
@@ -112,9 +123,9 @@ def _draw_strongest(
 def _draw_tokens(
     axes: Iterable[Axes], image: np.ndarray, level: LevelMasks
 ) -> None:
-    colours, palette = colormaps[COLOURS], _palette(len(level.masks))
+    colours, palette = colormaps[COLOUR_MAP], _palette(len(level.masks))
     for token, (mask, axis) in enumerate(zip(level.masks, axes, strict=False)):
-        _show(axis, image, colours(mask)[..., :3])
+        _draw_overlay(axis, image, colours(mask)[..., :3])
         axis.set_title(
             f'token {token}\nmean {level.means[token]:.2f}, '
             f'area {level.areas[token]:.0%}',
@@ -123,7 +134,7 @@ def _draw_tokens(
         )
 
 
-def _show(axis: Axes, image: np.ndarray, tint: np.ndarray) -> None:
+def _draw_overlay(axis: Axes, image: np.ndarray, tint: np.ndarray) -> None:
     """Tint an image, on grey.
 
     Args:
@@ -143,7 +154,7 @@ def _palette(count: int) -> np.ndarray:
     return 0.8 * hues  # the titles stay readable on white
 
 
-def _rendered(figure: Figure) -> np.ndarray:
+def _render(figure: Figure) -> np.ndarray:
     canvas = FigureCanvasAgg(figure)  # no display, whatever the settings say
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -92,7 +92,7 @@ def draw_tokens(path: str | Path, run: Run, image: str) -> None:
     )
     packed = token_images.read_image(token_images.test_pipeline(cfg), image)
     title = f'{run.title} on a validation image'
-    picture = draw_masks(*token_images.look(learner, packed), title)
+    picture = draw_masks(*token_images.masks_on_image(learner, packed), title)
     if not cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
         raise DemoError(
             f'{path} could not be written. Expected a folder that can be, '

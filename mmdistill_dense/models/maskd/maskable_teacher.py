@@ -15,7 +15,7 @@ from ..teachers.stock import StockTeacher
 from ..utils import forked_rng
 
 
-class HostedTeacher(StockTeacher):
+class MaskableTeacher(StockTeacher):
     """A frozen stock model whose maps at one place can be changed.
 
     Its whole task loss runs, and gradients pass through its frozen parts to
@@ -53,14 +53,14 @@ class HostedTeacher(StockTeacher):
         self._tap = dict(tap)
         with forked_rng():
             model, _ = self._build()
-            found = self._look(model, input_size)
-        self.route = found.route
-        self.specs = [s for levels in found.specs.values() for s in levels]
-        self._counts = {path: len(s) for path, s in found.specs.items()}
+            dry_run = self._dry_run(model, input_size)
+        self.route = dry_run.route
+        self.specs = [s for levels in dry_run.specs.values() for s in levels]
+        self._counts = {path: len(s) for path, s in dry_run.specs.items()}
         self._check_maps()
         return model
 
-    def _look(self, model: nn.Module, size: tuple[int, int]) -> Probe:
+    def _dry_run(self, model: nn.Module, size: tuple[int, int]) -> Probe:
         recorders = RecorderSet(model)
         paths = resolve_paths(
             expand_alias(self._tap['path'], model),
@@ -101,25 +101,25 @@ class HostedTeacher(StockTeacher):
 
         Some parts build another output than the loss needs while they are
         not in training (RepPoints, FCOS with ``norm_on_bbox``, DETR-likes,
-        the backbones of DDRNet and PIDNet). So all that has a ``loss``, and
-        the model's own parts, are told to be; layers such as batch norm and
-        dropout lie deeper and stay in eval mode.
+        the backbones of DDRNet and PIDNet). Modules that have a ``loss``, and
+        the model's direct children, are therefore set to training; layers such
+        as batch norm and dropout lie deeper and stay in eval mode.
 
         Args:
             inputs: Images (N, 3, H, W), preprocessed.
             samples: Their data samples, with ground truth.
         """
-        told = [m for m in self.model.modules() if hasattr(m, 'loss')]
-        told += self.model.children()
-        for module in told:
+        in_training = [m for m in self.model.modules() if hasattr(m, 'loss')]
+        in_training += self.model.children()
+        for module in in_training:
             module.training = True
         try:
             return self.model.loss(inputs, samples)
         finally:
-            for module in told:
+            for module in in_training:
                 module.training = False
 
-    def look(self, inputs: Tensor, samples: list) -> None:
+    def run_route(self, inputs: Tensor, samples: list) -> None:
         """Run as briefly as gives every level; inside ``changing``.
 
         Args:
@@ -129,7 +129,7 @@ class HostedTeacher(StockTeacher):
         follow(self.route, self.model, inputs, samples)
 
 
-def check_trained(at: object, losses: Mapping) -> None:
+def check_loss_depends_on_masks(at: object, losses: Mapping) -> None:
     """Check that a hosted teacher's task loss depends on its masked maps.
 
     Raises:
