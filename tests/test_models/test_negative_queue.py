@@ -20,7 +20,7 @@ def test_it_starts_with_random_unit_columns():
     lengths = queue.vectors.norm(dim=0)
     torch.testing.assert_close(lengths, torch.ones(100))
     assert queue.vectors.mean().abs() < 0.1
-    state = queue.state()
+    state = queue.statistics()
     assert (state['queue_age'], state['queue_filled']) == (0, 0)
 
 
@@ -30,12 +30,12 @@ def test_the_oldest_go_first_and_the_pointer_wraps():
     first = queue.vectors.clone()
     steps = [keys(3, seed=seed) for seed in range(3)]
     units = normalize(torch.cat(steps), dim=1).T
-    queue.put(steps[0])
+    queue.enqueue(steps[0])
     assert torch.equal(queue.vectors[:, :3], units[:, :3])
     assert torch.equal(queue.vectors[:, 3:], first[:, 3:])
     assert queue.pointer == 3
     for step in steps[1:]:
-        queue.put(step)
+        queue.enqueue(step)
     assert torch.equal(queue.vectors[:, 1:8], units[:, 1:8])
     assert torch.equal(queue.vectors[:, 0], units[:, 8])
     assert queue.pointer == 1
@@ -45,26 +45,26 @@ def test_the_oldest_go_first_and_the_pointer_wraps():
 
 def test_ages_are_those_in_the_step_that_uses_them():
     queue = NegativeQueue(4, 8)
-    queue.put(keys(2))
-    state = queue.state()
+    queue.enqueue(keys(2))
+    state = queue.statistics()
     assert (state['queue_age'], state['queue_filled']) == (1, 0.25)
-    queue.put(keys(4))
-    state = queue.state()
+    queue.enqueue(keys(4))
+    state = queue.statistics()
     # Two of 2 iterations, four of 1; two are random and have no age.
     assert state['queue_age'].item() == pytest.approx((2 * 2 + 4) / 6)
     assert state['queue_filled'] == 0.75
     for _ in range(4):
-        queue.put(keys(4))
-    state = queue.state()
+        queue.enqueue(keys(4))
+    state = queue.statistics()
     assert (state['queue_age'], state['queue_filled']) == (1.5, 1)
 
 
 def test_a_step_may_fill_it_but_not_be_larger():
     queue = NegativeQueue(4, 3)
-    queue.put(keys(3))
+    queue.enqueue(keys(3))
     assert queue.pointer == 0
     with pytest.raises(ValueError, match=r'queue_size=3 is too small .* 4 i'):
-        queue.put(keys(4))
+        queue.enqueue(keys(4))
 
 
 @pytest.mark.parametrize('size', [0, -1, 2.0, True, '8', None])
@@ -75,11 +75,11 @@ def test_a_size_that_is_none_is_refused(size):
 
 def test_a_checkpoint_brings_back_all_of_it():
     queue, other = NegativeQueue(4, 8), NegativeQueue(4, 8)
-    queue.said_by('0000abcd')
-    queue.put(keys(3))
+    queue.bind_teacher('0000abcd')
+    queue.enqueue(keys(3))
     other.load_state_dict(queue.state_dict())
     for place in (queue, other):
-        place.put(keys(7, seed=1))
+        place.enqueue(keys(7, seed=1))
     assert queue.calls == 2
     for one, two in zip(queue.buffers(), other.buffers(), strict=True):
         assert torch.equal(one, two)
@@ -98,23 +98,23 @@ def test_a_queue_of_another_shape_is_refused(shape):
 
 
 def test_a_queue_of_another_teacher_is_refused_in_either_order():
-    theirs, ours = NegativeQueue(4, 8), NegativeQueue(4, 8)
-    theirs.said_by('00000001')
-    ours.said_by('00000002')
-    ours.said_by('00000002')
+    first, second = NegativeQueue(4, 8), NegativeQueue(4, 8)
+    first.bind_teacher('00000001')
+    second.bind_teacher('00000002')
+    second.bind_teacher('00000002')
     match = r'other weights \(00000001\) than the present one \(00000002\)'
     with pytest.raises(ValueError, match=match):
-        ours.load_state_dict(theirs.state_dict())
+        second.load_state_dict(first.state_dict())
     fresh = NegativeQueue(4, 8)
-    fresh.load_state_dict(theirs.state_dict())
+    fresh.load_state_dict(first.state_dict())
     with pytest.raises(ValueError, match=match):
-        fresh.said_by('00000002')
-    ours.load_state_dict(NegativeQueue(4, 8).state_dict())  # of no teacher
+        fresh.bind_teacher('00000002')
+    second.load_state_dict(NegativeQueue(4, 8).state_dict())  # of no teacher
 
 
 def test_it_follows_the_dtype():
     queue = NegativeQueue(4, 8).double()
-    queue.put(keys(3))
+    queue.enqueue(keys(3))
     assert queue.vectors.dtype == torch.float64
     assert queue.written.dtype == torch.long
 
@@ -124,10 +124,10 @@ def test_two_processes_have_one_queue(tmp_path):
         torch.manual_seed(rank)
         queue = NegativeQueue(4, 10)
         begun = queue.vectors.clone()
-        queue.share()
+        queue.broadcast()
         shared = queue.vectors.clone()
-        queue.put(keys(3, seed=rank))
-        queue.put(keys(3, seed=2 + rank))
+        queue.enqueue(keys(3, seed=rank))
+        queue.enqueue(keys(3, seed=2 + rank))
         found = dict(begun=begun, shared=shared, state=queue.state_dict())
         torch.save(found, f'{tmp_path}/{rank}.pth')
 

@@ -7,8 +7,8 @@ import torch
 
 from mmdistill_dense.functional import pixel_contrast
 from mmdistill_dense.models.pcd.pairing import (
-    on_grid,
     pair_views,
+    pool_to_grid,
     view_geometry,
 )
 
@@ -66,7 +66,7 @@ def test_a_larger_grid_is_averaged():
     _, target, _ = pair_views('same', students, teachers, None)[0]
     expected = teachers[0].unflatten(3, (4, 2)).unflatten(2, (4, 2))
     torch.testing.assert_close(target, expected.mean((3, 5)))
-    assert on_grid(students[0], [4, 4]) is students[0]
+    assert pool_to_grid(students[0], [4, 4]) is students[0]
 
 
 def test_one_box_for_both_views_is_the_identity():

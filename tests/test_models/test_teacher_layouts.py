@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmdistill_dense.models.pcd.heads import build_head
-from mmdistill_dense.models.pcd.layouts import LAYOUTS, arrange
+from mmdistill_dense.models.pcd.layouts import LAYOUTS, rename_keys
 from mmdistill_dense.models.pcd.projection_teacher import (
     Encoder,
     ProjectionTeacher,
@@ -142,7 +142,7 @@ def test_keys_and_shapes_of_the_vision_transformer_at_full_size():
 
 def check_shapes(content, name, model):
     state = plain_state(official.tensors(content))
-    found = arrange(state, LAYOUTS[name], len(model.head))
+    found = rename_keys(state, LAYOUTS[name], len(model.head))
     expected = model.state_dict()
     assert {k: v.shape for k, v in found.items()} == {
         k: v.shape for k, v in expected.items()

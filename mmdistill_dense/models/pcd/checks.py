@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
-def check_reached(model: nn.Module, loss: Tensor) -> None:
+def check_unused_parameters(model: nn.Module, loss: Tensor) -> None:
     """Check that a loss depends on every parameter that is trained.
 
     Else data parallel training would stop in its second step, and name
@@ -19,13 +19,13 @@ def check_reached(model: nn.Module, loss: Tensor) -> None:
     """
     if not torch.is_grad_enabled():
         return
-    reached, hidden = leaves(loss)
+    reached, has_hidden = graph_leaves(loss)
     unused = [
         name
         for name, parameter in model.named_parameters()
         if parameter.requires_grad and id(parameter) not in reached
     ]
-    if unused and not hidden:
+    if unused and not has_hidden:
         raise RuntimeError(
             f'{len(unused)} parameters get no gradient: '
             f'{", ".join(unused[:4])}{", ..." if unused[4:] else ""}. Usual '
@@ -35,17 +35,17 @@ def check_reached(model: nn.Module, loss: Tensor) -> None:
         )
 
 
-def warn_of_fixed_parts(backbone: nn.Module) -> None:
+def warn_of_frozen_parts(backbone: nn.Module) -> None:
     """Say that something of a student in training does not learn."""
-    fixed = [n for n, p in backbone.named_parameters() if not p.requires_grad]
-    resting = [
+    frozen = [n for n, p in backbone.named_parameters() if not p.requires_grad]
+    in_eval = [
         name
         for name, module in backbone.named_modules()
         if isinstance(module, _BatchNorm) and not module.training
     ]
     remedies = (
-        ('parameters are frozen', 'frozen_stages=-1', fixed),
-        ('batch norms are in eval mode', 'norm_eval=False', resting),
+        ('parameters are frozen', 'frozen_stages=-1', frozen),
+        ('batch norms are in eval mode', 'norm_eval=False', in_eval),
     )
     for what, remedy, names in remedies:
         if names:
@@ -59,21 +59,21 @@ def warn_of_fixed_parts(backbone: nn.Module) -> None:
             )
 
 
-def leaves(value: Tensor) -> tuple[set[int], bool]:
+def graph_leaves(value: Tensor) -> tuple[set[int], bool]:
     """Ids of the leaf tensors of a graph, and whether it hides some.
 
     Re-entrant activation checkpoints (``with_cp``) hide what is in them.
     """
-    waiting, seen = [value.grad_fn], set()
-    found: set[int] = set()
-    hidden = False
-    while waiting:
-        node = waiting.pop()
+    pending, seen = [value.grad_fn], set()
+    leaf_ids: set[int] = set()
+    has_hidden = False
+    while pending:
+        node = pending.pop()
         if node is None or node in seen:
             continue
         seen.add(node)
-        hidden |= 'CheckpointFunction' in node.name()
+        has_hidden |= 'CheckpointFunction' in node.name()
         if hasattr(node, 'variable'):
-            found.add(id(node.variable))
-        waiting += [parent for parent, _ in node.next_functions]
-    return found, hidden
+            leaf_ids.add(id(node.variable))
+        pending += [parent for parent, _ in node.next_functions]
+    return leaf_ids, has_hidden

@@ -7,11 +7,11 @@ from torch import nn
 
 from .layouts import Layout
 
-Head = dict[str, Any] | Sequence[dict[str, Any]] | None
+HeadCfg = dict[str, Any] | Sequence[dict[str, Any]] | None
 
 
 def build_head(
-    head: Head, layout: Layout, channels: int, keep_last_bn: bool
+    head: HeadCfg, layout: Layout, channels: int, keep_last_bn: bool
 ) -> nn.Sequential:
     """The head that a teacher's file holds, with random weights.
 
@@ -27,9 +27,9 @@ def build_head(
         ValueError: If there is no such head.
     """
     if head is not None and not isinstance(head, dict):
-        layers = [_layer(i, layer) for i, layer in enumerate(head)]
+        layers = [_build_layer(i, layer) for i, layer in enumerate(head)]
     else:
-        layers = _perceptron(channels, **_sizes(head or {}, layout))
+        layers = _mlp(channels, **_widths_and_biases(head or {}, layout))
     if not keep_last_bn:
         return nn.Sequential(*layers)
     own = head is None or isinstance(head, dict)
@@ -44,7 +44,9 @@ def build_head(
     )
 
 
-def _sizes(head: dict[str, Any], layout: Layout) -> dict[str, Sequence]:
+def _widths_and_biases(
+    head: dict[str, Any], layout: Layout
+) -> dict[str, Sequence]:
     unknown = head.keys() - {'widths', 'bias'}
     if unknown:
         raise ValueError(
@@ -63,7 +65,7 @@ def _sizes(head: dict[str, Any], layout: Layout) -> dict[str, Sequence]:
     return dict(widths=widths, biases=biases)
 
 
-def _perceptron(
+def _mlp(
     channels: int, widths: Sequence[int], biases: Sequence[bool]
 ) -> list[nn.Module]:
     """Linear layers with batch norm and ReLU between them."""
@@ -76,7 +78,7 @@ def _perceptron(
     return layers
 
 
-def _layer(index: int, layer: dict[str, Any]) -> nn.Module:
+def _build_layer(index: int, layer: dict[str, Any]) -> nn.Module:
     settings = dict(layer)
     kind = getattr(nn, str(settings.pop('type', None)), None)
     try:
@@ -89,7 +91,7 @@ def _layer(index: int, layer: dict[str, Any]) -> nn.Module:
         ) from error
 
 
-def mirrored(
+def student_head_cfg(
     head: nn.Sequential, layout: Layout, channels: int
 ) -> dict[str, Any]:
     """The student's projector and predictor, in the form of the teacher's.

@@ -23,11 +23,11 @@ class Layout:
         last_bn: Whether a batch norm without factors follows the last one.
         student_depth: Linear layers of each of the student's two heads;
             ``None``: as many as the teacher's.
-        names: Patterns in the backbone's keys, and what takes their place.
-        head_names: The same for the head, whose keys become ``<index>.*``.
-        others: Patterns of keys below ``encoder`` that belong to neither.
-        mark: Prefix of keys by which a file is recognised.
-        note: What a config is prone to forget, a sentence.
+        backbone_rules: Patterns in the backbone's keys with replacements.
+        head_rules: The same for the head, whose keys become ``<index>.*``.
+        ignored: Patterns of keys below ``encoder`` that belong to neither.
+        marker: Prefix of keys by which a file is recognised.
+        hint: What a config is prone to forget, a sentence.
     """
 
     encoder: str
@@ -36,25 +36,25 @@ class Layout:
     bias: tuple[bool, ...] = ()
     last_bn: bool = False
     student_depth: int | None = None
-    names: Rules = ()
-    head_names: Rules = ()
-    others: tuple[str, ...] = ()
-    mark: str = ''
-    note: str = ''
+    backbone_rules: Rules = ()
+    head_rules: Rules = ()
+    ignored: tuple[str, ...] = ()
+    marker: str = ''
+    hint: str = ''
 
-    def place(self, key: str) -> str | None:
+    def target_key(self, key: str) -> str | None:
         """A file's key as ``backbone.*`` or ``head.*``, else ``None``."""
         if key.startswith(self.head):
             rest = key.removeprefix(self.head)
-            return f'head.{_renamed(rest, self.head_names)}'
+            return f'head.{_apply_rules(rest, self.head_rules)}'
         rest = key.removeprefix(self.encoder)
         outside = not key.startswith(self.encoder)
-        if outside or any(fnmatchcase(rest, other) for other in self.others):
+        if outside or any(fnmatchcase(rest, other) for other in self.ignored):
             return None
-        return f'backbone.{_renamed(rest, self.names)}'
+        return f'backbone.{_apply_rules(rest, self.backbone_rules)}'
 
 
-def _renamed(key: str, rules: Rules) -> str:
+def _apply_rules(key: str, rules: Rules) -> str:
     for pattern, name in rules:
         key = re.sub(pattern, name, key)
     return key
@@ -81,7 +81,7 @@ _NECK = tuple(
 
 _MOCO = dict(encoder='momentum_encoder.', last_bn=True)
 
-#: By the name in ``teacher.layout``; a file is told by the first mark in it.
+#: By the name in ``teacher.layout``; a file is told by the first marker in it.
 LAYOUTS = dict(
     # github.com/facebookresearch/moco-v3: state_dict, module.*
     mocov3_resnet=Layout(
@@ -89,7 +89,7 @@ LAYOUTS = dict(
         head='momentum_encoder.fc.',
         widths=(4096, 256),
         bias=(False, False),
-        mark='momentum_encoder.fc.',
+        marker='momentum_encoder.fc.',
     ),
     mocov3_vit=Layout(
         **_MOCO,
@@ -97,9 +97,9 @@ LAYOUTS = dict(
         widths=(4096, 4096, 256),
         bias=(False, False, False),
         student_depth=2,
-        names=_TIMM,
-        mark='momentum_encoder.head.',
-        note='mmseg.VisionTransformer needs patch_bias=True and '
+        backbone_rules=_TIMM,
+        marker='momentum_encoder.head.',
+        hint='mmseg.VisionTransformer needs patch_bias=True and '
         'final_norm=True for it.',
     ),
     # A PyTorch port of BYOL, the one of PCD's authors: model, module.*
@@ -108,7 +108,7 @@ LAYOUTS = dict(
         head='target_encoder.fc.',
         widths=(4096, 256),
         bias=(True, False),
-        mark='target_encoder.',
+        marker='target_encoder.',
     ),
     # github.com/facebookresearch/barlowtwins: model, module.*
     barlow_twins=Layout(
@@ -116,7 +116,7 @@ LAYOUTS = dict(
         head='projector.',
         widths=(8192, 8192, 8192),
         bias=(False, False, False),
-        mark='projector.',
+        marker='projector.',
     ),
     # github.com/facebookresearch/swav: the root of the file, module.*
     swav=Layout(
@@ -124,8 +124,8 @@ LAYOUTS = dict(
         head='projection_head.',
         widths=(2048, 128),
         bias=(True, True),
-        others=('prototypes.*',),
-        mark='projection_head.',
+        ignored=('prototypes.*',),
+        marker='projection_head.',
     ),
     # MoCo v3 of mmpretrain: state_dict; module 0 is the backbone, 1 the neck
     mmpretrain_mocov3=Layout(
@@ -134,14 +134,14 @@ LAYOUTS = dict(
         widths=(4096, 256),
         bias=(False, False),
         last_bn=True,
-        head_names=_NECK,
-        mark='momentum_encoder.module.',
+        head_rules=_NECK,
+        marker='momentum_encoder.module.',
     ),
     # Any detector, segmentor or classifier, and our own runs
-    openmmlab=Layout(encoder='backbone.', mark='backbone.'),
+    openmmlab=Layout(encoder='backbone.', marker='backbone.'),
     # A backbone alone, by its own keys: of torchvision, say. Students that
     # were exported keep theirs below backbone., as openmmlab has it.
-    bare=Layout(encoder='', others=('fc.*',), mark='conv1.'),
+    bare=Layout(encoder='', ignored=('fc.*',), marker='conv1.'),
 )
 
 
@@ -159,7 +159,7 @@ def layout_of(name: str) -> Layout:
     return LAYOUTS[name]
 
 
-def arrange(
+def rename_keys(
     entries: dict[str, Value], layout: Layout, layers: int
 ) -> OrderedDict[str, Value]:
     """Rename a file's entries to ``backbone.*`` and ``head.<index>.*``.
@@ -176,11 +176,11 @@ def arrange(
     last = f'head.{layers}.' if layout.last_bn else None
     found = OrderedDict()
     for key, value in entries.items():
-        place = layout.place(key)
-        if place is None:
+        target = layout.target_key(key)
+        if target is None:
             continue
-        if place.startswith('head.') and not layers:
+        if target.startswith('head.') and not layers:
             continue
-        if last is None or not place.startswith(last):
-            found[place] = value
+        if last is None or not target.startswith(last):
+            found[target] = value
     return found

@@ -6,7 +6,7 @@ from torch import nn
 
 from mmdistill_dense.registry import MODELS
 
-_LAST = dict(large=16, small=12)
+_LAST_LAYER = dict(large=16, small=12)
 
 
 @MODELS.register_module()
@@ -33,14 +33,14 @@ def MobileNetV3(
     Raises:
         ValueError: If ``arch`` is neither.
     """
-    if arch not in _LAST:
+    if arch not in _LAST_LAYER:
         raise ValueError(
             f"MobileNetV3: arch must be 'large' or 'small', got {arch!r}."
         )
     cfg = dict(
         type='mmseg.MobileNetV3',
         arch=arch,
-        out_indices=out_indices or (_LAST[arch],),
+        out_indices=out_indices or (_LAST_LAYER[arch],),
         **settings,
     )
     model = MODELS.build(cfg)

@@ -54,8 +54,8 @@ class MultiViewPreprocessor(BaseDataPreprocessor):
         self.normalises = mean is not None or std is not None
         if self.normalises:
             _check_statistics(mean, std)
-            self.register_buffer('mean', _column(mean), persistent=False)
-            self.register_buffer('std', _column(std), persistent=False)
+            self.register_buffer('mean', _per_channel(mean), persistent=False)
+            self.register_buffer('std', _per_channel(std), persistent=False)
         else:
             print_log(
                 'MultiViewPreprocessor: mean and std are None, so the views '
@@ -75,7 +75,7 @@ class MultiViewPreprocessor(BaseDataPreprocessor):
         Raises:
             ValueError: If ``inputs`` is not two or more views of one size.
         """
-        views = [self._view(view) for view in _checked_views(data)]
+        views = [self._view(view) for view in _check_views(data)]
         shapes = [tuple(view.shape) for view in views]
         if len(set(shapes)) > 1:
             raise ValueError(
@@ -87,7 +87,7 @@ class MultiViewPreprocessor(BaseDataPreprocessor):
         return dict(inputs=views, data_samples=samples)
 
     def _view(self, view: Tensor | Sequence[Tensor]) -> Tensor:
-        view = self.cast_data(_stacked(view))
+        view = self.cast_data(_stack(view))
         if self.bgr_to_rgb:
             view = view.flip(1)
         view = view.float()
@@ -107,11 +107,11 @@ def _check_statistics(mean: object, std: object) -> None:
         )
 
 
-def _column(values: Sequence[float]) -> Tensor:
+def _per_channel(values: Sequence[float]) -> Tensor:
     return torch.tensor(values, dtype=torch.float32).view(3, 1, 1)
 
 
-def _checked_views(data: dict) -> Sequence:
+def _check_views(data: dict) -> Sequence:
     inputs = data.get('inputs') if isinstance(data, dict) else None
     if not isinstance(inputs, (list, tuple)):
         raise ValueError(
@@ -126,7 +126,7 @@ def _checked_views(data: dict) -> Sequence:
     return inputs
 
 
-def _stacked(view: Tensor | Sequence[Tensor]) -> Tensor:
+def _stack(view: Tensor | Sequence[Tensor]) -> Tensor:
     """One view of every image: (N, 3, H, W)."""
     if not isinstance(view, Tensor):
         shapes = {tuple(image.shape) for image in view}

@@ -28,19 +28,19 @@ def pair_views(
         data_samples: With the geometry of the views, for ``'aligned'``.
     """
     grid = students[0].shape[-2:]
-    first, second = (on_grid(t, grid) for t in teachers)
+    first, second = (pool_to_grid(t, grid) for t in teachers)
     if pairing == 'same':
         return [(students[0], first, None), (students[1], second, None)]
     if pairing == 'cross':
         return [(students[0], second, None), (students[1], first, None)]
     one, two = (view_geometry(data_samples, i, first) for i in (0, 1))
     return [
-        (students[0], *align(second, to=one, of=two)),
-        (students[1], *align(first, to=two, of=one)),
+        (students[0], *align(second, target=one, source=two)),
+        (students[1], *align(first, target=two, source=one)),
     ]
 
 
-def on_grid(feature: Tensor, grid: Sequence[int]) -> Tensor:
+def pool_to_grid(feature: Tensor, grid: Sequence[int]) -> Tensor:
     """Average a map over the cells of another grid."""
     if tuple(feature.shape[-2:]) == tuple(grid):
         return feature
@@ -72,8 +72,8 @@ def view_geometry(
 
 def align(
     feature: Tensor,
-    to: tuple[Tensor, Tensor],
-    of: tuple[Tensor, Tensor],
+    target: tuple[Tensor, Tensor],
+    source: tuple[Tensor, Tensor],
 ) -> tuple[Tensor, Tensor]:
     """Lay a map of one view over the cells of another view.
 
@@ -90,29 +90,33 @@ def align(
         view at all.
     """
     height, width = feature.shape[-2:]
-    x = _axis(width, to, of, (0, 2), flipped=True)  # -> N,W
-    y = _axis(height, to, of, (1, 3), flipped=False)  # -> N,H
-    inside = _within(y)[:, :, None] & _within(x)[:, None, :]  # -> N,H,W
+    x = _sample_positions(
+        width, target, source, (0, 2), flipped=True
+    )  # -> N,W
+    y = _sample_positions(
+        height, target, source, (1, 3), flipped=False
+    )  # -> N,H
+    inside = _is_inside(y)[:, :, None] & _is_inside(x)[:, None, :]  # -> N,H,W
     x = x[:, None, :].expand(-1, height, -1)
     y = y[:, :, None].expand(-1, -1, width)
     # Half precision would be off by tenths of a cell on a large grid.
     feature = feature.to(torch.promote_types(feature.dtype, x.dtype))
     where = torch.stack([x, y], dim=-1).to(feature.dtype) * 2 - 1
-    found = grid_sample(
+    sampled = grid_sample(
         feature, where, padding_mode='border', align_corners=False
     )
-    return found, inside
+    return sampled, inside
 
 
-def _axis(
+def _sample_positions(
     cells: int,
-    to: tuple[Tensor, Tensor],
-    of: tuple[Tensor, Tensor],
+    target: tuple[Tensor, Tensor],
+    source: tuple[Tensor, Tensor],
     ends: tuple[int, int],
     flipped: bool,
 ) -> Tensor:
     """Centres of cells as shares of the other view's extent, (N, cells)."""
-    (boxes, flips), (others, other_flips) = to, of
+    (boxes, flips), (others, other_flips) = target, source
     low, high = ends
     centres = (torch.arange(cells, device=boxes.device) + 0.5) / cells
     share = centres.expand(len(boxes), -1)
@@ -127,5 +131,5 @@ def _axis(
     return share
 
 
-def _within(share: Tensor) -> Tensor:
+def _is_inside(share: Tensor) -> Tensor:
     return (share >= 0) & (share <= 1)

@@ -45,8 +45,8 @@ class PixelAttention(nn.Module):
         n, c, h, w = x.shape
         # N,3C,H,W -> N,3,heads,d,HW -> three of N,heads,HW,d
         split = self.qkv(x).view(n, 3, self.num_heads, -1, h * w)
-        seen = scaled_dot_product_attention(*split.mT.unbind(1))
-        return x + self.out(seen.mT.reshape(n, c, h, w))
+        attended = scaled_dot_product_attention(*split.mT.unbind(1))
+        return x + self.out(attended.mT.reshape(n, c, h, w))
 
     def cost(self, grid: tuple[int, int]) -> tuple[int, int]:
         """What the block costs on a map of one image.

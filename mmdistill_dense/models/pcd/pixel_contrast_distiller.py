@@ -12,7 +12,7 @@ from mmdistill_dense.registry import MODELS
 from ..distillers.report import say_loaded
 from ..utils import forked_rng
 from .backbone_model import BackboneModel
-from .checks import check_reached, warn_of_fixed_parts
+from .checks import check_unused_parameters, warn_of_frozen_parts
 from .description import describe_contrast
 from .maps import check_views
 from .pairing import PAIRINGS, pair_views
@@ -134,7 +134,7 @@ class PixelContrastDistiller(BackboneModel):
         """
         if not self.teacher.loaded:
             self.teacher.load(self.queue.vectors)
-            self.queue.said_by(self.teacher.fingerprint)
+            self.queue.bind_teacher(self.teacher.fingerprint)
             say_loaded(self.teacher)
 
     def forward(
@@ -188,7 +188,7 @@ class PixelContrastDistiller(BackboneModel):
         check_views(inputs)
         self.load_teacher()
         if not self._started:
-            self.queue.share()
+            self.queue.broadcast()
         students = [self.embed(view) for view in inputs]
         teachers = self.teacher.maps(torch.cat(inputs)).chunk(2)
         pairs = pair_views(self.pairing, students, teachers, data_samples)
@@ -200,14 +200,14 @@ class PixelContrastDistiller(BackboneModel):
         ]
         value = (found[0][0] + found[1][0]) / 2
         if not self._started:
-            check_reached(self, value)
+            check_unused_parameters(self, value)
             if self.training:
-                warn_of_fixed_parts(self.backbone)
+                warn_of_frozen_parts(self.backbone)
             self._started = torch.is_grad_enabled()
         first, second = (statistics for _, statistics in found)
         seen = {key: (first[key] + second[key]) / 2 for key in first}
-        losses = {'loss_contrast': value, **seen, **self.queue.state()}
+        losses = {'loss_contrast': value, **seen, **self.queue.statistics()}
         if self.training:
             whole = self.queue.vectors.dtype  # not autocast's
-            self.queue.put(teachers[0].mean((2, 3), dtype=whole))
+            self.queue.enqueue(teachers[0].mean((2, 3), dtype=whole))
         return losses

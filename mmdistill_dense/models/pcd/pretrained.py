@@ -32,12 +32,12 @@ def load_pretrained(backbone: nn.Module) -> bool:
         FileNotFoundError: If the file does not exist.
         ValueError: If weights are missing or of another shape.
     """
-    settings = _pretrained(getattr(backbone, 'init_cfg', None))
+    settings = _pretrained_cfg(getattr(backbone, 'init_cfg', None))
     if settings is None:
         return False
     path, prefix = settings['checkpoint'], settings.get('prefix')
     state = _read(path)
-    faults = load_and_compare(backbone, _below(state, prefix), allow=())
+    faults = load_and_compare(backbone, _strip_prefix(state, prefix), allow=())
     del faults['unexpected']
     if any(faults.values()):
         raise ValueError(
@@ -51,7 +51,7 @@ def load_pretrained(backbone: nn.Module) -> bool:
     return True
 
 
-def _pretrained(init_cfg: Any) -> dict | None:
+def _pretrained_cfg(init_cfg: Any) -> dict | None:
     """The ``Pretrained`` among one or several ``init_cfg``."""
     several = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]
     for cfg in several:
@@ -70,7 +70,7 @@ def _read(path: str) -> OrderedDict[str, Tensor]:
     return plain_state(content['state_dict'])
 
 
-def _below(
+def _strip_prefix(
     state: OrderedDict[str, Tensor], prefix: str | None
 ) -> OrderedDict[str, Tensor]:
     """What lies below a prefix, by its names in the backbone."""

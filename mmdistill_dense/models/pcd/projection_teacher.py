@@ -14,10 +14,10 @@ from mmdistill_dense.registry import MODELS
 from ..hosts import FeatureSpec
 from ..teachers.loading import load_strictly, read_weights
 from ..utils import Holder, forked_rng
-from .heads import Head, build_head, mirrored
-from .layouts import arrange, layout_of
+from .heads import HeadCfg, build_head, student_head_cfg
+from .layout_detection import check_head, check_layout
+from .layouts import layout_of, rename_keys
 from .maps import last_map, map_spec
-from .recognition import check_head, check_layout
 from .spatial_adaptor import SpatialAdaptor
 
 
@@ -79,7 +79,7 @@ class ProjectionTeacher(Holder):
         backbone: dict[str, Any],
         layout: str = 'openmmlab',
         checkpoint: str | None = None,
-        head: Head = None,
+        head: HeadCfg = None,
         keep_last_bn: bool = False,
         relu: str = 'spatial',
         allow: Sequence[str] = (),
@@ -102,11 +102,11 @@ class ProjectionTeacher(Holder):
         )
         self._relu = relu
         self._input_size = tuple(input_size)
-        self._spec, self._size = self._look()
-        adapted, self.channels, self.student_head = self._plan()
-        self._layers = adapted.describe()
+        self._spec, self._num_parameters = self._dry_run()
+        adapted, self.channels, self.student_head = self._adapt_head()
+        self._head_layers = adapted.describe()
 
-    def _look(self) -> tuple[FeatureSpec, int]:
+    def _dry_run(self) -> tuple[FeatureSpec, int]:
         """What the backbone gives, and how many parameters it has."""
         with forked_rng():
             backbone = self._build()
@@ -117,10 +117,10 @@ class ProjectionTeacher(Holder):
         # A copy: some modules write into their config.
         return MODELS.build(deepcopy(self.cfg))
 
-    def _plan(self) -> tuple[SpatialAdaptor, int, dict[str, Any]]:
+    def _adapt_head(self) -> tuple[SpatialAdaptor, int, dict[str, Any]]:
         """The adapted head, its output's channels, the student's head."""
         with torch.device('meta'):
-            head = self._vector_head()
+            head = self._build_head()
             adapted = SpatialAdaptor(head, self._relu)
             try:
                 channels = adapted(torch.empty(self._spec.shape)).shape[1]
@@ -130,9 +130,9 @@ class ProjectionTeacher(Holder):
                     f'{self._spec}: {error}. Its layers are {list(head)}.'
                 ) from error
         layout = self._head['layout']
-        return adapted, channels, mirrored(head, layout, channels)
+        return adapted, channels, student_head_cfg(head, layout, channels)
 
-    def _vector_head(self) -> nn.Sequential:
+    def _build_head(self) -> nn.Sequential:
         return build_head(channels=self._spec.channels, **self._head)
 
     def describe(self) -> str:
@@ -141,11 +141,12 @@ class ProjectionTeacher(Holder):
         rows, columns = self._spec.shape[2:]
         return '\n'.join(
             [
-                f'Teacher: {self.cfg["type"]}, {self._size / 1e6:.1f} M '
-                f'parameters, gives {self._spec}, {rows}x{columns} cells of '
-                f'an image of {height}x{width} pixels',
+                f'Teacher: {self.cfg["type"]}, '
+                f'{self._num_parameters / 1e6:.1f} M parameters, gives '
+                f'{self._spec}, {rows}x{columns} cells of an image of '
+                f'{height}x{width} pixels',
                 f'  head on each cell (layout {self.layout!r}):',
-                *(f'    {layer}' for layer in self._layers or ['none']),
+                *(f'    {layer}' for layer in self._head_layers or ['none']),
                 f'  gives {self.channels} channels, the length of a key in '
                 'the queue',
             ]
@@ -167,7 +168,7 @@ class ProjectionTeacher(Holder):
                 'teacher.checkpoint to a file or an address.'
             )
         with forked_rng():
-            model = Encoder(self._build(), self._vector_head())
+            model = Encoder(self._build(), self._build_head())
         weights = load_strictly(
             model,
             self._read(len(model.head)),
@@ -185,7 +186,7 @@ class ProjectionTeacher(Holder):
 
         With the same weights, other layers between them give other keys.
         """
-        head = '\n'.join(self._layers).encode()
+        head = '\n'.join(self._head_layers).encode()
         return f'{zlib.crc32(head, int(weights, 16)):08x}'
 
     def _read(self, layers: int) -> OrderedDict[str, Tensor]:
@@ -196,8 +197,8 @@ class ProjectionTeacher(Holder):
         layout = self._head['layout']
         if self._head['head'] is None:
             check_head(state, layout, what)
-        weights = arrange(state, layout, layers)
-        weights._metadata = arrange(state._metadata, layout, layers)
+        weights = rename_keys(state, layout, layers)
+        weights._metadata = rename_keys(state._metadata, layout, layers)
         return weights
 
     def _remedy(self) -> str:
@@ -205,7 +206,7 @@ class ProjectionTeacher(Holder):
         return (
             'Usual cause: another backbone, or a head of other sizes. '
             f'backbone.* is {layout.encoder}* of the file, head.<index>.* is '
-            f'{layout.head}*. {layout.note}'.rstrip()
+            f'{layout.head}*. {layout.hint}'.rstrip()
             + ' Change teacher.backbone, teacher.head or teacher.layout'
         )
 

@@ -47,7 +47,7 @@ class NegativeQueue(nn.Module):
         return self.vectors.shape[1]
 
     @torch.no_grad()
-    def put(self, keys: Tensor) -> None:
+    def enqueue(self, keys: Tensor) -> None:
         """Let the oldest vectors go for those of all processes' images.
 
         Args:
@@ -74,7 +74,7 @@ class NegativeQueue(nn.Module):
         self.pointer.copy_((self.pointer + count) % self.size)
         self.calls += 1
 
-    def state(self) -> dict[str, Tensor]:
+    def statistics(self) -> dict[str, Tensor]:
         """For the log: mean age in iterations, and the share not random.
 
         What the step before has put is 1 iteration old.
@@ -86,7 +86,7 @@ class NegativeQueue(nn.Module):
             queue_filled=known.float().mean(),
         )
 
-    def share(self) -> None:
+    def broadcast(self) -> None:
         """Give every process the first one's queue.
 
         MMEngine's data parallel wrapper does not broadcast buffers, and
@@ -95,7 +95,7 @@ class NegativeQueue(nn.Module):
         for buffer in self.buffers():
             dist.broadcast(buffer)
 
-    def said_by(self, fingerprint: str) -> None:
+    def bind_teacher(self, fingerprint: str) -> None:
         """Note which weights the vectors come from.
 
         Args:
@@ -104,9 +104,9 @@ class NegativeQueue(nn.Module):
         Raises:
             ValueError: If a checkpoint has brought those of other weights.
         """
-        ours = int(fingerprint, 16)
-        _check_teacher(int(self.teacher), ours)
-        self.teacher.fill_(ours)
+        current = int(fingerprint, 16)
+        _check_teacher(int(self.teacher), current)
+        self.teacher.fill_(current)
 
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any
@@ -120,17 +120,17 @@ class NegativeQueue(nn.Module):
                 f'{tuple(self.vectors.shape)}: it is of another teacher or '
                 f'queue_size. {_REMEDY}'
             )
-        theirs = int(state_dict.get(f'{prefix}teacher', 0))
-        _check_teacher(theirs, int(self.teacher))
+        stored = int(state_dict.get(f'{prefix}teacher', 0))
+        _check_teacher(stored, int(self.teacher))
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
 
-def _check_teacher(theirs: int, ours: int) -> None:
+def _check_teacher(stored: int, current: int) -> None:
     """Compare fingerprints; 0 is not known yet."""
-    if theirs and ours and theirs != ours:
+    if stored and current and stored != current:
         raise ValueError(
             'the checkpoint has a queue of a teacher with other weights '
-            f'({theirs:08x}) than the present one ({ours:08x}), or with '
+            f'({stored:08x}) than the present one ({current:08x}), or with '
             f'another head, so its negatives mean nothing here. {_REMEDY}'
         )
 

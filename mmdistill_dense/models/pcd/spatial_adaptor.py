@@ -80,13 +80,13 @@ class SpatialAdaptor(nn.Module):
         same weights give the same maps.
         """
         return [
-            _described(layer)
+            _describe_layer(layer)
             for layer in self.head.modules()
             if not isinstance(layer, (nn.Sequential, nn.Identity))
         ]
 
 
-def _described(layer: nn.Module) -> str:
+def _describe_layer(layer: nn.Module) -> str:
     settings = ''
     if isinstance(layer, nn.Conv2d):
         sizes = f'{layer.in_channels}, {layer.out_channels}'
@@ -115,7 +115,7 @@ def _adapt(layer: nn.Module, path: str, spatial: bool) -> nn.Module:
         return SpatialReLU() if spatial else nn.ReLU()
     if kind in (nn.Dropout, nn.Identity):
         return nn.Identity()
-    raise ValueError(_refusal(layer, path))
+    raise ValueError(_unsupported_layer(layer, path))
 
 
 def _convolution(layer: nn.Linear) -> nn.Conv2d:
@@ -148,7 +148,7 @@ def _normalisation(layer: nn.BatchNorm1d) -> nn.BatchNorm2d:
     return norm
 
 
-def _refusal(layer: object, path: str) -> str:
+def _unsupported_layer(layer: object, path: str) -> str:
     name = type(layer).__name__
     if type(layer) is nn.BatchNorm1d:
         name += ' without running statistics'

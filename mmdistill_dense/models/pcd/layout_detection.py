@@ -18,7 +18,7 @@ def check_layout(keys: Iterable[str], name: str, what: str) -> None:
         ValueError: If it is of another one, which is named, or of none.
     """
     keys, layout = list(keys), LAYOUTS[name]
-    found = _recognise(keys)
+    found = detect_layout(keys)
     # Without its head, a file may have no mark.
     headless = found is None and _any_starts(keys, layout.encoder)
     if found == name or headless:
@@ -32,7 +32,7 @@ def check_layout(keys: Iterable[str], name: str, what: str) -> None:
         )
     raise ValueError(
         f'{what} is not of layout {name!r}: expected keys such as '
-        f'{layout.mark}*, got {starts}. {guess}'
+        f'{layout.marker}*, got {starts}. {guess}'
     )
 
 
@@ -60,10 +60,10 @@ def check_head(keys: Iterable[str], layout: Layout, what: str) -> None:
         )
 
 
-def _recognise(keys: list[str]) -> str | None:
+def detect_layout(keys: list[str]) -> str | None:
     """The layout whose mark is in a file; ``None`` where no mark is."""
-    marks = {name: layout.mark for name, layout in LAYOUTS.items()}
-    found = (name for name in marks if _any_starts(keys, marks[name]))
+    markers = {name: layout.marker for name, layout in LAYOUTS.items()}
+    found = (name for name in markers if _any_starts(keys, markers[name]))
     return next(found, None)
 
 
