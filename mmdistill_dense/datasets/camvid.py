@@ -23,11 +23,11 @@ import numpy as np
 from .coco import annotation, coco_file, save_picture
 
 SIZE = (320, 240)
-VOID_THERE, VOID = 11, 255
+SOURCE_VOID, VOID = 11, 255
 #: Classes of the label maps whose components count as instances.
 THINGS = dict(car=8, pedestrian=9, bicyclist=10, sign=6)
 #: Least area of an instance, in pixels of the written labels.
-SMALLEST = 40
+MIN_AREA = 40
 
 
 def convert(source: str | Path, out: str | Path) -> dict[str, int]:
@@ -100,13 +100,13 @@ def _read(image: Path, label: Path) -> tuple[np.ndarray, np.ndarray]:
     if picture is None or classes is None:
         missing = image if picture is None else label
         raise ValueError(f'{missing} is missing or no picture.')
-    if classes.ndim != 2 or classes.max() > VOID_THERE:
+    if classes.ndim != 2 or classes.max() > SOURCE_VOID:
         raise ValueError(
-            f'{label} is no label map of 0-{VOID_THERE}: it has the shape '
+            f'{label} is no label map of 0-{SOURCE_VOID}: it has the shape '
             f'{classes.shape} and values up to {classes.max()}.'
         )
     classes = cv2.resize(classes, SIZE, interpolation=cv2.INTER_NEAREST)
-    classes[classes == VOID_THERE] = VOID
+    classes[classes == SOURCE_VOID] = VOID
     picture = cv2.resize(picture, SIZE, interpolation=cv2.INTER_AREA)
     return picture, classes
 
@@ -117,7 +117,7 @@ def components(label: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         count, parts = cv2.connectedComponents((label == value).astype('u1'))
         for part in range(1, count):
             mask = parts == part
-            if mask.sum() >= SMALLEST:
+            if mask.sum() >= MIN_AREA:
                 yield kind, mask
 
 

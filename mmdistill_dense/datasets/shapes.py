@@ -24,7 +24,7 @@ __all__ = ['CLASSES', 'THINGS', 'write_dataset']
 
 TRAIN, VAL, SIZE = 800, 120, (96, 128)
 #: Least height and width in pixels: smaller ones have no room for things.
-LEAST_SIDE = 48
+MIN_SIDE = 48
 
 
 def write_dataset(
@@ -49,12 +49,12 @@ def write_dataset(
         ValueError: If an argument cannot be met, or files are there.
     """
     out = Path(out)
-    _check(out, seed, train, val, size)
+    _check_arguments(out, seed, train, val, size)
     for number, (split, count) in enumerate((('train', train), ('val', val))):
         _write_split(out, split, count, [seed, number], size)
 
 
-def _check(out, seed, train, val, size) -> None:
+def _check_arguments(out, seed, train, val, size) -> None:
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise ValueError(
             f'{out} is not empty: expected a new folder or an empty one. '
@@ -67,10 +67,10 @@ def _check(out, seed, train, val, size) -> None:
             'both splits need an image at least, got '
             f'train={train} and val={val}.'
         )
-    if min(size) < LEAST_SIDE:
+    if min(size) < MIN_SIDE:
         raise ValueError(
             f'images of {size[0]}x{size[1]} (height x width) have no room '
-            f'for shapes: both must be {LEAST_SIDE} pixels or more.'
+            f'for shapes: both must be {MIN_SIDE} pixels or more.'
         )
 
 

@@ -11,7 +11,7 @@ from .student import student_checkpoint
 
 PREFIX = 'backbone.'
 #: What a pre-training run stores: the student, and what is dropped.
-PARTS = {'backbone', 'attention', 'contrast', 'head', 'queue'}
+PRETRAINING_PARTS = {'backbone', 'attention', 'contrast', 'head', 'queue'}
 
 
 def is_pretraining(cfg: Config) -> bool:
@@ -56,12 +56,12 @@ def backbone_checkpoint(checkpoint: str, raw: bool = False) -> dict:
     content = student_checkpoint(checkpoint, raw)
     state = content['state_dict']
     parts = {key.partition('.')[0] for key in state}
-    if 'backbone' not in parts or parts - PARTS:
+    if 'backbone' not in parts or parts - PRETRAINING_PARTS:
         raise ValueError(
             f'{checkpoint} is no checkpoint of a pre-training run: expected '
-            f'keys below {", ".join(sorted(PARTS))}, got keys below '
-            f'{", ".join(sorted(parts)[:8])}. Give a checkpoint of the run '
-            'that the config belongs to.'
+            f'keys below {", ".join(sorted(PRETRAINING_PARTS))}, got keys '
+            f'below {", ".join(sorted(parts)[:8])}. Give a checkpoint of the '
+            'run that the config belongs to.'
         )
     weights = OrderedDict(
         (key, value) for key, value in state.items() if _is_backbone(key)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 #: Largest difference of ONNX Runtime from torch, relative to the logits.
 TOLERANCE = 1e-3
-NEEDED = ('onnx', 'onnxscript', 'onnxruntime')
+REQUIRED_PACKAGES = ('onnx', 'onnxscript', 'onnxruntime')
 
 
 class _Logits(nn.Module):
@@ -90,7 +90,7 @@ def check_exportable(model: nn.Module) -> None:
         raise ValueError(
             f'--onnx needs torch >= 2.6, got {torch.__version__}.'
         )
-    missing = [name for name in NEEDED if find_spec(name) is None]
+    missing = [name for name in REQUIRED_PACKAGES if find_spec(name) is None]
     if missing:
         raise ValueError(
             f'--onnx needs {", ".join(missing)}: pip install '
@@ -102,5 +102,5 @@ def _difference(path: str, images: np.ndarray, expected: np.ndarray) -> float:
     from onnxruntime import InferenceSession  # optional
 
     session = InferenceSession(path, providers=['CPUExecutionProvider'])
-    (found,) = session.run(None, {'images': images})
-    return float(np.abs(found - expected).max() / np.abs(expected).max())
+    (logits,) = session.run(None, {'images': images})
+    return float(np.abs(logits - expected).max() / np.abs(expected).max())

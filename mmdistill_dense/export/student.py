@@ -13,7 +13,7 @@ from mmdistill_dense.models.teachers.loading import plain_state
 from mmdistill_dense.models.utils import build_model
 
 #: What the host's inferencers read of a checkpoint's meta.
-META = ('dataset_meta', 'experiment_name', 'epoch', 'iter', 'seed')
+META_KEYS = ('dataset_meta', 'experiment_name', 'epoch', 'iter', 'seed')
 
 
 def student_config(cfg: Config) -> Config:
@@ -40,12 +40,14 @@ def student_config(cfg: Config) -> Config:
     for key in ('terms', 'teacher', 'token_cfg'):
         stock.pop(key, None)
     if stock.get('custom_hooks'):
-        stock.custom_hooks = [h for h in stock.custom_hooks if not _is_ours(h)]
+        stock.custom_hooks = [
+            h for h in stock.custom_hooks if not _needs_this_package(h)
+        ]
     stock.load_from, stock.resume = None, False
     return stock
 
 
-def _is_ours(hook: dict) -> bool:
+def _needs_this_package(hook: dict) -> bool:
     """Whether a hook needs this package, which the host may not have."""
     return str(hook.get('type')).startswith('mmdistill_dense.')
 
@@ -81,7 +83,9 @@ def student_checkpoint(checkpoint: str, raw: bool = False) -> dict:
     weights = plain_state(content[key])
     weights.pop('steps', None)  # the average's own counter
     return dict(
-        meta={name: _plain(meta[name]) for name in META if name in meta},
+        meta={
+            name: _to_builtin(meta[name]) for name in META_KEYS if name in meta
+        },
         state_dict=weights,
     )
 
@@ -104,12 +108,12 @@ def build_student(cfg: Config, weights: OrderedDict) -> nn.Module:
     return model
 
 
-def _plain(value: Any) -> Any:
+def _to_builtin(value: Any) -> Any:
     """Only what ``torch.load`` reads with ``weights_only`` anywhere."""
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): _to_builtin(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [_to_builtin(item) for item in value]
     if hasattr(value, 'tolist'):
         return value.tolist()
     known = isinstance(value, (str, int, float, bool)) or value is None

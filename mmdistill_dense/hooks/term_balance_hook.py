@@ -12,7 +12,7 @@ from mmdistill_dense.models.utils import bare_model
 from mmdistill_dense.registry import HOOKS
 
 #: Below and above these shares of the loss a term is warned of.
-LOW, HIGH = 0.01, 0.90
+LOW_SHARE, HIGH_SHARE = 0.01, 0.90
 
 
 @HOOKS.register_module()
@@ -73,23 +73,24 @@ class TermBalanceHook(Hook):
         for name, norm in balance.norms.items():
             scalars[f'distill/grad_norm_{name}'] = norm
         runner.visualizer.add_scalars(scalars, step=runner.iter + 1)
-        runner.logger.info(_line(balance))
+        runner.logger.info(_format_shares(balance))
         for name, factor in balance.factors.items():
-            self._judge(name, balance, factor)
+            self._warn_if_extreme(name, balance, factor)
 
-    def _judge(self, name: str, balance: Any, factor: float) -> None:
+    def _warn_if_extreme(self, name: str, balance: Any, factor: float) -> None:
         """Warn when a share leaves the limits, not as long as it is out."""
         share = balance.shares[name]
-        side = 'low' if share < LOW else 'high' if share > HIGH else ''
+        low, high = share < LOW_SHARE, share > HIGH_SHARE
+        side = 'low' if low else 'high' if high else ''
         if factor < 1:
             return  # the schedule wants it so
         if side and self._warned.get(name) != side:
-            text = _warning(name, side, balance)
+            text = _warning_text(name, side, balance)
             print_log(text, logger='current', level=logging.WARNING)
         self._warned[name] = side
 
 
-def _line(balance: Any) -> str:
+def _format_shares(balance: Any) -> str:
     parts = []
     for name, share in balance.shares.items():
         norm = balance.norms.get(name)
@@ -101,15 +102,16 @@ def _line(balance: Any) -> str:
     return line
 
 
-def _warning(name: str, side: str, balance: Any) -> str:
+def _warning_text(name: str, side: str, balance: Any) -> str:
     low = side == 'low'
+    limit = LOW_SHARE if low else HIGH_SHARE
     ratio = ''
     if balance.norms.get('task'):
         times = balance.norms[name] / balance.norms['task']
         ratio = f'; its gradient is {times:.2g} times that of the task'
     return (
         f'term {name!r} is {balance.shares[name]:.2%} of the loss, '
-        f'{"under" if low else "over"} {LOW if low else HIGH:.0%}{ratio}. '
+        f'{"under" if low else "over"} {limit:.0%}{ratio}. '
         + (
             'The student will hardly learn from its teacher: raise '
             if low

@@ -74,7 +74,7 @@ class LARS(Optimizer):
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters, its settings checked."""
         super().add_param_group(param_group)
-        _check(self.param_groups[-1])
+        _check_ranges(self.param_groups[-1])
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -135,10 +135,10 @@ RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
 }
 
 
-def _check(group: dict[str, Any]) -> None:
-    for name, (words, holds) in RANGES.items():
+def _check_ranges(group: dict[str, Any]) -> None:
+    for name, (words, in_range) in RANGES.items():
         value = group[name]
-        if not (isinstance(value, Real) and holds(value)):
+        if not (isinstance(value, Real) and in_range(value)):
             raise ValueError(
                 f'LARS: {name} must be a number {words}, got {value!r}. Set '
                 f'optim_wrapper.optimizer.{name}.'

@@ -116,7 +116,7 @@ def test_a_crop_that_keeps_the_box_itself_is_taken(coordinates):
 
 def test_crops_have_the_areas_and_shapes_that_were_asked_for():
     crop = build('RandomResizedCrop', size=8, scale=(0.1, 0.4))
-    draws = np.array([crop.draw(1000, 1000) for _ in range(2000)])
+    draws = np.array([crop.get_params(1000, 1000) for _ in range(2000)])
     left, top, width, height = draws.T
     area, shape = width * height / 1e6, np.log(width / height)
     assert area.min() == pytest.approx(0.1, abs=0.005)
@@ -142,7 +142,7 @@ def test_a_crop_that_never_fits_is_the_largest_in_the_middle(
     rows, columns, crop
 ):
     full = build('RandomResizedCrop', size=8, scale=(0.99, 1.0))
-    assert full.draw(rows, columns) == crop
+    assert full.get_params(rows, columns) == crop
 
 
 def test_packed(coordinates):

@@ -90,6 +90,8 @@ def test_a_file_that_computes_something_else_is_refused(
 
 
 def test_a_missing_package_is_named(model, tmp_path, monkeypatch):
-    monkeypatch.setattr(onnx_export, 'NEEDED', ('onnx', 'no_such_package'))
+    monkeypatch.setattr(
+        onnx_export, 'REQUIRED_PACKAGES', ('onnx', 'no_such_package')
+    )
     with pytest.raises(ValueError, match='pip install no_such_package'):
         export_onnx(model, str(tmp_path / 'x.onnx'), (64, 64))

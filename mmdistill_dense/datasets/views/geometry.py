@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 #: In the names of transforms that move pixels and do not say where to.
-MOVING = (
+UNTRACKED_NAMES = (
     'Affine',
     'Albu',
     'Crop',
@@ -48,7 +48,7 @@ def is_flipped(results: dict) -> bool:
     return flipped
 
 
-def cropped(
+def crop_box(
     results: dict, left: int, top: int, width: int, height: int
 ) -> Box:
     """The view's box after a crop of the present picture.
@@ -84,17 +84,17 @@ def check_tracked(pipeline: Iterable[Callable]) -> None:
         ValueError: If one moves pixels without a trace, or two flip.
     """
     flips = []
-    for transform in _flat(pipeline):
+    for transform in _flatten(pipeline):
         name = type(transform).__name__
         tracked = getattr(transform, 'tracks_view_box', False)
-        if not tracked and _is_called(transform, *MOVING):
+        if not tracked and _name_contains(transform, *UNTRACKED_NAMES):
             raise ValueError(
                 f'MultiView: {name} moves pixels and does not say where to, '
                 'so the box of the view would be wrong. Use '
                 'mmdistill_dense.RandomResizedCrop, Resize and a horizontal '
                 'RandomFlip instead.'
             )
-        if _is_called(transform, 'Flip'):
+        if _name_contains(transform, 'Flip'):
             flips.append(name)
     if len(flips) > 1:
         raise ValueError(
@@ -104,20 +104,20 @@ def check_tracked(pipeline: Iterable[Callable]) -> None:
         )
 
 
-def _flat(transforms: Iterable[Callable]) -> Iterator[Callable]:
+def _flatten(transforms: Iterable[Callable]) -> Iterator[Callable]:
     """Each transform, those inside of RandomApply and the like too."""
     for transform in transforms:
         yield transform
-        yield from _flat(getattr(transform, 'transforms', ()))
+        yield from _flatten(getattr(transform, 'transforms', ()))
 
 
-def _is_called(transform: Callable, *words: str) -> bool:
+def _name_contains(transform: Callable, *words: str) -> bool:
     """Whether its class, or one it comes from, has a word in its name."""
     names = ' '.join(kind.__name__ for kind in type(transform).__mro__)
     return any(word in names for word in words)
 
 
-def check_untouched(results: dict) -> None:
+def check_unmodified(results: dict) -> None:
     """Refuse an image of which it is not known how it came about.
 
     Raises:

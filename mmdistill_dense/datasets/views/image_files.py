@@ -35,22 +35,22 @@ def find_images(folder: str) -> list[str]:
             f'{os.getcwd()!r}). It is data_root and images joined: correct '
             'one of them.'
         )
-    found = [
+    paths = [
         os.path.join(where, name)
         for where, folders, names in os.walk(
-            folder, onerror=_refuse, followlinks=True
+            folder, onerror=_raise, followlinks=True
         )
         if _keep_visible(folders)
         for name in names
         if is_image(name)
     ]
-    if not found:
+    if not paths:
         raise ValueError(
             f'{folder!r} holds no image, at no depth: expected files that '
             f'end in one of {", ".join(sorted(SUFFIXES))}. Usual cause: '
             'another folder, or an archive that is not unpacked.'
         )
-    return sorted(found)
+    return sorted(paths)
 
 
 def is_image(name: str) -> bool:
@@ -67,7 +67,7 @@ def _keep_visible(folders: list[str]) -> bool:
     return True
 
 
-def _refuse(error: OSError) -> None:
+def _raise(error: OSError) -> None:
     raise error
 
 
@@ -82,7 +82,7 @@ def listed_images(ann_file: str, folder: str) -> list[str]:
         FileNotFoundError: If the file, or an image that it names, is missing.
         ValueError: If it is no annotation file of COCO, or names no image.
     """
-    names = sorted(set(_names(ann_file)))
+    names = sorted(set(_coco_file_names(ann_file)))
     paths = [os.path.join(folder, name) for name in names]
     missing = [path for path in paths if not os.path.isfile(path)]
     if missing:
@@ -95,7 +95,7 @@ def listed_images(ann_file: str, folder: str) -> list[str]:
     return paths
 
 
-def _names(ann_file: str) -> list[str]:
+def _coco_file_names(ann_file: str) -> list[str]:
     if not os.path.isfile(ann_file):
         raise FileNotFoundError(
             f'the annotation file {ann_file!r} does not exist (from '

@@ -55,15 +55,15 @@ class LabelledImages(UnlabelledImages):
                 'per class in it, and ann_file is not read; got '
                 f'images={images!r}.'
             )
-        self.classes = None if classes is None else _names(classes)
+        self.classes = None if classes is None else _read_class_names(classes)
         super().__init__(pipeline, data_root, images, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         folder = os.path.join(self.data_root, *self.images)
         paths = find_images(folder)
-        owners = [_class_of(path, folder) for path in paths]
-        classes = self.classes or _folders(folder)
-        _check(folder, classes, owners)
+        owners = [_class_folder(path, folder) for path in paths]
+        classes = self.classes or _class_folders(folder)
+        _check_classes(folder, classes, owners)
         self._metainfo['classes'] = tuple(classes)
         numbers = {name: number for number, name in enumerate(classes)}
         return [
@@ -109,7 +109,7 @@ class PackLabel(BaseTransform):
         )
 
 
-def _names(classes: str | Sequence[str]) -> list[str]:
+def _read_class_names(classes: str | Sequence[str]) -> list[str]:
     """Names of classes from a list or from the lines of a file."""
     if isinstance(classes, str):
         if not os.path.isfile(classes):
@@ -129,13 +129,13 @@ def _names(classes: str | Sequence[str]) -> list[str]:
     return list(classes)
 
 
-def _class_of(path: str, folder: str) -> str:
+def _class_folder(path: str, folder: str) -> str:
     """The first folder below ``folder``; empty for an image right in it."""
     first, separator, _ = os.path.relpath(path, folder).partition(os.sep)
     return first if separator else ''
 
 
-def _folders(folder: str) -> list[str]:
+def _class_folders(folder: str) -> list[str]:
     return sorted(
         entry.name
         for entry in os.scandir(folder)
@@ -143,7 +143,7 @@ def _folders(folder: str) -> list[str]:
     )
 
 
-def _check(folder: str, classes: list[str], owners: list[str]) -> None:
+def _check_classes(folder: str, classes: list[str], owners: list[str]) -> None:
     if '' in owners:
         raise ValueError(
             f'LabelledImages: {owners.count("")} images lie right in '

@@ -12,7 +12,7 @@ from mmdistill_dense.registry import TRANSFORMS
 
 from .geometry import (
     check_tracked,
-    check_untouched,
+    check_unmodified,
     is_flipped,
     view_box,
 )
@@ -55,24 +55,24 @@ class MultiView(BaseTransform):
             check_tracked(pipeline.transforms)
 
     def transform(self, results: dict) -> dict | None:
-        check_untouched(results)
+        check_unmodified(results)
         # A transform that works in place must not reach the next view.
-        made = [
+        views = [
             pipeline(dict(results, img=results['img'].copy()))
             for pipeline in self.pipelines
         ]
-        if None in made:  # as BaseDataset has it: take another image
+        if None in views:  # as BaseDataset has it: take another image
             return None
-        results['img'] = [view['img'] for view in made]
+        results['img'] = [view['img'] for view in views]
         results['views'] = [
-            dict(box=view_box(view), flip=is_flipped(view)) for view in made
+            dict(box=view_box(view), flip=is_flipped(view)) for view in views
         ]
         return results
 
 
 @TRANSFORMS.register_module()
 class PackViews(BaseTransform):
-    """What ``MultiView`` made, as ``inputs`` and ``data_samples``.
+    """The views of ``MultiView``, as ``inputs`` and ``data_samples``.
 
     ``inputs`` is a list of uint8 tensors (3, H, W), BGR as they were read;
     ``data_samples`` is a ``BaseDataElement`` whose metainfo has ``img_path``,
@@ -99,11 +99,11 @@ class PackViews(BaseTransform):
         meta = {key: results[key] for key in self.keys if key in results}
         meta['img_shape'] = results['img'][0].shape[:2]
         return dict(
-            inputs=[_tensor(view) for view in results['img']],
+            inputs=[_to_tensor(view) for view in results['img']],
             data_samples=BaseDataElement(metainfo=meta),
         )
 
 
-def _tensor(img: np.ndarray) -> torch.Tensor:
+def _to_tensor(img: np.ndarray) -> torch.Tensor:
     # (H, W, 3) -> (3, H, W)
     return torch.from_numpy(np.ascontiguousarray(img.transpose(2, 0, 1)))

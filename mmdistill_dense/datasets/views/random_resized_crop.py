@@ -9,7 +9,7 @@ from mmcv.transforms import BaseTransform
 
 from mmdistill_dense.registry import TRANSFORMS
 
-from .geometry import cropped
+from .geometry import crop_box
 
 #: Draws before the largest centred crop is taken, as torchvision has it.
 ATTEMPTS = 10
@@ -61,14 +61,14 @@ class RandomResizedCrop(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         img = results['img']
-        left, top, width, height = self.draw(*img.shape[:2])
-        results['view_box'] = cropped(results, left, top, width, height)
+        left, top, width, height = self.get_params(*img.shape[:2])
+        results['view_box'] = crop_box(results, left, top, width, height)
         part = img[top : top + height, left : left + width]
-        results['img'] = _resized(part, *self.size)
+        results['img'] = _resize(part, *self.size)
         results['img_shape'] = self.size
         return results
 
-    def draw(self, rows: int, columns: int) -> tuple[int, int, int, int]:
+    def get_params(self, rows: int, columns: int) -> tuple[int, int, int, int]:
         """Left, top, width and height of a crop of an image, in pixels."""
         low, high = np.log(self.ratio)
         for _ in range(ATTEMPTS):
@@ -80,9 +80,11 @@ class RandomResizedCrop(BaseTransform):
                 left = np.random.randint(0, columns - width + 1)
                 top = np.random.randint(0, rows - height + 1)
                 return left, top, width, height
-        return self._centre(rows, columns)
+        return self._centre_crop(rows, columns)
 
-    def _centre(self, rows: int, columns: int) -> tuple[int, int, int, int]:
+    def _centre_crop(
+        self, rows: int, columns: int
+    ) -> tuple[int, int, int, int]:
         """The largest centred crop whose shape is allowed."""
         shape = min(max(columns / rows, self.ratio[0]), self.ratio[1])
         width = max(1, min(columns, round(rows * shape)))
@@ -90,7 +92,7 @@ class RandomResizedCrop(BaseTransform):
         return (columns - width) // 2, (rows - height) // 2, width, height
 
 
-def _resized(part: np.ndarray, rows: int, columns: int) -> np.ndarray:
+def _resize(part: np.ndarray, rows: int, columns: int) -> np.ndarray:
     shrinks = rows <= part.shape[0] and columns <= part.shape[1]
-    way = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    return cv2.resize(part, (columns, rows), interpolation=way)
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    return cv2.resize(part, (columns, rows), interpolation=interpolation)

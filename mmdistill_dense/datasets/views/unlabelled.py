@@ -10,10 +10,10 @@ from mmdistill_dense.registry import DATASETS
 
 from .image_files import find_images, listed_images
 from .unreadable import (
-    SHOWN,
+    MAX_NAMED_IMAGES,
     UnreadableImages,
-    checked_share,
-    is_mistake,
+    check_share,
+    is_code_error,
 )
 
 
@@ -62,7 +62,7 @@ class UnlabelledImages(BaseDataset):
         **kwargs: Any,
     ) -> None:
         self.images = [images] if isinstance(images, str) else list(images)
-        self.max_unreadable = checked_share(max_unreadable)
+        self.max_unreadable = check_share(max_unreadable)
         if ann_file and len(self.images) != 1:
             raise ValueError(
                 'UnlabelledImages: with ann_file, images must be the one '
@@ -79,7 +79,7 @@ class UnlabelledImages(BaseDataset):
 
     def full_init(self) -> None:
         super().full_init()
-        self._watch()
+        self._reset_unreadable()
 
     def load_data_list(self) -> list[dict]:
         folders = [os.path.join(self.data_root, f) for f in self.images]
@@ -102,10 +102,10 @@ class UnlabelledImages(BaseDataset):
             if index not in self.unreadable:
                 read, reason = self._read(image)
                 if read is not None:
-                    self.unreadable.some_read = True
+                    self.unreadable.any_read = True
                     return self._transform(read)
                 self.unreadable.add(index, path, reason)
-            self._check_readable()
+            self._check_unreadable()
             idx += 1
 
     def _read(self, image: dict) -> tuple[dict | None, str]:
@@ -116,7 +116,7 @@ class UnlabelledImages(BaseDataset):
                 image = load(image)
         except Exception as error:  # decoders raise many kinds
             reason = ' '.join(f'{type(error).__name__}: {error}'.split())
-            if is_mistake(error):
+            if is_code_error(error):
                 raise RuntimeError(
                     f'{type(self).__name__}: {type(load).__name__}, the first '
                     f'transform of the pipeline, failed on {path} with '
@@ -127,9 +127,9 @@ class UnlabelledImages(BaseDataset):
             return None, reason
         return image, 'the reader gave nothing' if image is None else ''
 
-    def _check_readable(self) -> None:
-        if self.unreadable.too_many or self.unreadable.in_vain:
-            first = self.unreadable.indices[:SHOWN]
+    def _check_unreadable(self) -> None:
+        if self.unreadable.too_many or self.unreadable.only_failures:
+            first = self.unreadable.indices[:MAX_NAMED_IMAGES]
             images = [self.get_data_info(index) for index in first]
             paths = [image['img_path'] for image in images]
             # Another worker may have found it, so it is read once more.
@@ -145,13 +145,13 @@ class UnlabelledImages(BaseDataset):
 
     def get_subset_(self, indices: int | Sequence[int]) -> None:
         super().get_subset_(indices)
-        self._watch()
+        self._reset_unreadable()
 
     def get_subset(self, indices: int | Sequence[int]) -> 'UnlabelledImages':
         subset = super().get_subset(indices)
-        subset._watch()
+        subset._reset_unreadable()
         return subset
 
-    def _watch(self) -> None:
+    def _reset_unreadable(self) -> None:
         """Count anew, once it is known how many images there are."""
         self.unreadable = UnreadableImages(len(self), self.max_unreadable)

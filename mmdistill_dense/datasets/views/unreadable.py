@@ -7,11 +7,11 @@ import torch
 from mmengine.logging import print_log
 
 #: So many are named when there are too many.
-SHOWN = 3
+MAX_NAMED_IMAGES = 3
 #: A process that has read nothing gives up after so many.
-VAIN = 20
+MAX_FIRST_FAILURES = 20
 #: No image causes these, whatever is in it.
-MISTAKES = (AttributeError, ImportError, KeyError, NameError, TypeError)
+CODE_ERRORS = (AttributeError, ImportError, KeyError, NameError, TypeError)
 
 
 class UnreadableImages:
@@ -30,11 +30,11 @@ class UnreadableImages:
     """
 
     def __init__(self, count: int, share: float) -> None:
-        self.share = checked_share(share)
+        self.share = check_share(share)
         self.allowed = max(1, int(share * count)) if share else 0
         self._flags = torch.zeros(count, dtype=torch.uint8).share_memory_()
         #: Of this process alone.
-        self.some_read, self._failed = False, 0
+        self.any_read, self._failed = False, 0
 
     def __contains__(self, index: int) -> bool:
         return bool(self._flags[index])
@@ -60,9 +60,9 @@ class UnreadableImages:
         return len(self) > self.allowed or len(self) == len(self._flags)
 
     @property
-    def in_vain(self) -> bool:
+    def only_failures(self) -> bool:
         """Whether this process tried long enough and has read nothing."""
-        return not self.some_read and self._failed >= VAIN
+        return not self.any_read and self._failed >= MAX_FIRST_FAILURES
 
     def add(self, index: int, path: str, reason: str) -> None:
         """Note an image, with a line in the log the first time."""
@@ -89,9 +89,9 @@ class UnreadableImages:
         named = f'{", ".join(paths)}{more}. The first of them: {reason}.'
         if not self.too_many:
             return (
-                f'the first {VAIN} images that were tried cannot be read: '
-                f'{named} Usual cause: a disk that is not mounted, or a '
-                'reader, the first transform, that is not made for them.'
+                f'the first {MAX_FIRST_FAILURES} images that were tried '
+                f'cannot be read: {named} Usual cause: a disk that is not '
+                'mounted, or a first transform that does not read such files.'
             )
         return (
             f'{count} of {total} images ({count / total:.1%}) cannot be read, '
@@ -102,14 +102,14 @@ class UnreadableImages:
         )
 
 
-def is_mistake(error: Exception) -> bool:
+def is_code_error(error: Exception) -> bool:
     """Whether a reader failed by a mistake of code or config."""
     if isinstance(error, AttributeError) and error.name and error.obj is None:
         return False  # OpenCV gives None for an image it cannot decode
-    return isinstance(error, MISTAKES)
+    return isinstance(error, CODE_ERRORS)
 
 
-def checked_share(share: float) -> float:
+def check_share(share: float) -> float:
     """The share, if it is a number from 0 to 1."""
     if not (isinstance(share, (int, float)) and 0 <= share <= 1):
         raise ValueError(
