@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmdistill_dense.compat import own_config
 from mmdistill_dense.models.distillers.alignment import pair_levels
 
-from .sides import Side, Specs, describe_match
+from .stock_model import Specs, StockModel, describe_match
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,10 @@ class Option:
 
 
 def first_match(
-    name: str, options: Iterator[Option | str], student: Side, teacher: Side
+    name: str,
+    options: Iterator[Option | str],
+    student: StockModel,
+    teacher: StockModel,
 ) -> Draft:
     """Take the first option whose maps can be aligned.
 
@@ -77,10 +80,12 @@ def first_match(
             reasons.append(option)
             continue
         try:
-            ours = student.levels(option.at, option.take)
-            theirs = teacher.levels(option.at, option.take)
-            match = describe_match(ours, theirs)
-            weights = _level_weights(option, student, ours, theirs)
+            student_specs = student.levels(option.at, option.take)
+            teacher_specs = teacher.levels(option.at, option.take)
+            match = describe_match(student_specs, teacher_specs)
+            weights = _level_weights(
+                option, student, student_specs, teacher_specs
+            )
         except (ValueError, RuntimeError) as error:
             reasons.append(f'not {option}: {error}')
             continue
@@ -100,17 +105,24 @@ def first_match(
 
 
 def _level_weights(
-    option: Option, student: Side, ours: Specs, theirs: Specs
+    option: Option,
+    student: StockModel,
+    student_specs: Specs,
+    teacher_specs: Specs,
 ) -> list[float]:
     """0 for levels that have no gradient, which a run would refuse."""
     trained = student.trained(option.at, option.take)
-    weights = [float(trained[i]) for i, _ in pair_levels(ours, theirs)]
+    weights = [
+        float(trained[i]) for i, _ in pair_levels(student_specs, teacher_specs)
+    ]
     if not any(weights):
         raise ValueError('all of it is frozen in the student.')
     return weights
 
 
-def _preset(name: str, at: str, origin: str, take: str = 'output') -> Option:
+def _preset_option(
+    name: str, at: str, origin: str, take: str = 'output'
+) -> Option:
     """The term of a preset, at another place.
 
     Args:
@@ -127,17 +139,19 @@ def _preset(name: str, at: str, origin: str, take: str = 'output') -> Option:
     return Option(at, term, note, take)
 
 
-def cwd(student: Side, teacher: Side) -> Draft:
+def cwd(student: StockModel, teacher: StockModel) -> Draft:
     """Channel-wise distillation: logits, else features."""
     options = _cwd_options(student, teacher)
     return first_match('cwd', options, student, teacher)
 
 
-def _cwd_options(student: Side, teacher: Side) -> Iterator[Option | str]:
+def _cwd_options(
+    student: StockModel, teacher: StockModel
+) -> Iterator[Option | str]:
     if student.is_segmentor and teacher.is_segmentor:
         origin = "are the paper's for logits."
-        yield _logits(student, teacher, 'cwd_paper-logits', origin)
-        yield _preset(
+        yield _logits_option(student, teacher, 'cwd_paper-logits', origin)
+        yield _preset_option(
             'cwd_paper-features',
             'logits',
             'are known from a port only, see docs/losses.md; the '
@@ -147,46 +161,49 @@ def _cwd_options(student: Side, teacher: Side) -> Iterator[Option | str]:
     elif student.is_segmentor != teacher.is_segmentor:
         yield 'not logits: one is a segmentor, the other a detector.'
     if hasattr(student.model, 'neck') and hasattr(teacher.model, 'neck'):
-        yield _pyramid('neck')
+        yield _pyramid_option('neck')
     else:
         yield 'not neck: not both have one.'
-    yield _pyramid('backbone')
+    yield _pyramid_option('backbone')
 
 
-def _pyramid(at: str) -> Option:
+def _pyramid_option(at: str) -> Option:
     origin = "per level, as MMRazor's for detectors."
-    return _preset('cwd_openmmlab-det', at, origin)
+    return _preset_option('cwd_openmmlab-det', at, origin)
 
 
-def pixel_wise(student: Side, teacher: Side) -> Draft:
+def pixel_wise(student: StockModel, teacher: StockModel) -> Draft:
     """Pixel-wise KL: logits of the same classes, and nothing else."""
     option: Option | str = 'not logits: both models must be segmentors.'
     if student.is_segmentor and teacher.is_segmentor:
         origin = "are CIRKD's for a mean over pixels."
-        option = _logits(student, teacher, 'pixel-wise_logits', origin)
+        option = _logits_option(student, teacher, 'pixel-wise_logits', origin)
     return first_match('pixel_wise', iter([option]), student, teacher)
 
 
-def _logits(
-    student: Side, teacher: Side, preset: str, origin: str
+def _logits_option(
+    student: StockModel, teacher: StockModel, preset: str, origin: str
 ) -> Option | str:
     """Logits where they mean the same classes, as far as can be seen."""
     try:
-        ours, theirs = (
-            side.levels('logits')[-1].channels for side in (student, teacher)
+        student_classes, teacher_classes = (
+            model.levels('logits')[-1].channels for model in (student, teacher)
         )
     except (ValueError, RuntimeError) as error:
         return f'not logits: {error}'
-    if ours != theirs:
-        return f'not logits: {ours} classes here, {theirs} there.'
-    data = {side.config.get('dataset_type') for side in (student, teacher)}
+    if student_classes != teacher_classes:
+        return (
+            f'not logits: the student has {student_classes} classes, the '
+            f'teacher {teacher_classes}.'
+        )
+    data = {m.config.get('dataset_type') for m in (student, teacher)}
     if len(data) > 1:
         origin += ' The data sets differ: the classes must be the same.'
-    return _preset(preset, 'logits', origin)
+    return _preset_option(preset, 'logits', origin)
 
 
 #: By name, as ``--method`` has it.
-METHODS: dict[str, Callable[[Side, Side], Draft]] = {
+METHODS: dict[str, Callable[[StockModel, StockModel], Draft]] = {
     'cwd': cwd,
     'pixel-wise': pixel_wise,
 }

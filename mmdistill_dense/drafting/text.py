@@ -28,17 +28,17 @@ def config_text(
     entries = dict(
         _delete_=True,
         type='mmdistill_dense.DenseDistiller',
-        student=Raw('_base_.model'),
+        student=RawCode('_base_.model'),
     )
     balance = dict(type='mmdistill_dense.TermBalanceHook', interval=50)
-    kept = [Raw('*_base_.custom_hooks')] if hooks else []
+    kept = [RawCode('*_base_.custom_hooks')] if hooks else []
     parts = [
         _comment(title),
-        f'_base_ = {code([base])}',
+        f'_base_ = {format_code([base])}',
         _comment(note),
-        f'model = {code({**entries, **model})}',
+        f'model = {format_code({**entries, **model})}',
         _comment("Logs each term's share of the loss and its gradient."),
-        f'custom_hooks = {code([*kept, balance])}',
+        f'custom_hooks = {format_code([*kept, balance])}',
     ]
     text = '\n'.join(parts) + '\n'
     # Training refuses to start without one.
@@ -50,15 +50,15 @@ def _comment(text: str) -> str:
     return fill(text, _WIDTH, initial_indent='# ', subsequent_indent='# ')
 
 
-class Raw(str):
+class RawCode(str):
     """Code that is written as it is."""
 
     __slots__ = ()
 
 
-def code(value: object, indent: int = 0) -> str:
+def format_code(value: object, indent: int = 0) -> str:
     """Python code of nested dicts and lists, broken where it is too long."""
-    if isinstance(value, Raw):
+    if isinstance(value, RawCode):
         return str(value)
     if isinstance(value, dict):
         opening, closing = 'dict(', ')'
@@ -68,14 +68,16 @@ def code(value: object, indent: int = 0) -> str:
         items = [('', item) for item in value]
     else:
         return repr(value)
-    inside = [key + code(item) for key, item in items]
+    inside = [key + format_code(item) for key, item in items]
     line = f'{opening}{", ".join(inside)}{closing}'
     # A dict with a dict in it stands one entry a line.
     nested = isinstance(value, dict) and 'dict(' in ''.join(inside)
     if not nested and indent + len(line) + 10 <= _WIDTH:
         return line
     pad = ' ' * (indent + 4)
-    body = [f'{pad}{key}{code(item, indent + 4)},' for key, item in items]
+    body = [
+        f'{pad}{key}{format_code(item, indent + 4)},' for key, item in items
+    ]
     return '\n'.join([opening, *body, ' ' * indent + closing])
 
 

@@ -13,7 +13,7 @@ from mmdistill_dense.inspection.source import DRY_RUN_SIZE, is_distilled
 from mmdistill_dense.models.utils import resolve_config
 
 from .methods import METHODS, Draft
-from .sides import Side
+from .stock_model import StockModel
 from .text import base_reference, config_text, file_reference
 
 Size = tuple[int, int]
@@ -51,23 +51,23 @@ def write_config(
             two can be aligned.
     """
     out = out or f'{method}_{_stem(teacher)}_{_stem(student)}.py'
-    ours = _student_config(student)
-    theirs = resolve_config(teacher, None)
-    _check_out(out, force, sources(student, teacher))
-    sides = (
-        Side(student, ours, size or DRY_RUN_SIZE),
-        Side(teacher, theirs, size or DRY_RUN_SIZE),
+    student_config = _read_student_config(student)
+    teacher_config = resolve_config(teacher, None)
+    _check_out(out, force, config_files(student, teacher))
+    models = (
+        StockModel(student, student_config, size or DRY_RUN_SIZE),
+        StockModel(teacher, teacher_config, size or DRY_RUN_SIZE),
     )
-    draft = METHODS[method](*sides)
+    draft = METHODS[method](*models)
     folder = osp.dirname(osp.abspath(out))
     os.makedirs(folder, exist_ok=True)
-    model = _settings(teacher, checkpoint, draft, folder, size)
+    model = _model_settings(teacher, checkpoint, draft, folder, size)
     text = config_text(
         f'{method.upper()}: {_stem(student)} learns from {_stem(teacher)}.',
         base_reference(student, folder),
         model,
         draft.note,
-        bool(ours.get('custom_hooks')),
+        bool(student_config.get('custom_hooks')),
     )
     return out, draft.reasons, _write(out, text)
 
@@ -76,7 +76,7 @@ def _stem(name: str) -> str:
     return osp.splitext(osp.basename(name))[0]
 
 
-def sources(*names: str) -> set[str]:
+def config_files(*names: str) -> set[str]:
     """Real paths of configs and of all that they inherit from."""
     found: set[str] = set()
     waiting = [config_path(name) for name in names]
@@ -104,7 +104,7 @@ def _check_out(out: str, force: bool, made_from: set[str]) -> None:
         )
 
 
-def _student_config(name: str) -> Config:
+def _read_student_config(name: str) -> Config:
     config = read_config(name)
     if is_distilled(config):
         raise ValueError(
@@ -114,7 +114,7 @@ def _student_config(name: str) -> Config:
     return config
 
 
-def _settings(
+def _model_settings(
     teacher: str,
     checkpoint: str | None,
     draft: Draft,

@@ -11,8 +11,8 @@ from .printing import show
 from .source import (
     build_distilled,
     default_size,
-    describes_itself,
     dry_run_size,
+    has_description,
     read_config,
     whole_number,
 )
@@ -38,7 +38,7 @@ def describe(
         size: Height and width of the image, in pixels; default: the
             config's, for shapes those of its dry run.
     """
-    if describes_itself(cfg):
+    if has_description(cfg):
         if size is not None:
             cfg.model.input_size = size
         return [build_model(cfg).describe()]

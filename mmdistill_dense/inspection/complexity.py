@@ -15,7 +15,7 @@ from mmdistill_dense.models.hosts import blank_batch, follow, inference_route
 from mmdistill_dense.models.utils import evaluated
 
 #: Pixels of an image that is run faster than thought through.
-_SMALL = 128 * 128
+_SMALL_IMAGE = 128 * 128
 try:
     from torch.nn.attention import SDPBackend, sdpa_kernel
 except ImportError:  # torch < 2.3
@@ -72,7 +72,7 @@ def complexity(
         run: The pass to count, or a part of one.
         size: Height and width of the blank image, in pixels.
     """
-    if size[0] * size[1] <= _SMALL:
+    if size[0] * size[1] <= _SMALL_IMAGE:
         return _count(model, run, size)
     try:
         with FakeTensorMode(allow_non_fake_inputs=True):
@@ -84,23 +84,23 @@ def complexity(
 def parameter_count(model: nn.Module) -> int:
     """Number of parameters; of a distilled model, of its student."""
     named = model.named_parameters()
-    return sum(p.numel() for name, p in named if not _ours(name))
+    return sum(p.numel() for name, p in named if not _is_distillation(name))
 
 
-def _ours(name: str) -> bool:
+def _is_distillation(name: str) -> bool:
     return name.partition('.')[0] == 'distill'
 
 
 def _count(model: nn.Module, run: Run, size: tuple[int, int]) -> Complexity:
     counter = FlopCounterMode(display=False)
     with evaluated(model), _countable(model), counter:
-        with _ledger(model, counter.get_total_flops) as ledger:
+        with _counting_parts(model, counter.get_total_flops) as parts:
             run(*blank_batch(model, size))
         return Complexity(
             parameter_count(model),
             counter.get_total_flops(),
-            dict(ledger.flops),
-            dict(ledger.calls),
+            dict(parts.flops),
+            dict(parts.calls),
         )
 
 
@@ -124,7 +124,7 @@ def _countable(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad = True
 
 
-class _Ledger:
+class _PartCounter:
     """Books FLOPs on the top-level module that is being called."""
 
     def __init__(self, total: Callable[[], int]) -> None:
@@ -151,24 +151,26 @@ class _Ledger:
 
 
 @contextmanager
-def _ledger(model: nn.Module, total: Callable[[], int]) -> Iterator[_Ledger]:
-    ledger, handles = _Ledger(total), []
+def _counting_parts(
+    model: nn.Module, total: Callable[[], int]
+) -> Iterator[_PartCounter]:
+    parts, handles = _PartCounter(total), []
     for name, module in model.named_modules():
         part = name.partition('.')[0]
-        if not part or _ours(name):
+        if not part or _is_distillation(name):
             continue
         computes = bool(module._parameters) or not module._modules
         # First of all hooks: a recorder's may leave the forward pass.
-        leave = partial(ledger.leave, part, computes)
+        leave = partial(parts.leave, part, computes)
         handles += [
             module.register_forward_pre_hook(
-                partial(ledger.enter, part), prepend=True
+                partial(parts.enter, part), prepend=True
             ),
             module.register_forward_hook(leave, prepend=True),
         ]
     try:
-        yield ledger
-        ledger.close()  # where the pass was left in the midst of a module
+        yield parts
+        parts.close()  # where the pass was left in the midst of a module
     finally:
         for handle in handles:
             handle.remove()

@@ -23,7 +23,7 @@ from mmdistill_dense.models.hosts.routes import (
 from mmdistill_dense.models.teachers import FrozenTeacher
 
 from .complexity import Complexity, complexity, parameter_count
-from .printing import amount, pixels, table
+from .printing import format_count, format_size, table
 
 Size = tuple[int, int]
 
@@ -33,14 +33,14 @@ class Passes:
     """A stock model's forward passes, counted.
 
     Args:
-        longest: With what inference leaves out, the auxiliary heads.
+        full: With what inference leaves out, the auxiliary heads.
         inference: FLOPs of a prediction.
-        brief: As a teacher runs; of a student ``None``.
+        shortened: As a teacher runs; of a student ``None``.
     """
 
-    longest: Complexity
+    full: Complexity
     inference: int
-    brief: Complexity | None = None
+    shortened: Complexity | None = None
 
 
 def cost_tables(model: nn.Module, size: Size) -> list[RenderableType]:
@@ -54,28 +54,28 @@ def cost_tables(model: nn.Module, size: Size) -> list[RenderableType]:
     teachers: dict[str, Passes] = {}
     for name, teacher in model.distill.teachers.items():
         stock, run = teacher.rehearse()
-        brief = complexity(stock, run, size)
-        teachers[name] = _passes(stock, size, brief)
+        shortened = complexity(stock, run, size)
+        teachers[name] = _passes(stock, size, shortened)
         parts += _teacher_table(teacher, stock, teachers[name])
     return [*parts, *_cost_table(model, teachers, size)]
 
 
 def _passes(
-    model: nn.Module, size: Size, brief: Complexity | None = None
+    model: nn.Module, size: Size, shortened: Complexity | None = None
 ) -> Passes:
     route = routes_of(model)[-1]
-    longest = complexity(model, partial(follow, route, model), size)
-    inference = longest.flops
+    full = complexity(model, partial(follow, route, model), size)
+    inference = full.flops
     if route != inference_route(model):
-        inference -= sum(longest.parts.get(x, 0) for x in TRAINING_ONLY)
-    return Passes(longest, inference, brief)
+        inference -= sum(full.parts.get(x, 0) for x in TRAINING_ONLY)
+    return Passes(full, inference, shortened)
 
 
 def _teacher_table(
     teacher: FrozenTeacher, stock: nn.Module, passes: Passes
 ) -> list[RenderableType]:
     """Which top-level modules run: found by running them."""
-    saved = passes.inference - passes.brief.flops
+    saved = passes.inference - passes.shortened.flops
     share = saved / max(passes.inference, 1)
     title = (
         f'Teacher {teacher.name!r}, {type(stock).__name__}: runs as far as '
@@ -89,24 +89,25 @@ def _teacher_table(
     return [
         table(title, columns, _module_rows(stock, passes)),
         *(regions if teacher.route in REGION_ROUTES else []),
-        f'Being brief saves {amount(saved)} of {amount(passes.inference)} '
-        f'FLOPs an image ({share:.0%}), and every task loss.\n',
+        f'Stopping there saves {format_count(saved)} of '
+        f'{format_count(passes.inference)} FLOPs an image ({share:.0%}), '
+        'and every task loss.\n',
     ]
 
 
 def _module_rows(stock: nn.Module, passes: Passes) -> Iterator[tuple]:
-    brief, longest = passes.brief, passes.longest
+    shortened, full = passes.shortened, passes.full
     for name, module in stock.named_children():
         count = parameter_count(module)
-        if not count and not longest.calls.get(name):
+        if not count and not full.calls.get(name):
             continue  # losses, the data preprocessor
         yield (
             name,
             type(module).__name__,
-            amount(count),
-            _extent(brief.calls.get(name, 0), longest.calls.get(name, 0)),
-            amount(brief.parts.get(name, 0)),
-            amount(longest.parts.get(name, 0)),
+            format_count(count),
+            _extent(shortened.calls.get(name, 0), full.calls.get(name, 0)),
+            format_count(shortened.parts.get(name, 0)),
+            format_count(full.parts.get(name, 0)),
         )
 
 
@@ -122,38 +123,40 @@ def _cost_table(
     student = _passes(model, size)
     added, flops = _connectors(model, size)
     rows = [
-        _row('student', student.longest.parameters, student.inference, 'yes'),
+        _row('student', student.full.parameters, student.inference, 'yes'),
         _row('connectors', added, flops, 'yes, not in an export'),
     ]
     for name, passes in teachers.items():
-        held = passes.longest.parameters
+        parameters = passes.full.parameters
         rows += [
-            _row(f'{name}, as it runs', held, passes.brief.flops, 'no'),
-            _row(f'{name}, if run whole', held, passes.inference, 'no'),
+            _row(
+                f'{name}, as it runs', parameters, passes.shortened.flops, 'no'
+            ),
+            _row(f'{name}, if run whole', parameters, passes.inference, 'no'),
         ]
     columns = ('part', 'parameters>', 'FLOPs>', 'in checkpoints')
-    looks = sum(passes.brief.flops for passes in teachers.values())
+    teacher_flops = sum(passes.shortened.flops for passes in teachers.values())
     return [
-        table(f'Cost of one {pixels(size)} image', columns, rows),
-        _notes(model, student.longest.flops, looks + 3 * flops),
+        table(f'Cost of one {format_size(size)} image', columns, rows),
+        _notes(model, student.full.flops, teacher_flops + 3 * flops),
     ]
 
 
 def _row(part: str, parameters: int, flops: int, saved: str) -> tuple:
-    return part, amount(parameters), amount(flops), saved
+    return part, format_count(parameters), format_count(flops), saved
 
 
 def _connectors(model: nn.Module, size: Size) -> tuple[int, int]:
     """Parameters of all terms, and FLOPs of one pass through them."""
     counted = [
-        complexity(term, partial(_cross, term, size), size)
+        complexity(term, partial(_run_connectors, term, size), size)
         for term in model.distill.terms.values()
         if parameter_count(term)
     ]
     return sum(c.parameters for c in counted), sum(c.flops for c in counted)
 
 
-def _cross(term: Term, size: Size, image: Tensor, _: list) -> None:
+def _run_connectors(term: Term, size: Size, image: Tensor, _: list) -> None:
     for connector, (level, _) in zip(term.connectors, term.pairs, strict=True):
         shape = _shape_at(term.student_specs[level], size)
         connector(image.new_zeros(shape))
@@ -169,13 +172,13 @@ def _shape_at(spec: FeatureSpec, size: Size) -> tuple[int, ...]:
 
 def _notes(model: nn.Module, student: int, extra: int) -> str:
     state = model.state_dict().values()
-    held = torch.tensor([t.numel() * t.element_size() for t in state]).sum()
+    size = torch.tensor([t.numel() * t.element_size() for t in state]).sum()
     share = extra / max(3 * student, 1)
     return (
         'Counted are matrix products, convolutions and attention, 2 for a '
         'multiply-add; a RoI head sees the regions of a blank image.\n'
-        f'The state dict of a checkpoint is {held / 2**20:.1f} MB. The '
-        'teacher is held in memory whole, without gradients.\n'
+        f'The state dict of a checkpoint is {size / 2**20:.1f} MB. The '
+        'whole teacher stays in memory, without gradients.\n'
         f'A training step costs about {share:.0%} more FLOPs than without: '
         'the student and the connectors count as three forward passes, for '
         'forward and backward, a teacher as one; losses are not counted.'

@@ -24,7 +24,7 @@ from mmdistill_dense.models.utils import evaluated
 from mmdistill_dense.recorders import resolve_paths
 from mmdistill_dense.recorders.recorder import flatten
 
-from .printing import pixels, table
+from .printing import format_size, table
 from .terms import stride
 
 Size = tuple[int, int]
@@ -32,7 +32,7 @@ _COLUMNS = ('module', 'class', 'route', 'shape of each level', 'stride')
 
 
 @dataclass
-class Seen:
+class ModuleOutputs:
     """What a module gave in the dry runs.
 
     Args:
@@ -61,7 +61,7 @@ def module_tables(
     Raises:
         ValueError: If nothing is left to show.
     """
-    seen = look(model, size)
+    seen = called_modules(model, size)
     shown = {
         name: what
         for name, what in seen.items()
@@ -75,7 +75,7 @@ def module_tables(
             f'called. Nearest names: {", ".join(near)}.'
         )
     kind = type(model).__name__
-    title = f'{kind}, one blank image of {pixels(size)} pixels'
+    title = f'{kind}, one blank image of {format_size(size)} pixels'
     classes = {n: type(m).__name__ for n, m in model.named_modules()}
     rows = [
         (name, classes[name], what.route, *_levels(name, what.specs))
@@ -96,12 +96,12 @@ def module_tables(
     return parts
 
 
-def look(model: nn.Module, size: Size) -> dict[str, Seen]:
+def called_modules(model: nn.Module, size: Size) -> dict[str, ModuleOutputs]:
     """Run every route of a model and see which modules are called."""
-    seen: dict[str, Seen] = {}
+    seen: dict[str, ModuleOutputs] = {}
     for route in routes_of(model):
-        found: dict[str, Seen] = {}
-        with evaluated(model), _watched(model, route, size, found):
+        found: dict[str, ModuleOutputs] = {}
+        with evaluated(model), _recording_calls(model, route, size, found):
             follow(route, model, *blank_batch(model, size))
         # What a longer route calls more often stays as on the shortest.
         seen.update({k: v for k, v in found.items() if k not in seen})
@@ -109,11 +109,11 @@ def look(model: nn.Module, size: Size) -> dict[str, Seen]:
 
 
 @contextmanager
-def _watched(
-    model: nn.Module, route: str, size: Size, found: dict[str, Seen]
+def _recording_calls(
+    model: nn.Module, route: str, size: Size, found: dict[str, ModuleOutputs]
 ) -> Iterator[None]:
     def enter(name: str, *_: object) -> None:
-        found.setdefault(name, Seen(route))
+        found.setdefault(name, ModuleOutputs(route))
 
     def leave(name: str, module: nn.Module, args: object, out: object) -> None:
         found[name].specs += [spec_of(x, size) for x in flatten(out)]
@@ -137,15 +137,17 @@ def _levels(name: str, specs: list[FeatureSpec]) -> tuple[str, str]:
     if not specs:
         return 'no tensor', '-'
     if of_regions(name):
-        shapes = [pixels(spec.shape[1:]) for spec in specs]
+        shapes = [format_size(spec.shape[1:]) for spec in specs]
         return f'{", ".join(shapes)} per region', '-'
     if any(spec.shape[:1] != (1,) for spec in specs):
-        return f'{pixels(specs[0].shape)}, not one per image', '-'
-    shapes = [pixels(spec.shape[1:]) for spec in specs]
+        return f'{format_size(specs[0].shape)}, not one per image', '-'
+    shapes = [format_size(spec.shape[1:]) for spec in specs]
     return ', '.join(shapes), ', '.join(map(stride, specs))
 
 
-def _aliases(model: nn.Module, seen: dict[str, Seen]) -> Iterator[tuple]:
+def _aliases(
+    model: nn.Module, seen: dict[str, ModuleOutputs]
+) -> Iterator[tuple]:
     names = [name for name, _ in model.named_modules()]
     for alias in ('backbone', 'neck', 'logits'):
         try:
@@ -160,30 +162,30 @@ def _aliases(model: nn.Module, seen: dict[str, Seen]) -> Iterator[tuple]:
 
 
 def _never_called(
-    model: nn.Module, seen: dict[str, Seen]
+    model: nn.Module, seen: dict[str, ModuleOutputs]
 ) -> Iterator[RenderableType]:
     """Name containers, which no recorder sees, and what does not run."""
     silent = {n: m for n, m in model.named_modules() if n and n not in seen}
-    containers = [n for n in silent if _inside(n, seen)]
+    containers = [n for n in silent if _members(n, seen)]
     idle = [
         name
         for name, module in silent.items()
         if name not in containers and any(True for _ in module.parameters())
     ]
-    idle = [n for n in idle if not any(n in _inside(m, idle) for m in idle)]
+    idle = [n for n in idle if not any(n in _members(m, idle) for m in idle)]
     if containers:
         yield (
             'Never called themselves, so record their members: '
-            + ', '.join(_shortened(containers))
+            + ', '.join(_abbreviate(containers))
         )
     if idle:
-        yield 'On no route: ' + ', '.join(_shortened(idle))
+        yield 'On no route: ' + ', '.join(_abbreviate(idle))
 
 
-def _inside(name: str, others: Iterable[str]) -> list[str]:
+def _members(name: str, others: Iterable[str]) -> list[str]:
     return [other for other in others if other.startswith(f'{name}.')]
 
 
-def _shortened(names: list[str]) -> dict[str, None]:
+def _abbreviate(names: list[str]) -> dict[str, None]:
     """Names without repetition, ``*`` for every number but the last."""
     return dict.fromkeys(re.sub(r'\.\d+(?=\.)', '.*', n) for n in names)

@@ -43,7 +43,7 @@ def table(
     return Group(Text(title, style='bold'), made)
 
 
-def amount(number: float) -> str:
+def format_count(number: float) -> str:
     """A number with three figures and k, M, G or T."""
     units = ['', 'k', 'M', 'G', 'T']
     while abs(number) >= 999.5 and len(units) > 1:
@@ -52,6 +52,6 @@ def amount(number: float) -> str:
     return f'{number:.3g} {units[0]}'.rstrip()
 
 
-def pixels(size: tuple[int, ...]) -> str:
+def format_size(size: tuple[int, ...]) -> str:
     """Height and width, as in 512x1024."""
     return 'x'.join(map(str, size))

@@ -14,7 +14,7 @@ from mmdistill_dense.registry import MODELS
 #: Height and width of the image that ``DenseDistiller`` tries by itself.
 DRY_RUN_SIZE = (256, 256)
 #: Height and width where a config says nothing simple, in pixels.
-_SIZE = (512, 512)
+_DEFAULT_SIZE = (512, 512)
 
 
 def whole_number(text: str) -> int:
@@ -46,10 +46,10 @@ def is_distilled(cfg: Config) -> bool:
     return 'student' in cfg.model
 
 
-def describes_itself(cfg: Config) -> bool:
-    """Whether it is another model of ours, a learner or a pre-training."""
-    ours = cfg.model.type.startswith('mmdistill_dense.')
-    return ours and hasattr(MODELS.get(cfg.model.type), 'describe')
+def has_description(cfg: Config) -> bool:
+    """Whether the model is a token learner or a pre-training model."""
+    is_own = cfg.model.type.startswith('mmdistill_dense.')
+    return is_own and hasattr(MODELS.get(cfg.model.type), 'describe')
 
 
 def build_distilled(
@@ -96,7 +96,7 @@ def default_size(cfg: Config) -> tuple[int, int]:
         return tuple(preprocessor['size'])
     scale = _test_scale(cfg)
     if scale is None:
-        return _SIZE
+        return _DEFAULT_SIZE
     divisor = preprocessor.get('pad_size_divisor', 1)
     width, height = (ceil(side / divisor) * divisor for side in scale)
     return height, width

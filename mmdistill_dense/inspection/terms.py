@@ -11,7 +11,7 @@ from mmdistill_dense.models.distillers.term import Term
 from mmdistill_dense.models.hosts import FeatureSpec
 
 from .complexity import parameter_count
-from .printing import amount, pixels, table
+from .printing import format_count, format_size, table
 
 _COLUMNS = (
     *('student', 'shape', 'stride>', 'teacher', 'shape', 'stride>'),
@@ -28,7 +28,7 @@ def term_tables(
         distill: What a distilled model carries.
         size: Height and width of its dry run's image, in pixels.
     """
-    note = f'\nshapes   for an image of {pixels(size)} pixels'
+    note = f'\nshapes   for an image of {format_size(size)} pixels'
     tables = [
         table(_title(distill, term) + note, _COLUMNS, _rows(distill, term))
         for term in distill.terms.values()
@@ -62,8 +62,8 @@ def _rows(distill: Distillation, term: Term) -> Iterator[tuple]:
         yield (
             *sides['student'][i],
             *sides['teacher'][j],
-            _bridge(term, connector, i, j),
-            amount(count) if count else '-',
+            _connection(term, connector, i, j),
+            format_count(count) if count else '-',
             f'{term.level_weights[level]:g}',
         )
     for side, k, _ in left_out(term):
@@ -78,7 +78,7 @@ def _cells(recorded: str, specs: list[FeatureSpec]) -> list[tuple]:
     if len(paths) != len(specs):  # a module that gives several levels
         paths = [f'{recorded} [{k}]' for k in range(len(specs))]
     return [
-        (path, pixels(spec.shape[1:]), stride(spec))
+        (path, format_size(spec.shape[1:]), stride(spec))
         for path, spec in zip(paths, specs, strict=True)
     ]
 
@@ -90,14 +90,16 @@ def stride(spec: FeatureSpec) -> str:
     return 'x'.join(f'{s:.4g}' for s in dict.fromkeys(spec.stride))
 
 
-def _bridge(term: Term, connector: nn.Module, i: int, j: int) -> str:
+def _connection(term: Term, connector: nn.Module, i: int, j: int) -> str:
     """What a student level, and the grids, go through."""
-    ours, theirs = term.student_specs[i], term.teacher_specs[j]
+    student_spec, teacher_spec = term.student_specs[i], term.teacher_specs[j]
     parts = []
     if not isinstance(connector, nn.Identity):
         kind = type(connector).__name__
-        parts.append(f'{kind} {ours.channels} -> {theirs.channels}')
-    if ours.stride != theirs.stride:
-        grid = dict(student=ours, teacher=theirs)[term.grid]
+        parts.append(
+            f'{kind} {student_spec.channels} -> {teacher_spec.channels}'
+        )
+    if student_spec.stride != teacher_spec.stride:
+        grid = dict(student=student_spec, teacher=teacher_spec)[term.grid]
         parts.append(f'resized to stride {stride(grid)}')
     return ', '.join(parts) or 'none'

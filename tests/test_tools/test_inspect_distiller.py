@@ -4,7 +4,7 @@ import pytest
 from mmengine.config import Config
 
 from mmdistill_dense.inspection import default_size
-from mmdistill_dense.inspection.printing import amount
+from mmdistill_dense.inspection.printing import format_count
 
 from ..helpers.contrast import TEACHER, pcd
 from ..helpers.models import cwd, mask_rcnn, pspnet, wide_mask_rcnn
@@ -252,4 +252,4 @@ def test_the_size_is_what_the_config_is_made_for(entries, size):
     [(0, '0'), (999, '999'), (999.7, '1 k'), (1.234e10, '12.3 G')],
 )
 def test_amounts_have_three_figures(number, text):
-    assert amount(number) == text
+    assert format_count(number) == text

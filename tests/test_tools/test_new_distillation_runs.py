@@ -56,4 +56,4 @@ def test_stock_pairs(draft, pair):
     text, cfg = draft(*pair)
     assert cfg.model.teacher.cfg == pair[1]
     assert re.search(rf'_base_ = \[\s*{re.escape(repr(pair[0]))}', text)
-    assert 'Being brief saves' in text
+    assert 'Stopping there saves' in text

@@ -7,7 +7,7 @@ from rich.console import RenderableType
 from torch import nn
 
 from mmdistill_dense.inspection import read_config
-from mmdistill_dense.inspection.printing import pixels, table
+from mmdistill_dense.inspection.printing import format_size, table
 from mmdistill_dense.models.maskd.token_files import read_tokens
 from mmdistill_dense.models.maskd.token_images import LevelMasks
 from mmdistill_dense.models.utils import build_model
@@ -62,8 +62,8 @@ def summary(name: str, levels: Sequence[LevelMasks]) -> RenderableType:
     rows = [
         (
             str(index),
-            pixels(tuple(dict.fromkeys(level.stride))),
-            pixels(level.grid),
+            format_size(tuple(dict.fromkeys(level.stride))),
+            format_size(level.grid),
             f'{level.dice:.2f}',
             ' '.join(f'{mean:.2f}' for mean in level.means),
             ' '.join(f'{area:.0%}' for area in level.areas),

@@ -20,7 +20,7 @@ from mmdistill_dense.recorders import RecorderSet
 Specs = list[FeatureSpec]
 
 
-class Side:
+class StockModel:
     """A stock model and its config; weights are not looked for.
 
     Args:
@@ -37,7 +37,7 @@ class Side:
         self.size = size
         with forked_rng():
             self.model: nn.Module = build_model(config)
-        self._seen: dict[str, Probe] = {}
+        self._probes: dict[str, Probe] = {}
 
     def __str__(self) -> str:
         return type(self.model).__name__
@@ -55,10 +55,10 @@ class Side:
             RuntimeError: If it never fires.
         """
         key = f'{take} of {path}'
-        if key not in self._seen:
+        if key not in self._probes:
             recorders = self._record(key, path, take)
-            self._seen[key] = probe(self.model, recorders, [key], self.size)
-        specs = self._seen[key].specs[key]
+            self._probes[key] = probe(self.model, recorders, [key], self.size)
+        specs = self._probes[key].specs[key]
         for spec in specs:
             if spec.stride is None or spec.shape[0] != 1:
                 raise ValueError(
@@ -74,7 +74,7 @@ class Side:
         """
         self.levels(path, take)
         key = f'{take} of {path}'
-        route = self._seen[key].route
+        route = self._probes[key].route
         recorders = self._record(key, path, take)
         batch = blank_batch(self.model, self.size)
         with evaluated(self.model), recorders.recording([key]):
@@ -89,19 +89,27 @@ class Side:
         return recorders
 
 
-def describe_match(ours: Specs, theirs: Specs) -> str:
+def describe_match(student_specs: Specs, teacher_specs: Specs) -> str:
     """Say how two pyramids are paired.
 
     Raises:
         ValueError: If they cannot be.
     """
-    pairs = pair_levels(ours, theirs)
-    text = f'{_summary(ours)} here, {_summary(theirs)} there'
-    if any(ours[i].stride != theirs[j].stride for i, j in pairs):
+    pairs = pair_levels(student_specs, teacher_specs)
+    text = (
+        f'{_summary(student_specs)} (student), '
+        f'{_summary(teacher_specs)} (teacher)'
+    )
+    if any(
+        student_specs[i].stride != teacher_specs[j].stride for i, j in pairs
+    ):
         text += "; paired in order and resized to the teacher's grid"
-    elif len(pairs) < max(len(ours), len(theirs)):
+    elif len(pairs) < max(len(student_specs), len(teacher_specs)):
         text += f'; the {len(pairs)} of equal stride are paired'
-    if any(ours[i].channels != theirs[j].channels for i, j in pairs):
+    if any(
+        student_specs[i].channels != teacher_specs[j].channels
+        for i, j in pairs
+    ):
         text += '; a convolution brings the channels together'
     return text
 
