@@ -1,4 +1,4 @@
-"""Validation and test of a teacher with and without its masks."""
+"""Validation and test loops for a teacher with and without masks."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ from ..utils import bare_model
 
 
 class _BothTeachers:
-    """A loop that runs twice; mixed into one of MMEngine's."""
+    """Evaluates the masked and the plain teacher; mixed into a loop."""
 
-    #: What the hooks of this loop are called after: 'val' or 'test'.
+    #: Mode in the names of this loop's hooks: 'val' or 'test'.
     mode = ''
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -20,7 +20,7 @@ class _BothTeachers:
         self._plain: dict[str, Any] = {}
 
     def run(self) -> dict:
-        """Score both; returns ``masked/<key>`` and ``plain/<key>``.
+        """Evaluate both; returns ``masked/<key>`` and ``plain/<key>``.
 
         Raises:
             TypeError: If the model has no masks to switch off.
@@ -58,12 +58,11 @@ class MaskedTeacherValLoop(_BothTeachers, ValLoop):
     """Validate the masked and the plain teacher of ``MaskTokenLearner``.
 
     Scores are logged as ``masked/<key>`` and ``plain/<key>``. The plain
-    teacher never changes, so it is run in the first validation of a process
-    only.
+    teacher never changes, so only the first validation of a process runs it.
 
     Args:
         *args: Those of ``mmengine.runner.ValLoop``.
-        **kwargs: Likewise.
+        **kwargs: Those of ``mmengine.runner.ValLoop``.
     """
 
     mode = 'val'
@@ -71,11 +70,14 @@ class MaskedTeacherValLoop(_BothTeachers, ValLoop):
 
 @LOOPS.register_module()
 class MaskedTeacherTestLoop(_BothTeachers, TestLoop):
-    """The same for ``tools/test.py``.
+    """Test the masked and the plain teacher of ``MaskTokenLearner``.
+
+    ``tools/test.py`` runs it. Scores are logged as in
+    :class:`MaskedTeacherValLoop`.
 
     Args:
         *args: Those of ``mmengine.runner.TestLoop``.
-        **kwargs: Likewise.
+        **kwargs: Those of ``mmengine.runner.TestLoop``.
     """
 
     mode = 'test'

@@ -29,13 +29,13 @@ from .token_files import (
 
 @MODELS.register_module()
 class MaskTokenLearner(BaseModel):
-    """Learn where a teacher's heads look, as tokens (MasKD, ICLR 2023).
+    """Learn tokens for the pixels that a teacher needs (MasKD, ICLR 2023).
 
-    A map of the frozen teacher is masked on its way to the teacher's own
-    heads; the tokens, and the net that weighs them, are trained by the
+    A map of the frozen teacher is masked before it reaches the teacher's own
+    heads. The tokens, and the net that weighs them, are trained by the
     host's own task loss plus ``loss_diversity``, the soft Dice of the masks,
     summed over levels. Only they are parameters, so optimizer, checkpoints
-    and gradient buckets hold nothing else. Teachers stay in eval mode.
+    and gradient buckets contain nothing else. The teacher stays in eval mode.
 
     Source: Huang et al., "Masked Distillation with Receptive Tokens"
     (arXiv 2205.14589); forms and defaults are those of the official code.
@@ -46,15 +46,15 @@ class MaskTokenLearner(BaseModel):
             ``'logits'``, a module path, or ``dict(path=..., take='input')``.
         num_tokens: Tokens of each level, at least 2.
         weighting: Whether a net weighs the tokens of each image (the form
-            for detection); else masks are summed (for segmentation).
+            for detection); otherwise masks are summed (for segmentation).
         diversity_weight: Factor of ``loss_diversity``, not negative.
         init_std: Standard deviation of the tokens at the start.
-        data_preprocessor: What MMEngine's Runner injects; the teacher's own
-            counts, and this one only where it has none.
+        data_preprocessor: Injected by MMEngine's Runner; used only if the
+            teacher has none of its own.
         input_size: Height and width of the blank image of the dry run, in
             pixels.
-        pretrained: Always ``None``, like the next: mmseg's ``init_model``
-            writes both into the config of any model.
+        pretrained: Always ``None``; mmseg's ``init_model`` writes it and
+            ``train_cfg`` into the config of any model.
         train_cfg: Always ``None``; the teacher's is in its own config.
 
     Raises:
@@ -95,18 +95,18 @@ class MaskTokenLearner(BaseModel):
         print_log(self.describe(), logger='current')
 
     def describe(self) -> str:
-        """How many tokens there are on which maps."""
+        """Number of tokens and shape of the map, for each level."""
         lines = [f'Receptive tokens on {self.at!r}:']
         pairs = zip(self.mask_modules, self.teacher.specs, strict=True)
         lines += [f'  {module.num_tokens} on {s}' for module, s in pairs]
         return '\n'.join(lines)
 
     def init_weights(self) -> None:
-        """Load the teacher; tokens have their values from the start."""
+        """Load the teacher; tokens are initialised where they are built."""
         self.load_teacher()
 
     def load_teacher(self) -> None:
-        """Load the teacher, unless that has been done.
+        """Load the teacher, unless it is loaded.
 
         Raises:
             ValueError: If it has no checkpoint, or one that does not fit.
@@ -186,7 +186,7 @@ class MaskTokenLearner(BaseModel):
 
     @torch.no_grad()
     def token_masks(self, inputs: Tensor, data_samples: list) -> list[Tensor]:
-        """Where the tokens look in a batch.
+        """Masks of the tokens for a batch of images.
 
         Args:
             inputs: Images of shape (N, 3, H, W), preprocessed.
@@ -203,7 +203,7 @@ class MaskTokenLearner(BaseModel):
 
     @property
     def info(self) -> dict[str, Any]:
-        """What is said of the tokens in their file, or was, if loaded."""
+        """``info`` of the token file: that of a loaded file, or a new one."""
         if self._file_info is not None:
             return self._file_info
         place = as_tap('tokens', self.at)
@@ -217,12 +217,12 @@ class MaskTokenLearner(BaseModel):
         write_tokens(path, self.mask_modules, self.info)
 
     def load_tokens(self, path: str) -> None:
-        """Take the tokens of a file.
+        """Load the tokens of a file.
 
         Raises:
             FileNotFoundError: If it does not exist.
-            ValueError: If they do not belong to this teacher's maps, or are
-                of another number.
+            ValueError: If they do not fit this teacher's maps, or their
+                number differs.
         """
         file = read_tokens(path)
         check_channels(file, [spec.channels for spec in self.teacher.specs])
@@ -233,7 +233,7 @@ class MaskTokenLearner(BaseModel):
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        """Refuse a checkpoint of something else; MMEngine would log it."""
+        """Refuse another model's checkpoint, which MMEngine would only log."""
         if not prefix:
             start = 'mask_modules.'
             tokens = {

@@ -1,4 +1,4 @@
-"""Draws where receptive tokens look, while they are learned."""
+"""Draws the masks of receptive tokens during their training."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -29,7 +29,8 @@ class MaskVisualizationHook(Hook):
 
     Raises:
         ValueError: If an argument is none of these, the model learns no
-            tokens, or validation images are wanted where there are none.
+            tokens, or ``images`` is a number and the run has no validation
+            set.
     """
 
     priority = 'LOW'
@@ -63,7 +64,7 @@ class MaskVisualizationHook(Hook):
         due = self.every_n_train_iters(runner, self.interval)
         if not self._shown or not (due or self.is_last_train_iter(runner)):
             return
-        # It loads matplotlib, which a run that draws nothing does without.
+        # It imports matplotlib, which a run without drawings does not need.
         from .token_pictures import draw_masks
 
         step = runner.iter + 1
@@ -78,7 +79,7 @@ class MaskVisualizationHook(Hook):
                 runner.visualizer.add_image(f'masks_{name}', picture, step)
 
     def _load_images(self, runner: Runner) -> dict[str, dict]:
-        """What is drawn, by name, ready for the preprocessor."""
+        """Images to draw, by name, in the form the preprocessor takes."""
         if isinstance(self.images, int):
             images_read = _first_items(runner, self.images)
             paths = [item['data_samples'].img_path for item in images_read]
@@ -91,7 +92,7 @@ class MaskVisualizationHook(Hook):
 
 
 def _is_count(value: object) -> bool:
-    """Whether it is a whole number >= 1; True and False are none."""
+    """Whether it is a whole number >= 1; True and False are not."""
     return type(value) is int and value >= 1
 
 

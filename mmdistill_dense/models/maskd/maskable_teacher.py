@@ -1,4 +1,4 @@
-"""The hosted teacher: what it sees inside is changed on its way."""
+"""A frozen teacher whose maps can be replaced inside its forward pass."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -16,21 +16,22 @@ from ..utils import forked_rng
 
 
 class MaskableTeacher(StockTeacher):
-    """A frozen stock model whose maps at one place can be changed.
+    """A frozen stock model whose maps at one module can be replaced.
 
     Its whole task loss runs, and gradients pass through its frozen parts to
-    whatever changed the maps. Held and loaded as an observed teacher is.
+    whatever replaced the maps. It is loaded and frozen as the teacher of a
+    ``DenseDistiller`` is.
 
     Args:
         *args: Those of :class:`StockTeacher`.
-        **kwargs: Likewise.
+        **kwargs: Those of :class:`StockTeacher`.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        #: Levels that can be changed.
+        #: Levels that can be replaced.
         self.specs: list[FeatureSpec] = []
-        #: Name of the shortest route past all of them.
+        #: Name of the shortest route that computes all of them.
         self.route = ''
         self._tap: dict[str, Any] = {}
         self._counts: dict[str, int] = {}
@@ -38,17 +39,17 @@ class MaskableTeacher(StockTeacher):
     def attach(
         self, tap: Mapping[str, Any], input_size: tuple[int, int]
     ) -> nn.Module:
-        """Say where maps are changed, and learn their shapes from a dry run.
+        """Set where maps are replaced, and find their shapes in a dry run.
 
         Args:
             tap: ``path``, and ``take`` for the input of a module.
             input_size: Height and width of the dry run's image, in pixels.
 
         Returns:
-            The model of the dry run, of random weights; it is not kept.
+            The model of the dry run, with random weights; it is not kept.
 
         Raises:
-            ValueError: If the place does not exist or gives no maps.
+            ValueError: If the module does not exist or returns no maps.
         """
         self._tap = dict(tap)
         with forked_rng():
@@ -88,20 +89,20 @@ class MaskableTeacher(StockTeacher):
         return hooks
 
     def changing(self, change: Change) -> AbstractContextManager[None]:
-        """Change the maps inside ``with``.
+        """Replace the maps inside ``with``.
 
         Args:
-            change: From the index of a level and its map (N, C, H, W) to
-                what the rest of the teacher gets in its place.
+            change: Takes the index of a level and its map (N, C, H, W), and
+                returns the map that the rest of the teacher gets instead.
         """
         return replacing(self._hooks, change)
 
     def loss(self, inputs: Tensor, samples: list) -> dict:
         """The teacher's own task loss.
 
-        Some parts build another output than the loss needs while they are
-        not in training (RepPoints, FCOS with ``norm_on_bbox``, DETR-likes,
-        the backbones of DDRNet and PIDNet). Modules that have a ``loss``, and
+        In eval mode some parts return another output than the loss needs
+        (RepPoints, FCOS with ``norm_on_bbox``, DETR and its descendants, the
+        backbones of DDRNet and PIDNet). Modules that have a ``loss``, and
         the model's direct children, are therefore set to training; layers such
         as batch norm and dropout lie deeper and stay in eval mode.
 
@@ -120,7 +121,9 @@ class MaskableTeacher(StockTeacher):
                 module.training = False
 
     def run_route(self, inputs: Tensor, samples: list) -> None:
-        """Run as briefly as gives every level; inside ``changing``.
+        """Run the shortest route that computes every level.
+
+        Call it inside ``changing``.
 
         Args:
             inputs: Images (N, 3, H, W), preprocessed.
@@ -130,10 +133,11 @@ class MaskableTeacher(StockTeacher):
 
 
 def check_loss_depends_on_masks(at: object, losses: Mapping) -> None:
-    """Check that a hosted teacher's task loss depends on its masked maps.
+    """Check that the teacher's task loss depends on its masked maps.
 
     Raises:
-        RuntimeError: If it does not: only diversity would train the tokens.
+        RuntimeError: If it does not, so only the diversity loss would train
+            the tokens.
     """
     if not torch.is_grad_enabled():
         return
@@ -144,6 +148,6 @@ def check_loss_depends_on_masks(at: object, losses: Mapping) -> None:
                 return
     raise RuntimeError(
         f'tokens at {at!r}: no loss of the teacher depends on the masked '
-        'maps, so only their diversity would be trained. Name a place that '
-        'its heads read from.'
+        'maps, so only their diversity would be trained. Name a module whose '
+        'maps its heads read.'
     )

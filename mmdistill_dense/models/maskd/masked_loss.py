@@ -1,4 +1,4 @@
-"""The registered forms of masked distillation."""
+"""Masked distillation losses (MasKD)."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -18,22 +18,23 @@ from .token_files import check_channels, read_tokens
 
 
 class MaskedLoss(Holder, DistillationLoss):
-    """What both forms share: tokens that are held, not trained.
+    """Base of both losses: frozen tokens that stage 1 has trained.
 
-    They are in no state dict and no optimizer, and are loaded where training
-    starts, as a teacher is.
+    The tokens are in no state dict and no optimizer. They are loaded where
+    training starts, as a teacher is.
 
     Args:
-        tokens: The token file that stage 1 left; see
+        tokens: The token file that stage 1 writes; see
             :func:`~mmdistill_dense.models.maskd.token_files.read_tokens`.
-        loss_weight: Factor of the loss, not negative. At 0 the term rests.
+        loss_weight: Factor of the loss, not negative. At 0 the term is
+            disabled.
     """
 
     def __init__(self, tokens: str, loss_weight: float = 1.0) -> None:
         super().__init__()
         self.tokens = tokens
         self.loss_weight = check_weight(type(self).__name__, loss_weight)
-        #: What stage 1 said of its tokens.
+        #: ``info`` of the token file: where stage 1 learned the tokens.
         self.info: dict = {}
 
     def load(self, channels: Sequence[int], like: Tensor) -> None:
@@ -54,11 +55,11 @@ class MaskedLoss(Holder, DistillationLoss):
         self.hold(file.modules, like.device, like.dtype)
 
     def note_teacher(self, term: str, teacher: LoadedTeacher) -> None:
-        """Say where a term's tokens come from; warn of another teacher's.
+        """Log the source of the tokens; warn if the teacher differs.
 
         Args:
             term: Name of the term.
-            teacher: What it learns from, loaded.
+            teacher: The term's teacher, loaded.
         """
         place = self.info.get('at', 'a place that it does not name')
         print_log(
@@ -78,7 +79,7 @@ class MaskedLoss(Holder, DistillationLoss):
             )
 
     def _check_file(self, modules: Sequence[ReceptiveTokens]) -> None:
-        """For a form that needs more than tokens."""
+        """Check what a subclass needs besides the tokens."""
 
     def level(self, index: int) -> ReceptiveTokens:
         """The tokens of one level of the teacher.
@@ -106,14 +107,15 @@ class MaskedDetectionLoss(MaskedLoss):
     ``docs/losses.md`` gives the normalisation.
 
     Args:
-        tokens: The token file that stage 1 left.
+        tokens: The token file that stage 1 writes.
         weighting: Whether the weighting net of the file weighs the tokens
-            of each image; else each counts 1 / T.
-        custom_mask_warmup: Iteration of the Runner from which on the
-            student's own masks, without gradient, multiply the teacher's
-            ("customised masks"); they make the loss smaller. ``None``:
+            of each image; otherwise each has the weight 1 / T.
+        custom_mask_warmup: Iteration of the Runner from which the teacher's
+            masks are multiplied by the student's own, without gradient
+            ("customised masks"), which makes the loss smaller. ``None``:
             never.
-        loss_weight: Factor of the loss, not negative. At 0 the term rests.
+        loss_weight: Factor of the loss, not negative. At 0 the term is
+            disabled.
     """
 
     def __init__(
@@ -139,7 +141,7 @@ class MaskedDetectionLoss(MaskedLoss):
         if self.weighting and any(m.prob is None for m in modules):
             raise ValueError(
                 f'{self.tokens} holds no weighting net, which '
-                'MaskedDetectionLoss wants: learn the tokens with '
+                'MaskedDetectionLoss needs: learn the tokens with '
                 'weighting=True, or set weighting=False here.'
             )
 
@@ -157,7 +159,7 @@ class MaskedDetectionLoss(MaskedLoss):
             student: The student's map, in the teacher's channels.
             teacher: The teacher's map.
             level: Which of the teacher's levels it is.
-            iteration: Tells the Runner's iteration, counted from 0.
+            iteration: Returns the Runner's iteration, counted from 0.
         """
         tokens = self.level(level)
         with torch.no_grad():
@@ -187,13 +189,14 @@ class MaskedDetectionLoss(MaskedLoss):
 class MaskedSegmentationLoss(MaskedLoss):
     """Masked distillation of a segmentor's map (MasKD, ICLR 2023).
 
-    Half of ``loss_weight * masked_distance``, every token alike, with 1e-5
-    added to the sum of each mask: the official form, there on class logits.
-    It fits any map, such as the last features.
+    Half of ``loss_weight * masked_distance``, with equal weights of all
+    tokens and 1e-5 added to the sum of each mask. The official code applies
+    this form to class logits; it takes any map, such as the last features.
 
     Args:
-        tokens: The token file that stage 1 left.
-        loss_weight: Factor of the loss, not negative. At 0 the term rests.
+        tokens: The token file that stage 1 writes.
+        loss_weight: Factor of the loss, not negative. At 0 the term is
+            disabled.
     """
 
     def forward(

@@ -9,7 +9,7 @@ from mmdistill_dense.functional.precision import full_precision
 
 
 class ReceptiveTokens(nn.Module):
-    """Tokens that look at one map of a teacher (MasKD, ICLR 2023).
+    """Tokens that mask one map of a teacher (MasKD, ICLR 2023).
 
     Parameters have the names of the official files: ``mask_token`` of shape
     (T, C), and ``prob.0`` and ``prob.2``, the weighting net: a 3x3
@@ -19,12 +19,12 @@ class ReceptiveTokens(nn.Module):
     Args:
         channels: C, channels of the map.
         num_tokens: T, at least 2.
-        weighting: Whether there is a weighting net, as for detectors.
+        weighting: Whether to build a weighting net, as for detectors.
         init_std: Standard deviation of the tokens at the start.
 
     Raises:
-        ValueError: If a single token is asked for, which no other can
-            differ from.
+        ValueError: If ``num_tokens`` is below 2, as the diversity loss
+            compares tokens with each other.
     """
 
     def __init__(
@@ -53,11 +53,11 @@ class ReceptiveTokens(nn.Module):
         return self.mask_token.shape[0]
 
     def masks(self, features: Tensor) -> Tensor:
-        """Where each token looks: (N, C, H, W) -> (N, T, H, W)."""
+        """Mask of each token: (N, C, H, W) -> (N, T, H, W)."""
         return receptive_masks(features, self.mask_token)
 
     def weights(self, features: Tensor) -> Tensor | None:
-        """How much each token counts: (N, C, H, W) -> (N, T).
+        """Weight of each token: (N, C, H, W) -> (N, T).
 
         Rows sum to 1; ``None`` without a weighting net.
         """
@@ -70,16 +70,16 @@ class ReceptiveTokens(nn.Module):
             return last(pooled).flatten(1).softmax(1)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """What the tokens let through, and their masks.
+        """Mask a map.
 
-        With a weighting net the masks are averaged by it, without one they
-        are summed.
+        The masks are averaged with the weights of the net, or summed if
+        there is no weighting net.
 
         Args:
             features: Map of shape (N, C, H, W).
 
         Returns:
-            The masked map (N, C, H, W), and masks (N, T, H, W).
+            The masked map (N, C, H, W), and the masks (N, T, H, W).
         """
         masks, weights = self.masks(features), self.weights(features)
         # Products and sums stay in float32 inside autocast.
@@ -104,11 +104,11 @@ def _weighting_net(channels: int, num_tokens: int) -> nn.Sequential:
 
 
 def _window_means(features: Tensor) -> Tensor:
-    """Mean of what each tap of a padded 3x3 kernel sees.
+    """Mean input of each tap of a padded 3x3 kernel.
 
-    The mean of a convolution's output is the convolution of these means:
-    nine numbers per channel stand for the whole map, and the first layer of
-    the weighting net costs next to nothing.
+    The mean of a convolution's output is the convolution of these means.
+    Nine numbers per channel replace the whole map, so the first layer of the
+    weighting net costs next to nothing.
 
     Args:
         features: Map of shape (N, C, H, W).

@@ -1,4 +1,4 @@
-"""Leave the file of tokens that stage 2 reads."""
+"""Writes the token file that stage 2 reads."""
 
 import os.path as osp
 
@@ -15,8 +15,8 @@ from ..utils import bare_model
 class TokenFileHook(Hook):
     """Write ``<work_dir>/tokens.pth`` after the training of tokens.
 
-    Checkpoints of that training say, too, on which teacher and where the
-    tokens were learned, so stage 2 reads them as well.
+    Checkpoints of that training also record the teacher and the module that
+    the tokens were learned on, so stage 2 reads them as well.
 
     Args:
         file: Name of the file in the work dir.
@@ -29,7 +29,7 @@ class TokenFileHook(Hook):
         self.file = file
 
     def before_train(self, runner: Runner) -> None:
-        """Refuse another model before it is trained for nothing."""
+        """Refuse a model without tokens before it is trained."""
         model = bare_model(runner)
         if not hasattr(model, 'write_tokens'):
             raise TypeError(
@@ -38,11 +38,11 @@ class TokenFileHook(Hook):
             )
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Refuse to go on from tokens that belong to something else.
+        """Refuse to resume from tokens of another teacher or module.
 
         Raises:
             ValueError: If they were learned on another teacher, or at
-                another place.
+                another module.
         """
         learner = bare_model(runner)
         learner.load_teacher()
@@ -50,14 +50,14 @@ class TokenFileHook(Hook):
         for key, value in learner.info.items():
             if info.get(key, value) != value:
                 raise ValueError(
-                    f'the checkpoint that {runner.work_dir} would go on from '
+                    f'the checkpoint that {runner.work_dir} would resume from '
                     f'holds tokens of another {key}: {info[key]}, this one '
                     f'is {value}. Remove that folder, or give stage 1 '
                     'another work_dir.'
                 )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Say in a checkpoint what its tokens belong to."""
+        """Record in a checkpoint what its tokens belong to."""
         checkpoint['info'] = bare_model(runner).info
 
     def after_train(self, runner: Runner) -> None:

@@ -1,4 +1,4 @@
-"""Files of receptive tokens: ours, stage 1 checkpoints, the official ones."""
+"""Token files: of this package, stage 1 checkpoints, official files."""
 
 import os
 import re
@@ -17,13 +17,13 @@ _KEY = re.compile(r'(?:^|\.)mask_modules\.(\d+)\.(mask_token|prob\..+)$')
 
 @dataclass(frozen=True)
 class TokenFile:
-    """What a file of tokens holds.
+    """Content of a token file.
 
     Args:
         path: The file.
         modules: :class:`ReceptiveTokens`, one per level of the teacher.
-        info: What stage 1 said of them: ``at`` and ``teacher``; empty for
-            official files.
+        info: ``at`` and ``teacher``, written by stage 1; empty for official
+            files.
     """
 
     path: str
@@ -34,12 +34,12 @@ class TokenFile:
 def write_tokens(
     path: str, modules: nn.ModuleList, info: Mapping[str, Any]
 ) -> None:
-    """Write a file that holds tokens only, under the official keys.
+    """Write a file that contains tokens only, under the official keys.
 
     Args:
-        path: Its name; a file is there once it is whole.
+        path: File to write; it appears once it is complete.
         modules: :class:`ReceptiveTokens`, one per level.
-        info: Said of them beside the tensors; plain types only.
+        info: Stored beside the tensors; plain types only.
     """
     state = {
         f'mask_modules.{key}': value.detach().cpu()
@@ -52,10 +52,10 @@ def write_tokens(
 
 
 def read_tokens(path: str) -> TokenFile:
-    """Read tokens.
+    """Read a token file.
 
     Keys that end in ``mask_modules.<level>.mask_token`` and ``.prob.*`` are
-    taken: those of :func:`write_tokens`, of a checkpoint of
+    read: those of :func:`write_tokens`, of a checkpoint of
     ``MaskTokenLearner`` and of the official detection files. A file with the
     single key ``mask_token`` is the official segmentation form, of one level
     and without a weighting net.
@@ -65,7 +65,7 @@ def read_tokens(path: str) -> TokenFile:
 
     Raises:
         FileNotFoundError: If it does not exist.
-        ValueError: If it holds no tokens, or broken ones.
+        ValueError: If it contains no tokens, or broken ones.
     """
     content = read_checkpoint(
         path,
@@ -128,7 +128,7 @@ def _build_module(
     if num_tokens < 2:
         raise ValueError(
             f'{path}: level {level} has {num_tokens} token, expected at '
-            'least 2: with one there is nothing to tell apart.'
+            'least 2: one token has no other to differ from.'
         )
     module = ReceptiveTokens(channels, num_tokens, weighting=len(state) > 1)
     try:
@@ -143,19 +143,19 @@ def _build_module(
 
 
 def check_channels(file: TokenFile, channels: Sequence[int]) -> None:
-    """Check that tokens belong to maps of a teacher.
+    """Check that tokens have the channels of a teacher's maps.
 
     Args:
         file: The tokens.
-        channels: Of each level that the teacher's map has.
+        channels: Channels of each level of the teacher.
 
     Raises:
         ValueError: If the number of levels or the channels of one differ.
     """
-    found = [module.channels for module in file.modules]
-    if found != list(channels):
+    actual = [module.channels for module in file.modules]
+    if actual != list(channels):
         raise ValueError(
-            f'{file.path} holds tokens for {len(found)} levels of {found} '
+            f'{file.path} holds tokens for {len(actual)} levels of {actual} '
             f'channels, but what is recorded of the teacher has '
             f'{len(channels)} levels of {list(channels)}. Usual cause: '
             'tokens of another teacher, or learned at another place.'
@@ -165,30 +165,30 @@ def check_channels(file: TokenFile, channels: Sequence[int]) -> None:
 def check_same_shapes(
     own: nn.ModuleList, given: Mapping[str, Tensor], name: str
 ) -> None:
-    """Check that tokens are as many, and weighted as, a learner's.
+    """Check that a state dict has the shapes of a learner's tokens.
 
     Args:
         own: The learner's :class:`ReceptiveTokens`.
-        given: State dict of others.
-        name: Where these come from, for messages.
+        given: State dict to check.
+        name: Source of ``given``, for messages.
 
     Raises:
-        ValueError: If they are not.
+        ValueError: If keys or shapes differ.
     """
-    wanted = {
+    expected = {
         key: tuple(value.shape) for key, value in own.state_dict().items()
     }
-    found = {key: tuple(value.shape) for key, value in given.items()}
-    if found == wanted:
+    actual = {key: tuple(value.shape) for key, value in given.items()}
+    if actual == expected:
         return
     key = min(
-        k for k in found.keys() | wanted if found.get(k) != wanted.get(k)
+        k for k in actual.keys() | expected if actual.get(k) != expected.get(k)
     )
     net = 'without' if own[0].prob is None else 'with'
     raise ValueError(
         f'{name} does not hold what this model learns, {own[0].num_tokens} '
         f'tokens a level {net} a weighting net: {key} is '
-        f'{found.get(key, "missing")}, expected {wanted.get(key, "none")}. '
+        f'{actual.get(key, "missing")}, expected {expected.get(key, "none")}. '
         'Set num_tokens and weighting as in its stage 1, or give another '
         'file.'
     )

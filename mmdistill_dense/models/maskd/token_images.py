@@ -1,4 +1,4 @@
-"""Images for pictures of receptive tokens: found, read, and looked at."""
+"""Finds and reads images, and computes the masks of tokens on them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 
 @dataclass(frozen=True)
 class LevelMasks:
-    """Masks of one level on one image, padding left out.
+    """Masks of one level on one image, without padding.
 
     Args:
         masks: Probabilities on the image's pixels, (T, H, W), float32.
@@ -28,8 +28,8 @@ class LevelMasks:
         stride: Pixels from cell to cell, down and across.
         means: Mean probability of each token over the pixels.
         areas: Share of the cells where each token is above 0.5.
-        dice: Soft Dice of all pairs of masks, over the cells: 1 where all
-            are equal, 0 where none overlap.
+        dice: Soft Dice of all pairs of masks, over the cells: 1 if all are
+            equal, 0 if none overlap.
     """
 
     masks: np.ndarray
@@ -41,15 +41,15 @@ class LevelMasks:
 
 
 def level_masks(masks: Tensor, image: Size, padded: Size) -> LevelMasks:
-    """Lay the masks of a level over an image.
+    """Resize the masks of a level to an image.
 
-    Hosts pad below and to the right. A cell counts as the image's own where
-    its centre is.
+    Hosts pad at the bottom and on the right. A cell belongs to the image if
+    its centre lies in the image.
 
     Args:
         masks: Probabilities of one image, (T, h, w), T at least 2.
         image: Height and width of the image, in pixels.
-        padded: Height and width of the batch that it was in, in pixels.
+        padded: Height and width of the padded batch, in pixels.
 
     Raises:
         ValueError: If there are fewer than two masks.
@@ -82,10 +82,10 @@ def test_pipeline(cfg: Config) -> Compose:
     if not loader:
         raise ValueError(
             'the config has neither test_dataloader nor val_dataloader, '
-            'whose pipeline says how an image is read.'
+            'whose pipeline reads the images.'
         )
     data = loader.dataset
-    while 'pipeline' not in data:  # of a wrapper, or several put together
+    while 'pipeline' not in data:  # a wrapper, or concatenated data sets
         data = data['dataset'] if 'dataset' in data else data['datasets'][0]
     steps = [
         step
@@ -97,11 +97,11 @@ def test_pipeline(cfg: Config) -> Compose:
 
 
 def read_image(pipeline: Compose, path: str | Path) -> dict:
-    """Read an image as a data set would, ``inputs`` and ``data_samples``.
+    """Read an image as a data set would: ``inputs`` and ``data_samples``.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no image, or the pipeline cannot take it.
+        ValueError: If it is no image, or the pipeline fails on it.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'image {path} does not exist.')
@@ -120,11 +120,11 @@ def read_image(pipeline: Compose, path: str | Path) -> dict:
 def masks_on_image(
     learner: nn.Module, packed: dict
 ) -> tuple[np.ndarray, list[LevelMasks]]:
-    """See where the tokens look.
+    """Compute the masks of the tokens on an image.
 
     Args:
         learner: A ``MaskTokenLearner``.
-        packed: What :func:`read_image` or an item of a data set gives.
+        packed: Result of :func:`read_image`, or an item of a data set.
 
     Returns:
         The image as the teacher gets it, without padding, (H, W, 3), RGB,
@@ -144,11 +144,14 @@ def masks_on_image(
 
 
 def image_files(names: Iterable[str | Path]) -> list[Path]:
-    """The images that are named, and those in the folders that are named.
+    """Paths of images, and of all images in folders.
+
+    Args:
+        names: Images and folders.
 
     Raises:
-        FileNotFoundError: If something named does not exist, or a folder
-            holds no image.
+        FileNotFoundError: If a path does not exist, or a folder contains no
+            image.
     """
     return [file for name in names for file in _images_of(Path(name))]
 
@@ -158,17 +161,17 @@ def _images_of(path: Path) -> list[Path]:
         if not path.exists():
             raise FileNotFoundError(f'image {path} does not exist.')
         return [path]
-    found = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
-    if not found:
+    images = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+    if not images:
         raise FileNotFoundError(
             f'folder {path} holds no image: expected files that end in '
             f'{", ".join(SUFFIXES)}.'
         )
-    return found
+    return images
 
 
 def picture_names(paths: Iterable[str | Path]) -> list[str]:
-    """A name for the picture of each image, no two of them alike."""
+    """A unique name for the picture of each image."""
     names: list[str] = []
     for path in paths:
         name = stem = Path(path).stem

@@ -1,4 +1,4 @@
-"""Pictures of receptive tokens: where each of them looks in an image."""
+"""Pictures of receptive tokens: the mask of each on an image."""
 
 from collections.abc import Iterable, Sequence
 from math import ceil
@@ -16,29 +16,30 @@ from .token_images import LevelMasks
 
 DPI = 130
 
-#: Equal steps of probability look equal, in grey and to the colour-blind too.
+#: Perceptually uniform, also in grey and for the colour-blind.
 COLOUR_MAP = 'viridis'
 OPACITY = 0.6
-#: Tokens beside each other; more of them go into further rows.
+#: Tokens in a row of a picture; more of them fill further rows.
 MAX_COLUMNS = 8
-#: Longest side of a picture, in pixels.
+#: Longest side of an image in the picture, in pixels.
 MAX_SIDE = 320
-#: Inches: a picture's width, the gap beside it, its title, the colour bar.
+#: In inches: an image, the gap beside it, its title, the colour bar.
 PICTURE_WIDTH, GAP_WIDTH, TITLE_HEIGHT, BAR_WIDTH = 2.1, 0.08, 0.42, 0.4
 
 
 def draw_masks(
     image: np.ndarray, levels: Sequence[LevelMasks], title: str = ''
 ) -> np.ndarray:
-    """A picture of every token on every level.
+    """Draw every token of every level.
 
-    Levels lie below each other. On the left is the strongest token of each
-    pixel, in the colour of that token's title; then come the tokens.
+    Each level has rows of its own. The left image shows the strongest token
+    of each pixel, in the colour of that token's title; the others show one
+    token each.
 
     Args:
         image: (H, W, 3), RGB, uint8.
         levels: Masks of each level on this image.
-        title: Above all.
+        title: Title of the picture.
 
     Returns:
         The picture, (H, W, 3), RGB, uint8.
@@ -61,12 +62,12 @@ def draw_masks(
 def _make_axes(
     shape: float, rows: int, columns: int
 ) -> tuple[Figure, np.ndarray]:
-    """Places for pictures, and the colour bar.
+    """Axes for the images, and the colour bar.
 
-    All is known in inches, so no layout has to be searched for.
+    All sizes are given in inches, so matplotlib need not solve for a layout.
 
     Args:
-        shape: Height of a picture over its width.
+        shape: Height of an image divided by its width.
     """
     width = columns * (PICTURE_WIDTH + GAP_WIDTH) + GAP_WIDTH + BAR_WIDTH
     height = (
@@ -135,7 +136,7 @@ def _draw_tokens(
 
 
 def _draw_overlay(axis: Axes, image: np.ndarray, tint: np.ndarray) -> None:
-    """Tint an image, on grey.
+    """Draw a tint over the image in grey.
 
     Args:
         tint: RGB, (H, W, 3), in [0, 1], of any size.
@@ -155,6 +156,8 @@ def _palette(count: int) -> np.ndarray:
 
 
 def _render(figure: Figure) -> np.ndarray:
-    canvas = FigureCanvasAgg(figure)  # no display, whatever the settings say
+    canvas = FigureCanvasAgg(
+        figure
+    )  # without a display, whatever the settings
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
