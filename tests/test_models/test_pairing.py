@@ -179,7 +179,7 @@ def test_places_are_exact_in_any_dtype(dtype):
 def test_views_without_geometry_are_refused(samples):
     with pytest.raises(
         ValueError,
-        match=r"pairing='aligned' needs to know where each view was cut.*"
+        match=r"pairing='aligned' needs the crop of each view.*"
         r'MultiView with PackViews',
     ):
         pair_views('aligned', maps(), maps(), samples)

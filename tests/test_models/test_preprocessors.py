@@ -134,4 +134,4 @@ def test_unnormalised_views_are_logged(log_lines):
     build(**RGB)
     assert not log_lines
     build(**PLAIN)
-    assert [line for line in log_lines if 'go on unnormalised' in line]
+    assert [line for line in log_lines if 'are not normalised' in line]

@@ -1,4 +1,4 @@
-"""PCD: pixel-wise contrast with a queue, its teachers and its parts."""
+"""PCD: pixel-wise contrastive distillation, its teachers and its parts."""
 
 from .backbone_classifier import BackboneClassifier
 from .instance_contrast import InstanceContrast

@@ -1,4 +1,4 @@
-"""A linear layer on a backbone: linear evaluation, and fine-tuning."""
+"""Linear classifier on a backbone: linear evaluation and fine-tuning."""
 
 from typing import Any
 
@@ -14,26 +14,25 @@ from .backbone_model import BackboneModel
 
 @MODELS.register_module()
 class BackboneClassifier(BackboneModel):
-    """The mean of a backbone's last map, and a linear layer on it.
+    """A linear layer on the mean of a backbone's last map.
 
-    The backbone's weights come by its own ``init_cfg=dict(
-    type='Pretrained', checkpoint=..., prefix='backbone.')``; where training
-    starts, a file that does not hold all of them is refused, which MMEngine
-    would only log.
+    The backbone's own ``init_cfg=dict(type='Pretrained', checkpoint=...,
+    prefix='backbone.')`` loads its weights. A file without all of them is
+    refused where training starts; MMEngine would only log it.
 
     Args:
-        backbone: Any that returns maps; the last one is used.
+        backbone: Config of a backbone that returns maps; the last is used.
         num_classes: At least 2.
-        frozen: The backbone stays in eval mode without gradients (linear
-            evaluation); ``False`` trains it too (fine-tuning).
+        frozen: Whether the backbone stays in eval mode without gradients
+            (linear evaluation), or is trained too (fine-tuning).
         data_preprocessor: ``dict(type='ImgDataPreprocessor', ...)``.
         input_size: Height and width of the images, in pixels, for the dry
             run that finds the number of channels.
-        init_cfg: Of the whole model, as in MMEngine.
+        init_cfg: For the whole model, as in MMEngine.
 
     Raises:
-        ValueError: If ``num_classes`` is below 2, or the backbone gives no
-            map.
+        ValueError: If ``num_classes`` is below 2, or the backbone returns
+            no map.
     """
 
     def __init__(
@@ -87,7 +86,7 @@ class BackboneClassifier(BackboneModel):
         )
 
     def features(self, inputs: Tensor) -> Tensor:
-        """The mean over the backbone's last map, (N, C).
+        """Mean of the backbone's last map, (N, C).
 
         Args:
             inputs: Preprocessed images, (N, 3, H, W).
@@ -98,17 +97,18 @@ class BackboneClassifier(BackboneModel):
         self, logits: Tensor, data_samples: list[BaseDataElement] | None
     ) -> dict[str, Tensor]:
         labels = torch.cat([self._label(s) for s in data_samples or ()])
-        right = logits.argmax(1) == labels
+        correct = logits.argmax(1) == labels
         return dict(
-            loss=cross_entropy(logits, labels), top1=100 * right.float().mean()
+            loss=cross_entropy(logits, labels),
+            top1=100 * correct.float().mean(),
         )
 
     def _label(self, sample: BaseDataElement) -> Tensor:
-        """One label, (1,); told from the data's classes, without a sync."""
-        found = sample.get('num_classes', self.num_classes)
-        if found != self.num_classes:
+        """The label of one image, (1,), after a check without a GPU sync."""
+        num_classes = sample.get('num_classes', self.num_classes)
+        if num_classes != self.num_classes:
             raise ValueError(
-                f'BackboneClassifier: the data set has {found} classes, '
+                f'BackboneClassifier: the data set has {num_classes} classes, '
                 f'num_classes={self.num_classes}. Set model.num_classes, or '
                 "the data set's classes."
             )

@@ -15,20 +15,20 @@ from .pretrained import check_backbone_keys, load_pretrained
 
 
 class BackboneModel(BaseModel):
-    """A backbone whose weights come whole, and its last map.
+    """A backbone that is loaded strictly, and its last map.
 
-    The weights come by the backbone's own ``init_cfg=dict(
-    type='Pretrained', checkpoint=..., prefix='backbone.')``; where training
-    starts, a file that does not hold all of them is refused, which MMEngine
-    would only log. So is a checkpoint without a backbone.
+    The backbone's own ``init_cfg=dict(type='Pretrained', checkpoint=...,
+    prefix='backbone.')`` loads its weights. A file without all of them is
+    refused where training starts, and so is a checkpoint without a backbone;
+    MMEngine would only log both.
 
     Args:
-        backbone: Any that returns maps; the last one is used.
-        frozen: Whether it stays as it is: eval mode, no gradient.
+        backbone: Config of a backbone that returns maps; the last is used.
+        frozen: Whether it stays in eval mode, without gradients.
         input_size: Height and width of the images, in pixels, for the dry
             run that finds ``spec``, its last map's channels and stride.
         data_preprocessor: As in MMEngine.
-        init_cfg: Of the whole model, as in MMEngine.
+        init_cfg: For the whole model, as in MMEngine.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class BackboneModel(BaseModel):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> 'BackboneModel':
-        """Set the mode; a frozen backbone stays in eval, BatchNorm too."""
+        """Set the mode; a frozen backbone and its BatchNorm stay in eval."""
         super().train(mode)
         if self.frozen:
             self.backbone.eval()
@@ -59,7 +59,7 @@ class BackboneModel(BaseModel):
 
         Raises:
             FileNotFoundError: If the file does not exist.
-            ValueError: If it does not hold the backbone's weights.
+            ValueError: If it does not contain the backbone's weights.
         """
         if not load_pretrained(self.backbone) and self.frozen:
             _warn_of_random_features(type(self).__name__)

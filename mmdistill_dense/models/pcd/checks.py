@@ -1,4 +1,4 @@
-"""What a pre-training refuses, or warns of."""
+"""Checks of a pre-training model: errors and warnings."""
 
 import logging
 
@@ -11,11 +11,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 def check_unused_parameters(model: nn.Module, loss: Tensor) -> None:
     """Check that a loss depends on every parameter that is trained.
 
-    Else data parallel training would stop in its second step, and name
-    parameters by numbers only.
+    Otherwise data parallel training stops in its second step, and names the
+    parameters by number only.
 
     Raises:
-        RuntimeError: If one is not reached.
+        RuntimeError: If a parameter gets no gradient.
     """
     if not torch.is_grad_enabled():
         return
@@ -30,13 +30,13 @@ def check_unused_parameters(model: nn.Module, loss: Tensor) -> None:
             f'{len(unused)} parameters get no gradient: '
             f'{", ".join(unused[:4])}{", ..." if unused[4:] else ""}. Usual '
             'cause: a backbone that computes more than its last map, such '
-            'as several out_indices with a norm each. Ask it for the last '
-            'map only.'
+            'as several out_indices with a norm each. Set out_indices to the '
+            'last map only.'
         )
 
 
 def warn_of_frozen_parts(backbone: nn.Module) -> None:
-    """Say that something of a student in training does not learn."""
+    """Warn if parts of the student are frozen although it is trained."""
     frozen = [n for n, p in backbone.named_parameters() if not p.requires_grad]
     in_eval = [
         name
@@ -51,18 +51,18 @@ def warn_of_frozen_parts(backbone: nn.Module) -> None:
         if names:
             print_log(
                 f'{len(names)} {what} in the student that is pre-trained: '
-                f'{", ".join(names[:3])}{", ..." if names[3:] else ""}. Of a '
-                'backbone from scratch they stay as they were drawn. Set '
-                f'backbone.{remedy}, unless it is meant.',
+                f'{", ".join(names[:3])}{", ..." if names[3:] else ""}. In a '
+                'backbone from scratch they keep their random values. Set '
+                f'backbone.{remedy}, unless this is intended.',
                 logger='current',
                 level=logging.WARNING,
             )
 
 
 def graph_leaves(value: Tensor) -> tuple[set[int], bool]:
-    """Ids of the leaf tensors of a graph, and whether it hides some.
+    """Ids of the leaf tensors of a graph, and whether some are hidden.
 
-    Re-entrant activation checkpoints (``with_cp``) hide what is in them.
+    Re-entrant activation checkpoints (``with_cp``) hide the tensors in them.
     """
     pending, seen = [value.grad_fn], set()
     leaf_ids: set[int] = set()

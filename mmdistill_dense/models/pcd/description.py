@@ -1,4 +1,4 @@
-"""What a pre-training says of itself."""
+"""Description of a pre-training model, for its log."""
 
 from torch import nn
 

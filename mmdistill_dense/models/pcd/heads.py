@@ -1,4 +1,4 @@
-"""Projection heads of self-supervised encoders: vectors in, vectors out."""
+"""Projection heads of self-supervised encoders, from vectors to vectors."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,18 +13,19 @@ HeadCfg = dict[str, Any] | Sequence[dict[str, Any]] | None
 def build_head(
     head: HeadCfg, layout: Layout, channels: int, keep_last_bn: bool
 ) -> nn.Sequential:
-    """The head that a teacher's file holds, with random weights.
+    """Build the projection head of a teacher, with random weights.
 
     Args:
         head: ``None`` for the layout's own; ``dict(widths=..., bias=...)``
             for its form in other sizes; or its layers one by one, each a
             dict with the ``type`` of a layer of ``torch.nn``.
         layout: Layout of the file.
-        channels: Of the vectors that go in.
-        keep_last_bn: Whether to end in batch norm without factors.
+        channels: Length of the input vectors.
+        keep_last_bn: Whether the head ends in batch norm without affine
+            parameters.
 
     Raises:
-        ValueError: If there is no such head.
+        ValueError: If the head cannot be built.
     """
     if head is not None and not isinstance(head, dict):
         layers = [_build_layer(i, layer) for i, layer in enumerate(head)]
@@ -94,12 +95,13 @@ def _build_layer(index: int, layer: dict[str, Any]) -> nn.Module:
 def student_head_cfg(
     head: nn.Sequential, layout: Layout, channels: int
 ) -> dict[str, Any]:
-    """The student's projector and predictor, in the form of the teacher's.
+    """Sizes of the student's projector and predictor, as in the teacher.
 
     Args:
-        head: The teacher's; without linear layers (4096, ``channels``).
+        head: The teacher's head. If it has no linear layer, the student's
+            widths are (4096, ``channels``).
         layout: Layout of the file.
-        channels: Of the teacher's output.
+        channels: Channels of the teacher's output.
 
     Returns:
         ``projector``, ``predictor`` and ``bias`` of a ``PixelHead``.
@@ -108,7 +110,7 @@ def student_head_cfg(
     if not linear:
         widths, biases = (4096, channels), (False, False)
     else:
-        # From both ends: the student's may have fewer layers.
+        # The first ones and the last: the student may have fewer layers.
         early = (layout.student_depth or len(linear)) - 1
         linear = [*linear[:-1][:early], linear[-1]]
         widths = tuple(layer.out_features for layer in linear)

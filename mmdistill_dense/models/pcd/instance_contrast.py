@@ -1,4 +1,4 @@
-"""A projection head for a teacher that has none."""
+"""Contrastive training of a projection head for a teacher without one."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,12 +18,12 @@ from .maps import check_views
 
 @MODELS.register_module()
 class InstanceContrast(BackboneModel):
-    """Learn to tell images apart from their pooled features.
+    """Instance discrimination on pooled features.
 
-    Views of one image are drawn together and apart from the other images of
-    the batch (InfoNCE over the batch, both ways). It gives a backbone that
-    was trained with labels, or from nothing, the projection head that
-    ``PixelContrastDistiller`` has the teacher speak through. Checkpoints hold
+    The two views of an image attract each other and repel the other images
+    of the batch (InfoNCE over the batch, in both directions). A backbone
+    that was trained with labels, or not at all, gets the projection head
+    that the teacher of ``PixelContrastDistiller`` needs. Checkpoints contain
     ``backbone.*`` and ``head.*``, which a teacher of layout ``'openmmlab'``
     with the same ``head`` loads.
 
@@ -34,13 +34,13 @@ class InstanceContrast(BackboneModel):
         backbone: Its last map is pooled.
         head: ``dict(widths=(256, 64), bias=False)``: linear layers with
             batch norm and ReLU between them; or the layers one by one, as
-            a teacher's.
-        frozen: Whether the backbone stays as it is: eval mode, no gradient.
+            for a teacher.
+        frozen: Whether the backbone stays in eval mode, without gradients.
         tau: Temperature.
         data_preprocessor: ``dict(type=
             'mmdistill_dense.MultiViewPreprocessor', ...)``.
         input_size: Height and width of the views, in pixels.
-        init_cfg: Of the whole model, as in MMEngine.
+        init_cfg: For the whole model, as in MMEngine.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class InstanceContrast(BackboneModel):
         Args:
             inputs: Two views, (N, 3, H, W) each, preprocessed; one batch of
                 images for ``mode='tensor'``.
-            data_samples: Not read.
+            data_samples: Not used.
             mode: ``'loss'`` or ``'tensor'``.
 
         Raises:
@@ -92,7 +92,7 @@ class InstanceContrast(BackboneModel):
         return self.head(self.feature_map(images).mean((2, 3)))
 
     def loss(self, inputs: list[Tensor]) -> dict[str, Tensor]:
-        """``loss_contrast``, and ``top1``, the share of images found."""
+        """``loss_contrast``, and ``top1``, the share of images matched."""
         check_views(inputs)
         one, two = (normalize(self.embed(v).float()) for v in inputs)
         logits = one @ two.T / self.tau  # N,C x C,N -> N,N

@@ -1,4 +1,4 @@
-"""Is a file of the layout that it is said to be?"""
+"""Detects the key layout of a checkpoint, and checks the configured one."""
 
 import re
 from collections.abc import Iterable
@@ -7,25 +7,27 @@ from .layouts import LAYOUTS, Layout
 
 
 def check_layout(keys: Iterable[str], name: str, what: str) -> None:
-    """Refuse a file that is of another layout than it is said to be.
+    """Check that a file has the layout of the config.
 
     Args:
-        keys: Its keys, without a wrapper's prefix.
-        name: Name of the layout that it should have.
-        what: Which file it is, for messages.
+        keys: Keys of the file, without a wrapper's prefix.
+        name: Name of the expected layout.
+        what: Name of the file, for messages.
 
     Raises:
-        ValueError: If it is of another one, which is named, or of none.
+        ValueError: If the file has another layout, which is named, or none.
     """
     keys, layout = list(keys), LAYOUTS[name]
-    found = detect_layout(keys)
-    # Without its head, a file may have no mark.
-    headless = found is None and _any_starts(keys, layout.encoder)
-    if found == name or headless:
+    detected = detect_layout(keys)
+    # A file without its head may have no marker.
+    headless = detected is None and _any_starts(keys, layout.encoder)
+    if detected == name or headless:
         return
     starts = ', '.join(sorted({f'{k.partition(".")[0]}.*' for k in keys})[:8])
-    guess = f'It looks like layout {found!r}: set teacher.layout={found!r}.'
-    if not found:
+    guess = (
+        f'It looks like layout {detected!r}: set teacher.layout={detected!r}.'
+    )
+    if not detected:
         guess = (
             f'It looks like none of {", ".join(LAYOUTS)}: rename its keys to '
             "'backbone.*' and 'head.<index>.*', which is layout 'openmmlab'."
@@ -37,18 +39,18 @@ def check_layout(keys: Iterable[str], name: str, what: str) -> None:
 
 
 def check_head(keys: Iterable[str], layout: Layout, what: str) -> None:
-    """Refuse to leave out a projection head without having been told.
+    """Refuse to drop a file's projection head unless the config says so.
 
-    Its keys are numbered, as ``InstanceContrast`` saves them; ``head.fc.*``
-    and the like are of a classifier.
+    Keys of a projection head are numbered, as ``InstanceContrast`` saves
+    them; ``head.fc.*`` and the like belong to a classifier.
 
     Args:
-        keys: Those of the file, without a wrapper's prefix.
-        layout: Layout of the file; one that tells the head's sizes is fine.
-        what: Which file it is, for messages.
+        keys: Keys of the file, without a wrapper's prefix.
+        layout: Layout of the file; with head sizes of its own it passes.
+        what: Name of the file, for messages.
 
     Raises:
-        ValueError: If the file has a head and the layout has not.
+        ValueError: If the file has a head and the layout has none.
     """
     pattern = re.compile(rf'{re.escape(layout.head)}\d+\.')
     if not layout.widths and any(pattern.match(key) for key in keys):
@@ -61,10 +63,10 @@ def check_head(keys: Iterable[str], layout: Layout, what: str) -> None:
 
 
 def detect_layout(keys: list[str]) -> str | None:
-    """The layout whose mark is in a file; ``None`` where no mark is."""
+    """The first layout whose marker is among the keys, else ``None``."""
     markers = {name: layout.marker for name, layout in LAYOUTS.items()}
-    found = (name for name in markers if _any_starts(keys, markers[name]))
-    return next(found, None)
+    names = (name for name in markers if _any_starts(keys, markers[name]))
+    return next(names, None)
 
 
 def _any_starts(keys: list[str], prefix: str) -> bool:

@@ -1,4 +1,4 @@
-"""Where files of self-supervised encoders keep backbone and head."""
+"""Key layouts: backbone and head in files of self-supervised encoders."""
 
 import re
 from collections import OrderedDict
@@ -12,22 +12,23 @@ Rules = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Layout:
-    """The keys of a file, without a data parallel wrapper's ``module.``.
+    """Key layout of a file, without a data parallel wrapper's ``module.``.
 
     Args:
         encoder: Prefix of the backbone's keys.
         head: Prefix of the projection head's keys.
-        widths: Outputs of the head's linear layers; between two of them are
-            batch norm and ReLU. Empty: there is no head.
-        bias: Whether each of them has a bias.
-        last_bn: Whether a batch norm without factors follows the last one.
+        widths: Output channels of the head's linear layers, with batch norm
+            and ReLU between them. Empty: there is no head.
+        bias: Whether each linear layer has a bias.
+        last_bn: Whether a batch norm without affine parameters follows the
+            last one.
         student_depth: Linear layers of each of the student's two heads;
             ``None``: as many as the teacher's.
         backbone_rules: Patterns in the backbone's keys with replacements.
-        head_rules: The same for the head, whose keys become ``<index>.*``.
+        head_rules: Likewise for the head, whose keys become ``<index>.*``.
         ignored: Patterns of keys below ``encoder`` that belong to neither.
-        marker: Prefix of keys by which a file is recognised.
-        hint: What a config is prone to forget, a sentence.
+        marker: Prefix of keys by which the layout is detected.
+        hint: A setting that configs often lack, as a sentence.
     """
 
     encoder: str
@@ -72,7 +73,7 @@ _TIMM = (
     (r'^norm\.', 'ln1.'),
 )
 
-#: From the names in mmpretrain's NonLinearNeck to places in a sequence.
+#: From the names in mmpretrain's NonLinearNeck to indices of a Sequential.
 _NECK = tuple(
     (rf'^{kind}{layer}\.', f'{3 * layer + shift}.')
     for layer in range(4)
@@ -81,7 +82,7 @@ _NECK = tuple(
 
 _MOCO = dict(encoder='momentum_encoder.', last_bn=True)
 
-#: By the name in ``teacher.layout``; a file is told by the first marker in it.
+#: By the name in ``teacher.layout``; the first marker found decides.
 LAYOUTS = dict(
     # github.com/facebookresearch/moco-v3: state_dict, module.*
     mocov3_resnet=Layout(
@@ -137,10 +138,10 @@ LAYOUTS = dict(
         head_rules=_NECK,
         marker='momentum_encoder.module.',
     ),
-    # Any detector, segmentor or classifier, and our own runs
+    # Any detector, segmentor or classifier, and runs of this package
     openmmlab=Layout(encoder='backbone.', marker='backbone.'),
-    # A backbone alone, by its own keys: of torchvision, say. Students that
-    # were exported keep theirs below backbone., as openmmlab has it.
+    # A backbone alone, by its own keys, such as one of torchvision. Exported
+    # students have the prefix backbone., as in openmmlab.
     bare=Layout(encoder='', ignored=('fc.*',), marker='conv1.'),
 )
 
@@ -149,7 +150,7 @@ def layout_of(name: str) -> Layout:
     """The layout of that name.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If the name is unknown.
     """
     if name not in LAYOUTS:
         raise ValueError(
@@ -164,17 +165,17 @@ def rename_keys(
 ) -> OrderedDict[str, Value]:
     """Rename a file's entries to ``backbone.*`` and ``head.<index>.*``.
 
-    What is in neither is left out; so is the batch norm that ends the head
-    in the file, unless the teacher's head has it too.
+    Other entries are dropped, and so is the file's batch norm at the end of
+    the head, unless the teacher's head has one too.
 
     Args:
-        entries: By the file's keys.
+        entries: Values by the file's keys.
         layout: Layout of the file.
-        layers: Layers of the teacher's head; with none the file's head is
-            left out.
+        layers: Number of layers of the teacher's head; with 0 the file's
+            head is dropped.
     """
     last = f'head.{layers}.' if layout.last_bn else None
-    found = OrderedDict()
+    renamed = OrderedDict()
     for key, value in entries.items():
         target = layout.target_key(key)
         if target is None:
@@ -182,5 +183,5 @@ def rename_keys(
         if target.startswith('head.') and not layers:
             continue
         if last is None or not target.startswith(last):
-            found[target] = value
-    return found
+            renamed[target] = value
+    return renamed

@@ -1,4 +1,4 @@
-"""Backbones on their own: the last map that they give."""
+"""The last map of a backbone: its shape, stride and checks."""
 
 from typing import Any
 
@@ -14,42 +14,40 @@ def last_map(outputs: Any, backbone: nn.Module) -> Tensor:
 
     Args:
         outputs: A map, or a list or tuple of maps.
-        backbone: Whose they are, for the message.
+        backbone: The backbone, for the message.
 
     Raises:
         ValueError: If it is no map.
     """
-    found = outputs
+    last = outputs
     if isinstance(outputs, (list, tuple)) and outputs:
-        found = outputs[-1]
-    if isinstance(found, Tensor) and found.ndim == 4:
-        return found
+        last = outputs[-1]
+    if isinstance(last, Tensor) and last.ndim == 4:
+        return last
     got = (
-        tuple(found.shape)
-        if isinstance(found, Tensor)
-        else type(found).__name__
+        tuple(last.shape) if isinstance(last, Tensor) else type(last).__name__
     )
     raise ValueError(
         f'{type(backbone).__name__} must return maps of shape (N, C, H, W), '
-        f'its last output is {got}. A transformer of mmpretrain does with '
-        "out_type='featmap', one of mmseg with output_cls_token=False, a "
-        'ResNet with a stage in out_indices.'
+        f"its last output is {got}. Set out_type='featmap' in a transformer "
+        'of mmpretrain, output_cls_token=False in one of mmseg, and a stage '
+        'in out_indices of a ResNet.'
     )
 
 
 def map_spec(backbone: nn.Module, size: tuple[int, int]) -> FeatureSpec:
     """Channels and stride of a backbone's last map, from a dry run.
 
-    The backbone is in eval mode without gradients; it and all random
-    generators are as before afterwards.
+    The backbone runs in eval mode without gradients. Its mode and all random
+    generators are restored afterwards.
 
     Args:
-        backbone: On its device.
+        backbone: The backbone, on any device.
         size: Height and width of the blank image, in pixels.
 
     Raises:
-        RuntimeError: If it cannot be run on such an image.
-        ValueError: If it gives no map.
+        RuntimeError: If it fails on such an image.
+        ValueError: If it returns no map.
     """
     parameter = next(backbone.parameters(), torch.empty(()))
     image = parameter.new_zeros(1, 3, *size)
@@ -66,10 +64,10 @@ def map_spec(backbone: nn.Module, size: tuple[int, int]) -> FeatureSpec:
 
 
 def check_views(inputs: object) -> None:
-    """Check that a step got two views of a batch of images.
+    """Check that the inputs are two views of a batch of images.
 
     Raises:
-        TypeError: If it did not.
+        TypeError: If they are not.
     """
     views = inputs if isinstance(inputs, (list, tuple)) else []
     tensors = [view for view in views if isinstance(view, Tensor)]

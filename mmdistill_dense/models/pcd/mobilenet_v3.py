@@ -1,4 +1,4 @@
-"""mmseg's MobileNetV3 as a classifier has it: stride 32."""
+"""mmseg's MobileNetV3 with stride 32, as in classifiers."""
 
 from typing import Any
 
@@ -15,17 +15,17 @@ def MobileNetV3(
     out_indices: tuple[int, ...] | None = None,
     **settings: Any,
 ) -> nn.Module:
-    """Build mmseg's MobileNetV3 with strides in place of its dilations.
+    """Build mmseg's MobileNetV3 with strides instead of dilations.
 
     mmseg's own has stride 8, for segmentation. This is the same module with
     the same keys, so a checkpoint of one fits the other. Its strided
-    convolutions pad at the right and at the bottom first, as TensorFlow's.
+    convolutions pad at the right and at the bottom first, as in TensorFlow.
 
     Args:
         arch: ``'large'`` (960 channels last) or ``'small'`` (576).
-        out_indices: Layers that give an output; default: the last one, the
-            1x1 convolution before a classifier's pooling.
-        **settings: Others of ``mmseg.MobileNetV3``.
+        out_indices: Layers whose outputs are returned; default: the last
+            one, the 1x1 convolution before a classifier's pooling.
+        **settings: Further arguments of ``mmseg.MobileNetV3``.
 
     Returns:
         A module from images (N, 3, H, W) to a list of maps.
@@ -55,6 +55,6 @@ def MobileNetV3(
 
 def _undilate(conv: nn.Conv2d) -> None:
     conv.dilation = (1, 1)
-    # One that pads as it runs, for its stride, has no padding of its own.
+    # A strided convolution that pads in its forward has padding 0.
     if conv.padding != (0, 0):
         conv.padding = tuple(side // 2 for side in conv.kernel_size)

@@ -1,4 +1,4 @@
-"""Batches of views, as a model wants them."""
+"""Data preprocessor for batches of views."""
 
 import logging
 from collections.abc import Sequence
@@ -20,19 +20,20 @@ USUAL_CAUSE = (
 class MultiViewPreprocessor(BaseDataPreprocessor):
     """Moves views to the model's device, stacks and normalises them.
 
-    Batches of ``default_collate`` and of ``pseudo_collate`` both do; the
-    first stacks in the loader's workers, and is the quicker one. It takes
-    two views or more; ``PixelContrastDistiller`` wants exactly two.
+    It takes batches of ``default_collate`` and of ``pseudo_collate``; the
+    first is faster, as it stacks in the loader's workers. It takes two or
+    more views; ``PixelContrastDistiller`` needs exactly two.
 
-    The first three have no defaults, as a teacher only knows the images that
-    it was trained with. Give ImageNet's mean and std of RGB together with
-    ``bgr_to_rgb=True``.
+    The first three arguments have no defaults, as they must be those that
+    the teacher was trained with. Use ImageNet's mean and std of RGB together
+    with ``bgr_to_rgb=True``.
 
     Args:
-        mean: Of each channel, 0-255, in the order after ``bgr_to_rgb``. With
-            ``mean=None, std=None`` images stay as they are, which is logged.
-        std: Of each channel, likewise.
-        bgr_to_rgb: Turn the order of channels round. Images are read as BGR.
+        mean: Mean of each channel, 0-255, in the order after ``bgr_to_rgb``.
+            With ``mean=None, std=None`` images are not normalised, which is
+            logged.
+        std: Standard deviation of each channel, likewise.
+        bgr_to_rgb: Whether to reverse the channels. Images are read as BGR.
         non_blocking: Whether copies to the device may overlap with work.
 
     Raises:
@@ -59,7 +60,7 @@ class MultiViewPreprocessor(BaseDataPreprocessor):
         else:
             print_log(
                 'MultiViewPreprocessor: mean and std are None, so the views '
-                'go on unnormalised, 0 to 255.',
+                'are not normalised and stay in 0 to 255.',
                 logger='current',
                 level=logging.WARNING,
             )
@@ -70,7 +71,7 @@ class MultiViewPreprocessor(BaseDataPreprocessor):
         Args:
             data: ``inputs`` is a list of views, each a tensor (N, 3, H, W) or
                 N tensors (3, H, W); ``data_samples`` passes through.
-            training: Makes no difference.
+            training: Not used.
 
         Raises:
             ValueError: If ``inputs`` is not two or more views of one size.
@@ -127,7 +128,7 @@ def _check_views(data: dict) -> Sequence:
 
 
 def _stack(view: Tensor | Sequence[Tensor]) -> Tensor:
-    """One view of every image: (N, 3, H, W)."""
+    """Stack one view of every image: (N, 3, H, W)."""
     if not isinstance(view, Tensor):
         shapes = {tuple(image.shape) for image in view}
         if len(shapes) != 1:

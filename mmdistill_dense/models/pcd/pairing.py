@@ -1,4 +1,4 @@
-"""Which cells of two views belong together."""
+"""Pairs the cells of two views of an image."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, grid_sample
 
-#: A student's map, what it learns from, and where that counts (or None).
+#: A student's map, its target, and a mask of valid cells (or None).
 Pair = tuple[Tensor, Tensor, Tensor | None]
 PAIRINGS = ('cross', 'same', 'aligned')
 
@@ -17,15 +17,15 @@ def pair_views(
     teachers: Sequence[Tensor],
     data_samples: Sequence,
 ) -> list[Pair]:
-    """What is compared with what.
+    """Pair each student map with the teacher map that it learns from.
 
     Args:
         pairing: ``'cross'``: cells of the same index in the other view;
             ``'same'``: the same cells of the same view; ``'aligned'``: the
-            same place of the image in the other view.
+            same position of the image in the other view.
         students: The student's maps of the two views, (N, C, H, W) each.
-        teachers: The teacher's, of any grid.
-        data_samples: With the geometry of the views, for ``'aligned'``.
+        teachers: The teacher's maps, of any grid.
+        data_samples: Contain the geometry of the views, for ``'aligned'``.
     """
     grid = students[0].shape[-2:]
     first, second = (pool_to_grid(t, grid) for t in teachers)
@@ -61,7 +61,7 @@ def view_geometry(
         flips = [v['flip'] for v in views]
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise ValueError(
-            "pairing='aligned' needs to know where each view was cut: "
+            "pairing='aligned' needs the crop of each view: expected "
             'data_samples with views=[dict(box=(left, top, right, bottom), '
             f'flip=...), ...], got {data_samples!r:.200}. '
             'mmdistill_dense.MultiView with PackViews writes them.'
@@ -75,27 +75,23 @@ def align(
     target: tuple[Tensor, Tensor],
     source: tuple[Tensor, Tensor],
 ) -> tuple[Tensor, Tensor]:
-    """Lay a map of one view over the cells of another view.
+    """Resample a map of one view at the cells of another view.
 
-    The centre of each cell is sought in the other view, where the map is
-    read bilinearly.
+    The map is read bilinearly at the centre of each cell.
 
     Args:
-        feature: Map (N, C, H, W) of the view ``of``.
-        to: Boxes and flips of the view whose cells are wanted.
-        of: Boxes and flips of the view of the map.
+        feature: Map (N, C, H, W) of the view ``source``.
+        target: Boxes and flips of the view that is sampled for.
+        source: Boxes and flips of the view of the map.
 
     Returns:
-        Map (N, C, H, W), and whether each cell (N, H, W) lies in the other
-        view at all.
+        Map (N, C, H, W), and whether each cell (N, H, W) lies inside the
+        view ``source``.
     """
     height, width = feature.shape[-2:]
-    x = _sample_positions(
-        width, target, source, (0, 2), flipped=True
-    )  # -> N,W
-    y = _sample_positions(
-        height, target, source, (1, 3), flipped=False
-    )  # -> N,H
+    # -> N,W and N,H
+    x = _sample_positions(width, target, source, (0, 2), flipped=True)
+    y = _sample_positions(height, target, source, (1, 3), flipped=False)
     inside = _is_inside(y)[:, :, None] & _is_inside(x)[:, None, :]  # -> N,H,W
     x = x[:, None, :].expand(-1, height, -1)
     y = y[:, :, None].expand(-1, -1, width)
@@ -115,7 +111,10 @@ def _sample_positions(
     ends: tuple[int, int],
     flipped: bool,
 ) -> Tensor:
-    """Centres of cells as shares of the other view's extent, (N, cells)."""
+    """Cell centres of ``target`` in the extent of ``source``, (N, cells).
+
+    Values in [0, 1] lie inside.
+    """
     (boxes, flips), (others, other_flips) = target, source
     low, high = ends
     centres = (torch.arange(cells, device=boxes.device) + 0.5) / cells

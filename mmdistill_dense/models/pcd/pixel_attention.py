@@ -1,4 +1,4 @@
-"""Attention among the cells of a map."""
+"""Self-attention over the cells of a map."""
 
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
@@ -8,20 +8,20 @@ from mmdistill_dense.registry import MODELS
 
 @MODELS.register_module()
 class PixelAttention(nn.Module):
-    """Relate all cells of a map: one block of multi-head self-attention.
+    """One block of multi-head self-attention over all cells of a map.
 
     ``x + out(attention(x))``: queries, keys, values and the output are 1x1
-    convolutions without bias (that of the keys would change nothing);
-    neither position encoding nor normalisation, dropout or MLP. All start
-    as ``torch.nn.Conv2d`` does.
+    convolutions without bias (a bias of the keys would have no effect),
+    initialised as ``torch.nn.Conv2d``. There is no position encoding,
+    normalisation, dropout or MLP.
 
-    PCD has such a block between the student and its head, to widen what a
-    cell sees, and drops it with the head. Its details are not published:
-    this form is ours.
+    PCD has such a block between the student and its head, to enlarge the
+    receptive field, and drops it with the head. Its details are not
+    published; this form is a choice of this package.
 
     Args:
-        channels: Channels of the map; kept.
-        num_heads: Heads, a divisor of ``channels``.
+        channels: Channels of the input and the output.
+        num_heads: Number of heads, a divisor of ``channels``.
 
     Raises:
         ValueError: If ``num_heads`` does not divide ``channels``.
@@ -49,7 +49,7 @@ class PixelAttention(nn.Module):
         return x + self.out(attended.mT.reshape(n, c, h, w))
 
     def cost(self, grid: tuple[int, int]) -> tuple[int, int]:
-        """What the block costs on a map of one image.
+        """Cost of the block on the map of one image.
 
         Args:
             grid: Height and width of the map, in cells.

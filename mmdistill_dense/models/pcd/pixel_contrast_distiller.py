@@ -24,9 +24,9 @@ from .queue import NegativeQueue
 class PixelContrastDistiller(BackboneModel):
     r"""Self-supervised pre-training of a small backbone (PCD, ICCV 2023).
 
-    Each cell of the student's last map is told from vectors of other images
-    and drawn to the teacher's cell; the teacher's projection head is turned
-    2-D by ``SpatialAdaptor``. With views 1 and 2 of each image,
+    Each cell of the student's last map is attracted to the teacher's cell and
+    repelled by vectors of other images. ``SpatialAdaptor`` applies the
+    teacher's projection head to maps. With views 1 and 2 of each image,
 
     .. math:: L = \tfrac12 (L(S_1, T_2) + L(S_2, T_1))
 
@@ -34,33 +34,33 @@ class PixelContrastDistiller(BackboneModel):
     ``mmdistill_dense.functional.pixel_contrast``. One vector per image of
     view 1, pooled and normalised, goes into the queue after each step.
 
-    Only backbone, attention and head are parameters; the two latter and the
+    Only backbone, attention and head are parameters. Attention, head and
     queue are dropped when the backbone is exported. In checkpoints the
     student is ``backbone.*``.
 
     Source: Huang and Guo, "Pixel-Wise Contrastive Distillation" (arXiv
-    2211.00218); where the paper's code and text leave a choice, the
-    documentation of PCD says what was taken.
+    2211.00218). The documentation of PCD lists the choices that the paper's
+    code and text leave open.
 
     Args:
-        backbone: The student; its last map is used.
+        backbone: Config of the student; its last map is used.
         teacher: ``dict(backbone=..., layout=..., checkpoint=...)``, see
             ``ProjectionTeacher``.
-        attention: Put after the backbone, ``dict(type=
+        attention: Applied after the backbone, ``dict(type=
             'mmdistill_dense.PixelAttention', num_heads=8)``, or ``None``.
-            Another module takes ``channels`` and has ``cost``, too.
-        head: The student's projector and predictor; ``None``: of the form
-            of the teacher's head. Another module than ``PixelHead`` takes
-            ``in_channels`` and has ``out_channels``, too.
+            Any module that takes ``channels`` and has ``cost`` is accepted.
+        head: The student's projector and predictor; ``None``: with the form
+            of the teacher's head. Any module that takes ``in_channels`` and
+            has ``out_channels`` is accepted.
         loss: ``dict(type='mmdistill_dense.PixelContrastLoss', tau=0.2)``.
         queue_size: Number of negatives.
         pairing: ``'cross'`` (the authors' code), ``'same'`` or
             ``'aligned'``: cells of the other view at the same index, of the
-            same view, or of the other view at the same place.
+            same view, or of the other view at the same position.
         data_preprocessor: ``dict(type=
             'mmdistill_dense.MultiViewPreprocessor', ...)``.
         input_size: Height and width of the views, in pixels.
-        init_cfg: Of the whole model, as in MMEngine.
+        init_cfg: For the whole model, as in MMEngine.
 
     Raises:
         ValueError: If a setting does not fit.
@@ -89,7 +89,7 @@ class PixelContrastDistiller(BackboneModel):
         self.pairing = pairing
         loss = loss or dict(type='mmdistill_dense.PixelContrastLoss')
         self.contrast = MODELS.build(loss)
-        # One seed, one student: whatever teaches it, and through what.
+        # A seed gives the same student with any teacher, attention and head.
         with forked_rng():
             self.teacher = ProjectionTeacher(**{'input_size': size, **teacher})
             self.attention = self._build_attention(attention)
@@ -122,12 +122,12 @@ class PixelContrastDistiller(BackboneModel):
         return describe_contrast(self)
 
     def init_weights(self) -> None:
-        """Initialise the student, load the teacher."""
+        """Initialise the student and load the teacher."""
         super().init_weights()
         self.load_teacher()
 
     def load_teacher(self) -> None:
-        """Load the teacher, unless that has been done.
+        """Load the teacher, unless it is loaded.
 
         Raises:
             ValueError: If it has no checkpoint, or one that does not fit.
@@ -173,17 +173,17 @@ class PixelContrastDistiller(BackboneModel):
         return self.head(self.attention(self.feature_map(images)))
 
     def loss(self, inputs: list[Tensor], data_samples: list) -> dict:
-        """``loss_contrast``, and what is only logged.
+        """``loss_contrast``, and values that are only logged.
 
         Args:
             inputs: Two views, (N, 3, H, W) each, preprocessed.
             data_samples: One per image, with the geometry of its views.
 
         Returns:
-            ``loss_contrast``; ``positive`` and ``hardest``, mean cosine of
-            the positive and of the hardest negative; ``top1``, the share of
-            cells whose positive is above every negative; ``queue_age`` in
-            iterations and ``queue_filled``, a share.
+            ``loss_contrast``; ``positive`` and ``hardest``, the mean cosine
+            of the positive and of the hardest negative; ``top1``, the share
+            of cells whose positive is above every negative; ``queue_age``, in
+            iterations; and ``queue_filled``, a share.
         """
         check_views(inputs)
         self.load_teacher()
@@ -192,22 +192,22 @@ class PixelContrastDistiller(BackboneModel):
         students = [self.embed(view) for view in inputs]
         teachers = self.teacher.maps(torch.cat(inputs)).chunk(2)
         pairs = pair_views(self.pairing, students, teachers, data_samples)
-        found = [
+        results = [
             self.contrast(
                 student=s, teacher=t, queue=self.queue.vectors, valid=valid
             )
             for s, t, valid in pairs
         ]
-        value = (found[0][0] + found[1][0]) / 2
+        value = (results[0][0] + results[1][0]) / 2
         if not self._started:
             check_unused_parameters(self, value)
             if self.training:
                 warn_of_frozen_parts(self.backbone)
             self._started = torch.is_grad_enabled()
-        first, second = (statistics for _, statistics in found)
-        seen = {key: (first[key] + second[key]) / 2 for key in first}
-        losses = {'loss_contrast': value, **seen, **self.queue.statistics()}
+        first, second = (statistics for _, statistics in results)
+        means = {key: (first[key] + second[key]) / 2 for key in first}
+        losses = {'loss_contrast': value, **means, **self.queue.statistics()}
         if self.training:
-            whole = self.queue.vectors.dtype  # not autocast's
-            self.queue.enqueue(teachers[0].mean((2, 3), dtype=whole))
+            dtype = self.queue.vectors.dtype  # not autocast's
+            self.queue.enqueue(teachers[0].mean((2, 3), dtype=dtype))
         return losses

@@ -1,4 +1,4 @@
-"""The registered form of PCD's loss."""
+"""The loss of PCD as a registered module."""
 
 from torch import Tensor
 
@@ -11,16 +11,16 @@ from ..losses.temperature_loss import TemperatureLoss
 
 @MODELS.register_module()
 class PixelContrastLoss(TemperatureLoss):
-    """Contrast of each cell with the teacher's and a queue (PCD, ICCV 2023).
+    """Pixel-wise contrast with a queue of negatives (PCD, ICCV 2023).
 
-    ``loss_weight * pixel_contrast``: mean over the cells of all images, no
-    factor of tau.
+    ``loss_weight * pixel_contrast``: mean over the cells of all images,
+    without a factor of tau.
 
     Args:
         tau: Temperature, above 0.
         loss_weight: Factor of the loss, not negative.
-        chunk: Cells whose logits are held at a time; ``None``: as many as
-            fit into 64 MiB.
+        chunk: Number of cells whose logits are computed at a time; ``None``:
+            as many as fit into 64 MiB.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class PixelContrastLoss(TemperatureLoss):
         Returns:
             The loss, a scalar, and the statistics of
             :func:`~mmdistill_dense.functional.pixel_contrast_statistics`,
-            which no weight changes.
+            which ``loss_weight`` does not change.
         """
         loss, statistics = pixel_contrast_statistics(
             student=student,

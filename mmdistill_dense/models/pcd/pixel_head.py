@@ -1,4 +1,4 @@
-"""A projector and a predictor for every cell of a map."""
+"""Projector and predictor for every cell of a map."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -12,24 +12,24 @@ from mmdistill_dense.registry import MODELS
 class PixelHead(nn.Module):
     """The student's head in PCD: two MLPs applied to every cell.
 
-    Each MLP is a row of 1x1 convolutions with BatchNorm and ReLU between
-    them, none after the last; between the two MLPs is nothing. All start as
-    ``torch.nn.Conv2d`` does. The head is dropped when the student is
-    exported.
+    Each MLP is a sequence of 1x1 convolutions, initialised as
+    ``torch.nn.Conv2d``, with BatchNorm and ReLU between them but not after
+    the last. The second MLP follows the first directly. The head is dropped
+    when the student is exported.
 
     Source: Huang and Guo, "Pixel-Wise Contrastive Distillation", ICCV 2023
-    (arXiv 2211.00218); the widths that suit MoCo v3 are the default.
+    (arXiv 2211.00218). The default widths are those for MoCo v3.
 
     Args:
         in_channels: Channels of the student's map.
         projector: Output channels of each convolution of the first MLP.
         predictor: Those of the second.
-        bias: Whether convolutions have a bias: one answer for all, or one
+        bias: Whether convolutions have a bias: one value for all, or one
             for each convolution of an MLP, the same in both.
 
     Raises:
-        ValueError: If widths are no positive numbers, or there are more or
-            fewer answers for ``bias`` than convolutions in an MLP.
+        ValueError: If widths are not positive numbers, or the number of
+            values of ``bias`` is not that of the convolutions in an MLP.
     """
 
     def __init__(

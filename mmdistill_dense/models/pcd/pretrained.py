@@ -1,4 +1,4 @@
-"""Loads a pre-trained backbone strictly, where MMEngine would be lax."""
+"""Loads a pre-trained backbone strictly, unlike MMEngine."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -16,17 +16,17 @@ from ..utils import (
 
 
 def load_pretrained(backbone: nn.Module) -> bool:
-    """Load the file of a backbone's ``init_cfg``; a hole is an error.
+    """Load the file of a backbone's ``init_cfg``; missing keys are errors.
 
-    MMEngine's ``Pretrained`` logs missing keys and trains on. Keys that the
-    backbone does not have, a classifier's say, are no fault.
+    MMEngine's ``Pretrained`` logs missing keys and continues. Keys that the
+    backbone does not have, such as those of a classifier, are ignored.
 
     Args:
         backbone: With or without ``init_cfg=dict(type='Pretrained',
             checkpoint=..., prefix=...)``.
 
     Returns:
-        Whether it had one.
+        Whether there is such an ``init_cfg``.
 
     Raises:
         FileNotFoundError: If the file does not exist.
@@ -47,7 +47,7 @@ def load_pretrained(backbone: nn.Module) -> bool:
             f'{", ".join(list(state)[:3])}. {_REMEDY}'
         )
     print_log(f'The backbone is loaded from {path}.', logger='current')
-    backbone.is_init = True  # MMEngine passes it over
+    backbone.is_init = True  # MMEngine skips it
     return True
 
 
@@ -73,7 +73,7 @@ def _read(path: str) -> OrderedDict[str, Tensor]:
 def _strip_prefix(
     state: OrderedDict[str, Tensor], prefix: str | None
 ) -> OrderedDict[str, Tensor]:
-    """What lies below a prefix, by its names in the backbone."""
+    """Entries below a prefix, without the prefix."""
     start = f'{prefix.rstrip(".")}.' if prefix else ''
 
     def inside(entries: dict) -> OrderedDict:
@@ -98,15 +98,15 @@ _REMEDY = (
 def check_backbone_keys(
     model: nn.Module, keys: Iterable[str], prefix: str
 ) -> None:
-    """Refuse a checkpoint of something else; MMEngine would only log it.
+    """Refuse a checkpoint without the backbone; MMEngine would only log it.
 
     Args:
-        model: Has a ``backbone``; where it loads its own state.
-        keys: Those of the checkpoint.
-        prefix: What stands before the model's own keys.
+        model: The model that is loaded, with a ``backbone``.
+        keys: Keys of the checkpoint.
+        prefix: Prefix of the model's own keys.
 
     Raises:
-        ValueError: If there is nothing for the backbone.
+        ValueError: If no key belongs to the backbone.
     """
     start, keys = f'{prefix}backbone.', list(keys)
     if not any(key.startswith(start) for key in keys):
@@ -114,5 +114,5 @@ def check_backbone_keys(
             f'the checkpoint has no key that starts with "{start}", so '
             f'nothing of the backbone would be loaded: it has {keys[:4]}. '
             f'Expected a checkpoint of a {type(model).__name__}, or of '
-            'another model whose backbone is to be taken over.'
+            'another model with such a backbone.'
         )

@@ -22,11 +22,11 @@ from .spatial_adaptor import SpatialAdaptor
 
 
 class Encoder(nn.Module):
-    """The last map of a backbone, and what a head makes of it.
+    """A backbone, and a head on its last map.
 
     Args:
-        backbone: Gives a map (N, C, H, W), or several, of which the last
-            counts.
+        backbone: Returns a map (N, C, H, W), or several, of which the last
+            is used.
         head: Takes that map.
     """
 
@@ -40,20 +40,19 @@ class Encoder(nn.Module):
 
 
 class ProjectionTeacher(Holder):
-    """A frozen backbone and its projection head, made to work on maps.
+    """A frozen backbone and its projection head, applied to maps.
 
-    Frozen, in eval mode, without gradients, strictly loaded, shared by deep
-    copies, and absent from parameters and checkpoints. ``load`` brings the
-    weights where training starts; before, no teacher is held in memory.
+    It is frozen, in eval mode, without gradients, strictly loaded, shared by
+    deep copies, and absent from parameters and checkpoints. ``load`` reads
+    the weights where training starts; until then no teacher is in memory.
 
-    Of a MoCo v3 vision transformer, ``mocov3_vit``, the backbone is
+    The backbone of a MoCo v3 vision transformer, ``mocov3_vit``, is
     ``dict(type='mmseg.VisionTransformer', patch_bias=True, final_norm=True,
     norm_cfg=dict(type='LN', eps=1e-6))``.
 
     Args:
         backbone: Config of any registered backbone.
-        layout: Where the file keeps backbone and head, a name in
-            ``layouts.LAYOUTS``.
+        layout: Key layout of the file, a name in ``layouts.LAYOUTS``.
         checkpoint: File or address of the weights.
         head: The projection head: ``None`` for the layout's own,
             ``dict(widths=..., bias=...)`` for its form in other sizes,
@@ -68,8 +67,8 @@ class ProjectionTeacher(Holder):
         input_size: Height and width of the dry run's image, in pixels.
 
     Raises:
-        ValueError: If a setting is unknown, the backbone gives no map, or
-            the head does not fit it or cannot work on maps.
+        ValueError: If a setting is unknown, the backbone returns no map, or
+            the head does not fit it or cannot be applied to maps.
     """
 
     name = 'teacher'
@@ -95,7 +94,7 @@ class ProjectionTeacher(Holder):
         self.layout = layout
         self.checkpoint = checkpoint
         self.allow = [allow] if isinstance(allow, str) else list(allow)
-        #: Of the weights that were loaded, and of what the head computes.
+        #: Of the loaded weights and the layers of the head.
         self.fingerprint = ''
         self._head = dict(
             head=head, layout=layout_of(layout), keep_last_bn=keep_last_bn
@@ -107,7 +106,7 @@ class ProjectionTeacher(Holder):
         self._head_layers = adapted.describe()
 
     def _dry_run(self) -> tuple[FeatureSpec, int]:
-        """What the backbone gives, and how many parameters it has."""
+        """Spec of the backbone's map, and its number of parameters."""
         with forked_rng():
             backbone = self._build()
         size = sum(p.numel() for p in backbone.parameters())
@@ -118,7 +117,7 @@ class ProjectionTeacher(Holder):
         return MODELS.build(deepcopy(self.cfg))
 
     def _adapt_head(self) -> tuple[SpatialAdaptor, int, dict[str, Any]]:
-        """The adapted head, its output's channels, the student's head."""
+        """The adapted head, its output channels, the student's head."""
         with torch.device('meta'):
             head = self._build_head()
             adapted = SpatialAdaptor(head, self._relu)
@@ -136,7 +135,7 @@ class ProjectionTeacher(Holder):
         return build_head(channels=self._spec.channels, **self._head)
 
     def describe(self) -> str:
-        """A block of lines: backbone, grid, head, length of a queue's key."""
+        """Several lines: backbone, grid, head, length of a queue's key."""
         height, width = self._input_size
         rows, columns = self._spec.shape[2:]
         return '\n'.join(
@@ -153,10 +152,10 @@ class ProjectionTeacher(Holder):
         )
 
     def load(self, like: Tensor) -> None:
-        """Build backbone and head, load them strictly, adapt, freeze.
+        """Build backbone and head, load them strictly, adapt and freeze them.
 
         Args:
-            like: A tensor whose device and dtype they get.
+            like: A tensor with the device and dtype to use.
 
         Raises:
             ValueError: If no checkpoint is given, or it does not fit.
@@ -182,9 +181,9 @@ class ProjectionTeacher(Holder):
         self.hold(model, like.device, like.dtype)
 
     def _fingerprint(self, weights: str) -> str:
-        """The weights' fingerprint, changed by what the head computes.
+        """Fingerprint of the weights and of the layers of the head.
 
-        With the same weights, other layers between them give other keys.
+        With the same weights, another head gives other vectors.
         """
         head = '\n'.join(self._head_layers).encode()
         return f'{zlib.crc32(head, int(weights, 16)):08x}'
@@ -212,7 +211,7 @@ class ProjectionTeacher(Holder):
 
     @torch.no_grad()
     def maps(self, images: Tensor) -> Tensor:
-        """What the teacher shows of every place.
+        """The teacher's embedding of every cell.
 
         Args:
             images: Images (N, 3, H, W), preprocessed.

@@ -1,4 +1,4 @@
-"""Negatives of the pixel-wise contrast: vectors of earlier images."""
+"""Queue of negatives for PCD: vectors of earlier images."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from torch.nn.functional import normalize
 
 
 class NegativeQueue(nn.Module):
-    """First in, first out: unit vectors of the teacher, one per image.
+    """First-in-first-out queue of the teacher's unit vectors, one per image.
 
-    All is in buffers, so a resumed run goes on with its negatives. At the
-    start the columns are random unit vectors.
+    The state is in buffers, so a resumed run continues with its negatives.
+    The columns are initialised with random unit vectors.
 
     Args:
         channels: Length C of a vector.
@@ -23,10 +23,10 @@ class NegativeQueue(nn.Module):
     """
 
     vectors: Tensor  # (C, K), unit columns
-    pointer: Tensor  # where the next one goes
-    written: Tensor  # (K,), at which call each column was; -1: random
-    calls: Tensor
-    teacher: Tensor  # fingerprint of the weights that gave the vectors
+    pointer: Tensor  # index of the next column to write
+    written: Tensor  # (K,), call that wrote each column; -1: random
+    calls: Tensor  # number of calls of enqueue
+    teacher: Tensor  # fingerprint of the teacher of the vectors; 0: none
 
     def __init__(self, channels: int, size: int) -> None:
         super().__init__()
@@ -48,15 +48,15 @@ class NegativeQueue(nn.Module):
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor) -> None:
-        """Let the oldest vectors go for those of all processes' images.
+        """Replace the oldest vectors by those of all processes.
 
         Args:
-            keys: (N, C), normalised here; processes are put in the order of
-                their ranks. At the end of the queue it goes on at its
-                beginning, so N need not divide K.
+            keys: (N, C), normalised here. Processes are concatenated in the
+                order of their ranks. The pointer wraps around, so N need not
+                divide K.
 
         Raises:
-            ValueError: If there are more than the queue holds.
+            ValueError: If there are more than K.
         """
         keys = normalize(keys.to(self.vectors.dtype), dim=1)
         keys = torch.cat(dist.all_gather(keys))  # N,C -> N*world,C
@@ -68,16 +68,16 @@ class NegativeQueue(nn.Module):
                 'Enlarge queue_size or make the batch smaller.'
             )
         steps = torch.arange(count, device=keys.device)
-        places = (self.pointer + steps) % self.size
-        self.vectors[:, places] = keys.T
-        self.written[places] = self.calls
+        columns = (self.pointer + steps) % self.size
+        self.vectors[:, columns] = keys.T
+        self.written[columns] = self.calls
         self.pointer.copy_((self.pointer + count) % self.size)
         self.calls += 1
 
     def statistics(self) -> dict[str, Tensor]:
         """For the log: mean age in iterations, and the share not random.
 
-        What the step before has put is 1 iteration old.
+        Vectors of the previous step have the age 1.
         """
         known = self.written >= 0
         ages = (self.calls - self.written) * known
@@ -87,22 +87,22 @@ class NegativeQueue(nn.Module):
         )
 
     def broadcast(self) -> None:
-        """Give every process the first one's queue.
+        """Copy the queue of the first process to all processes.
 
         MMEngine's data parallel wrapper does not broadcast buffers, and
-        with ``diff_rank_seed`` each process has drawn its own.
+        with ``diff_rank_seed`` their random values differ.
         """
         for buffer in self.buffers():
             dist.broadcast(buffer)
 
     def bind_teacher(self, fingerprint: str) -> None:
-        """Note which weights the vectors come from.
+        """Record the fingerprint of the teacher of the vectors.
 
         Args:
-            fingerprint: Of the teacher, hexadecimal.
+            fingerprint: Fingerprint of the teacher, hexadecimal.
 
         Raises:
-            ValueError: If a checkpoint has brought those of other weights.
+            ValueError: If the loaded queue is of another teacher.
         """
         current = int(fingerprint, 16)
         _check_teacher(int(self.teacher), current)
@@ -111,7 +111,7 @@ class NegativeQueue(nn.Module):
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        """Refuse what MMEngine would only log: negatives of another space."""
+        """Refuse the queue of another teacher; MMEngine would only log it."""
         vectors = state_dict.get(f'{prefix}vectors')
         if vectors is not None and vectors.shape != self.vectors.shape:
             raise ValueError(
@@ -126,12 +126,12 @@ class NegativeQueue(nn.Module):
 
 
 def _check_teacher(stored: int, current: int) -> None:
-    """Compare fingerprints; 0 is not known yet."""
+    """Compare fingerprints; 0 means unknown."""
     if stored and current and stored != current:
         raise ValueError(
             'the checkpoint has a queue of a teacher with other weights '
             f'({stored:08x}) than the present one ({current:08x}), or with '
-            f'another head, so its negatives mean nothing here. {_REMEDY}'
+            f'another head, so its negatives are of no use. {_REMEDY}'
         )
 
 

@@ -1,4 +1,4 @@
-"""A head for pooled vectors, turned into one for maps (PCD)."""
+"""Applies a head for pooled vectors to maps (PCD)."""
 
 from collections import OrderedDict
 
@@ -7,11 +7,11 @@ from torch.nn.utils import skip_init
 
 
 class SpatialReLU(nn.Module):
-    """Keep or drop a whole channel of an image, by the sign of its sum.
+    """Keep or zero a whole channel of an image, by the sign of its sum.
 
-    ReLU of a mean is the mean where that is above 0; so a channel whose sum
-    is above 0 passes as it is, negative cells too, and any other is 0. The
-    decision itself has no gradient.
+    A channel with a sum above 0 is returned unchanged, negative cells
+    included; any other becomes 0. So the mean of the output is the ReLU of
+    the mean. The choice has no gradient.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -20,17 +20,17 @@ class SpatialReLU(nn.Module):
 
 
 class SpatialAdaptor(nn.Module):
-    """Apply a head made for pooled vectors to every cell of a map.
+    """Apply a head for pooled vectors to every cell of a map.
 
     The mean of the output over the cells is the head's output for the mean
     of the input: ``adaptor(x).mean((2, 3)) == head(x.mean((2, 3)))``. Linear
-    layers become 1x1 convolutions, ``BatchNorm1d`` ``BatchNorm2d``, and
-    ``ReLU`` a :class:`SpatialReLU`; nothing is trained for it.
+    layers become 1x1 convolutions, ``BatchNorm1d`` becomes ``BatchNorm2d``,
+    and ``ReLU`` becomes :class:`SpatialReLU`; nothing is trained for it.
 
     The head is copied, under the same names, and frozen; the original is
-    neither shared nor changed. The copy stays in eval mode, whatever
-    ``train()`` is called: the identity does not hold with the statistics of
-    a batch, nor with dropout.
+    neither shared nor changed. The copy stays in eval mode even if
+    ``train()`` is called, as the identity does not hold with the statistics
+    of a batch, nor with dropout.
 
     Source: Huang and Guo, "Pixel-Wise Contrastive Distillation", ICCV 2023
     (arXiv 2211.00218).
@@ -43,7 +43,7 @@ class SpatialAdaptor(nn.Module):
             each cell, which breaks the identity; for comparisons.
 
     Raises:
-        ValueError: If a layer is of any other class, or ``relu`` not known.
+        ValueError: If a layer has any other class, or ``relu`` is unknown.
 
     Example:
         >>> import torch
@@ -74,9 +74,9 @@ class SpatialAdaptor(nn.Module):
         return self.head(x)
 
     def describe(self) -> list[str]:
-        """Its layers, in words that do not change with torch's version.
+        """The layers, in a wording independent of torch's version.
 
-        What does nothing is left out: heads of one description and of the
+        ``Identity`` is left out, so heads of the same description and the
         same weights give the same maps.
         """
         return [
@@ -98,8 +98,8 @@ def _describe_layer(layer: nn.Module) -> str:
 
 
 def _adapt(layer: nn.Module, path: str, spatial: bool) -> nn.Module:
-    """A layer's counterpart for maps; ``path`` names it in a message."""
-    # Exactly these classes: a subclass may compute something else.
+    """Counterpart of a layer for maps; ``path`` names it in messages."""
+    # Only these exact classes: a subclass may compute something else.
     kind = type(layer)
     if kind is nn.Sequential:
         layers = (
@@ -120,7 +120,7 @@ def _adapt(layer: nn.Module, path: str, spatial: bool) -> nn.Module:
 
 def _convolution(layer: nn.Linear) -> nn.Conv2d:
     weight = layer.weight
-    # Nothing is drawn from the random generator.
+    # skip_init leaves the random generator untouched.
     conv = skip_init(
         nn.Conv2d,
         layer.in_features,
