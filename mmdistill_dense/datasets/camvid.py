@@ -1,4 +1,4 @@
-"""CamVid as most people have it, in the layout of ``configs/camvid``.
+"""Converts the common form of CamVid to the form of ``configs/camvid``.
 
 ``python -m mmdistill_dense.datasets.camvid CAMVID OUT`` reads the copy of
 the SegNet tutorial (Badrinarayanan et al., 2017)::
@@ -6,9 +6,9 @@ the SegNet tutorial (Badrinarayanan et al., 2017)::
     CAMVID/{train,val,test}/*.png             # 480x360
     CAMVID/{train,val,test}annot/*.png        # 0-10, 11 is unlabelled
 
-and writes images and labels of 320x240 with void as 255, and COCO instances:
-connected components of the classes that come in pieces, as CamVid has no
-instance labels.
+and writes images and labels of 320x240 with void as 255, and COCO instances.
+CamVid has no instance labels; the instances are the connected components of
+countable classes.
 """
 
 import argparse
@@ -26,12 +26,12 @@ SIZE = (320, 240)
 SOURCE_VOID, VOID = 11, 255
 #: Classes of the label maps whose components count as instances.
 THINGS = dict(car=8, pedestrian=9, bicyclist=10, sign=6)
-#: Least area of an instance, in pixels of the written labels.
+#: Smallest instance, in pixels of the written labels.
 MIN_AREA = 40
 
 
 def convert(source: str | Path, out: str | Path) -> dict[str, int]:
-    """Write ``train``, ``val`` and ``test``, as far as they are there.
+    """Write those of ``train``, ``val`` and ``test`` that the source has.
 
     Args:
         source: Folder of the SegNet tutorial's CamVid.
@@ -41,7 +41,7 @@ def convert(source: str | Path, out: str | Path) -> dict[str, int]:
         Number of images by split.
 
     Raises:
-        ValueError: If ``source`` is another thing, or ``out`` is not empty.
+        ValueError: If ``source`` is no such folder, or ``out`` is not empty.
     """
     source, out = Path(source), Path(out)
     splits = [s for s in ('train', 'val', 'test') if is_split(source, s)]
@@ -53,7 +53,7 @@ def convert(source: str | Path, out: str | Path) -> dict[str, int]:
         )
     if out.exists() and (out.is_file() or any(out.iterdir())):
         raise ValueError(f'{out} is not empty: name a new folder.')
-    # Under another name first: a part of it is never taken for the whole.
+    # Under another name first, so no partial result has the final name.
     unfinished = out.with_name(f'{out.name}.unfinished')
     shutil.rmtree(unfinished, ignore_errors=True)
     counts = {s: _convert_split(source, unfinished, s) for s in splits}
@@ -64,7 +64,7 @@ def convert(source: str | Path, out: str | Path) -> dict[str, int]:
 
 
 def is_split(source: Path, split: str) -> bool:
-    """Whether there are images and labels of a split in that layout."""
+    """Whether the source has images and labels of a split."""
     return any(source.glob(f'{split}/*.png')) and any(
         source.glob(f'{split}annot/*.png')
     )
@@ -94,7 +94,7 @@ def _convert_split(source: Path, out: Path, split: str) -> int:
 
 
 def _read(image: Path, label: Path) -> tuple[np.ndarray, np.ndarray]:
-    """One picture and its label map, resized; void is 255."""
+    """An image and its label map, resized; void is 255."""
     picture = cv2.imread(str(image))
     classes = cv2.imread(str(label), cv2.IMREAD_UNCHANGED)
     if picture is None or classes is None:

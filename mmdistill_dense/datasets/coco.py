@@ -1,4 +1,4 @@
-"""Pictures, and the records of a COCO instance file."""
+"""Writes images, and builds the records of a COCO instance file."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,20 +12,20 @@ def save_picture(path: Path, picture: np.ndarray) -> None:
     """Write a picture or a label map.
 
     Raises:
-        OSError: If it cannot be written; OpenCV itself would be silent.
+        OSError: If it cannot be written; OpenCV raises no error.
     """
     if not cv2.imwrite(str(path), picture):
         raise OSError(f'{path} could not be written.')
 
 
 def coco_file(classes: Iterable[str]) -> dict[str, list]:
-    """An empty file; category ids count from 0."""
+    """Content of a file without images; category ids start at 0."""
     named = [dict(id=i, name=name) for i, name in enumerate(classes)]
     return dict(images=[], annotations=[], categories=named)
 
 
 def annotation(number: int, image: int, kind: int, mask: np.ndarray) -> dict:
-    """The record of one instance; ``mask`` (H, W) is what is visible."""
+    """Record of one instance; ``mask`` (H, W) is its visible part."""
     code = rle.encode(np.asfortranarray(mask, np.uint8))
     return dict(
         id=number,

@@ -1,4 +1,4 @@
-"""The things of the embedded data set: outlines, and marks upon them."""
+"""Outlines and marks of the things in the embedded data set."""
 
 import cv2
 import numpy as np
@@ -11,7 +11,7 @@ _SHIFT = 4  # fractional bits that OpenCV reads in a coordinate
 
 
 def outline(kind: str) -> list[np.ndarray]:
-    """Closed outlines of a thing in its own unit circle, (N, 2) each.
+    """Closed outlines of a thing in the unit circle, (N, 2) each.
 
     A second outline is a hole.
     """
@@ -46,12 +46,12 @@ def _cross(arm: float, half: float) -> np.ndarray:
 def place(
     points: np.ndarray, centre: np.ndarray, radius: np.ndarray, angle: float
 ) -> np.ndarray:
-    """From the unit circle to pixels: stretched, turned, moved.
+    """Scale, rotate and translate points of the unit circle to pixels.
 
     Args:
         points: (N, 2) of x and y.
         centre: (2,), in pixels.
-        radius: (2,), along the thing's own axes, in pixels.
+        radius: (2,), along the axes of the thing, in pixels.
         angle: In radians.
     """
     c, s = np.cos(angle), np.sin(angle)
@@ -69,11 +69,12 @@ def fill(height: int, width: int, outlines: list[np.ndarray]) -> np.ndarray:
 
 
 def mark(rng: np.random.Generator, kind: str, draw) -> list[tuple]:
-    """What tells a button from a disc, and a gift from a tile.
+    """Marks that distinguish a button from a disc, and a gift from a tile.
 
     Args:
         kind: Name of the class.
-        draw: Fills outlines of the unit circle, as the thing is placed.
+        draw: Returns the mask of outlines in the unit circle, placed as the
+            thing is.
 
     Returns:
         Pairs of a mask (H, W) and a colour (3,).

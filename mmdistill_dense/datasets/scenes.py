@@ -1,4 +1,4 @@
-"""One picture of the embedded data set, with its ground truth."""
+"""One image of the embedded data set, with its ground truth."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ SMALLEST = 40
 
 @dataclass
 class Scene:
-    """A picture, its label map and its instances.
+    """An image, its label map and its instances.
 
     Attributes:
         image: (H, W, 3), BGR, uint8.
@@ -34,7 +34,7 @@ class Scene:
 
 
 def draw_scene(rng: np.random.Generator, height: int, width: int) -> Scene:
-    """Regions, then things that partly hide each other, then the light."""
+    """Draw regions, then things that partly hide each other, then light."""
     image, labels = _background(rng, height, width)
     instances: list[tuple[int, np.ndarray]] = []
     wanted = int(rng.integers(3, 7))
@@ -57,7 +57,7 @@ def draw_scene(rng: np.random.Generator, height: int, width: int) -> Scene:
 def _background(
     rng: np.random.Generator, height: int, width: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Two or three regions with wavy borders: picture (float), labels."""
+    """Two or three regions with wavy borders: image (float), labels."""
     image = np.empty((height, width, 3), np.float32)
     fields = [
         textures.smooth_noise(rng, height, width, height * 0.7)
@@ -75,7 +75,7 @@ def _background(
 
 
 class _Thing:
-    """A thing in its place, not yet painted."""
+    """A thing with its position and mask, not yet painted."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class _Thing:
         return outlines.fill(*self.size, placed)
 
     def paint(self, rng: np.random.Generator, image: np.ndarray) -> None:
-        """Cast a shadow, cover and mark it, in place."""
+        """Draw its shadow, texture and marks on the image, in place."""
         soft = self.mask.astype(np.float32)
         shadow = cv2.GaussianBlur(soft, (0, 0), 0.02 * self.size[0])
         image *= 1 - 0.5 * shadow[..., None]
@@ -115,7 +115,7 @@ class _Thing:
 def _leaves_in_sight(
     mask: np.ndarray, instances: list[tuple[int, np.ndarray]]
 ) -> bool:
-    """Whether a new thing is large enough and hides no other too much."""
+    """Whether a thing is large enough and leaves enough of the others."""
     if mask.sum() < SMALLEST:
         return False
     for _, visible in instances:

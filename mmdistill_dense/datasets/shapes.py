@@ -7,7 +7,7 @@
     OUT/annotations/instances_{train,val}.json    # COCO, classes THINGS
 
 Everything is drawn from the seed: the same arguments give the same files.
-What configs/_base_/datasets/shapes_*.py read is this layout.
+configs/_base_/datasets/shapes_*.py read these paths.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from .scenes import CLASSES, draw_scene
 __all__ = ['CLASSES', 'THINGS', 'write_dataset']
 
 TRAIN, VAL, SIZE = 800, 120, (96, 128)
-#: Least height and width in pixels: smaller ones have no room for things.
+#: Smallest height and width in pixels; less has no room for things.
 MIN_SIDE = 48
 
 
@@ -39,14 +39,15 @@ def write_dataset(
 
     Args:
         out: The folder.
-        seed: Of everything that is drawn; a picture depends on it, its
-            split and its number only.
+        seed: Seed of the data set. An image depends only on it, on its
+            split and its number.
         train: Number of training images.
         val: Number of validation images.
         size: Height and width in pixels.
 
     Raises:
-        ValueError: If an argument cannot be met, or files are there.
+        ValueError: If an argument is out of its range, or the folder is not
+            empty.
     """
     out = Path(out)
     _check_arguments(out, seed, train, val, size)
@@ -64,7 +65,7 @@ def _check_arguments(out, seed, train, val, size) -> None:
         raise ValueError(f'the seed must be 0 or more, got {seed}.')
     if min(train, val) < 1:
         raise ValueError(
-            'both splits need an image at least, got '
+            'both splits need at least one image, got '
             f'train={train} and val={val}.'
         )
     if min(size) < MIN_SIDE:
@@ -77,7 +78,7 @@ def _check_arguments(out, seed, train, val, size) -> None:
 def _write_split(
     out: Path, split: str, count: int, key: list[int], size: tuple[int, int]
 ) -> None:
-    """Images and label maps, then the instances of all of them."""
+    """Write the images and label maps of a split, then its instances."""
     images, labels = out / 'images' / split, out / 'labels' / split
     for folder in (images, labels, out / 'annotations'):
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,11 +1,11 @@
-"""Random textures, for regions and for things: colour gives no class away."""
+"""Random textures for regions and things; colours do not depend on class."""
 
 from collections.abc import Callable
 
 import cv2
 import numpy as np
 
-#: Weights (H, W) in [0, 1] by which a texture mixes its two colours.
+#: Returns the weights (H, W) in [0, 1] that mix two colours.
 Texture = Callable[[np.random.Generator, int, int], np.ndarray]
 #: Saturation of the colours, from and to: things are more vivid than ground.
 MUTED, VIVID = (0.0, 0.4), (0.6, 1.0)
@@ -88,11 +88,11 @@ def dots(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     return along + across > 0.6
 
 
-#: What each region of the background is covered with, by its class.
+#: Textures of each region of the background, by its class.
 REGIONS: dict[str, tuple[Texture, ...]] = dict(
     plain=(gradient, noise, blobs), striped=(stripes,), checked=(checks,)
 )
-#: What a thing is usually covered with; a region may look the same.
+#: Usual texture of a thing; a region may have the same.
 COVERS: dict[str, Texture] = dict(
     disc=gradient,
     button=gradient,
@@ -122,11 +122,11 @@ def cover(
     kind: str,
     below: np.ndarray,
 ) -> np.ndarray:
-    """A thing's texture, (H, W, 3) in [0, 1], that stands out.
+    """Texture of a thing, (H, W, 3) in [0, 1], in contrast to the ground.
 
     Args:
-        kind: Its class.
-        below: The pixels (N, 3) that it will lie on.
+        kind: Class of the thing.
+        below: Pixels (N, 3) that the thing covers.
     """
     texture = COVERS[kind]
     if rng.random() > USUAL:

@@ -1,4 +1,4 @@
-"""Tells how much each term of a distillation counts."""
+"""Logs the share of each term of a distillation in the loss."""
 
 import logging
 from typing import Any
@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from mmdistill_dense.models.utils import bare_model
 from mmdistill_dense.registry import HOOKS
 
-#: Below and above these shares of the loss a term is warned of.
+#: Shares of the loss below and above which a warning is logged.
 LOW_SHARE, HIGH_SHARE = 0.01, 0.90
 
 
@@ -23,20 +23,20 @@ class TermBalanceHook(Hook):
     the whole loss, 0 to 1) and ``distill/grad_norm_<term>`` (L2 norm over
     the student's parameters, connectors left out), and the same of the
     student's own losses as ``task``, into the log and to every
-    visualization backend. A term under 1 % or over 90 % of the loss is
-    warned of, once, unless its schedule holds it down.
+    visualization backend. A warning is logged once for a term under 1 % or
+    over 90 % of the loss, unless its schedule reduces it.
 
     A measured step costs one more backward pass for the task and one for each
-    term; training is not changed. With several processes each measures its
-    own batch, as SyncBN needs all of them in a backward pass; what the first
-    one finds is logged.
+    term; training is not changed. Each process measures its own batch, as
+    SyncBN needs all processes in a backward pass; the results of the first
+    one are logged.
 
     Args:
         interval: Iterations between two measurements, at least 1.
 
     Raises:
         ValueError: If ``interval`` is no whole number above 0, or the model
-            is no distilled one.
+            is not distilled.
     """
 
     priority = 'LOW'
@@ -78,12 +78,12 @@ class TermBalanceHook(Hook):
             self._warn_if_extreme(name, balance, factor)
 
     def _warn_if_extreme(self, name: str, balance: Any, factor: float) -> None:
-        """Warn when a share leaves the limits, not as long as it is out."""
+        """Warn when a share leaves the limits, but not while it is outside."""
         share = balance.shares[name]
         low, high = share < LOW_SHARE, share > HIGH_SHARE
         side = 'low' if low else 'high' if high else ''
         if factor < 1:
-            return  # the schedule wants it so
+            return  # the schedule reduces it
         if side and self._warned.get(name) != side:
             text = _warning_text(name, side, balance)
             print_log(text, logger='current', level=logging.WARNING)

@@ -1,4 +1,4 @@
-"""How often the right class is among the k best."""
+"""Share of images whose class is among the k highest scores."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from mmdistill_dense.registry import METRICS
 
 @METRICS.register_module()
 class TopAccuracy(BaseMetric):
-    """``accuracy/top1``, ``accuracy/top5``: share of the images, in percent.
+    """Top-k accuracy, ``accuracy/top1`` and ``accuracy/top5``, in percent.
 
     Args:
         topk: The numbers k, each at least 1 and at most the number of
@@ -37,19 +37,19 @@ class TopAccuracy(BaseMetric):
         self.topk = tuple(topk)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Note at which place, from 0, each image's class stands.
+        """Record for each image and k whether its class is among the k best.
 
         Args:
             data_batch: Not used.
-            data_samples: With ``pred_scores``, (num_classes,), and
+            data_samples: Each has ``pred_scores``, (num_classes,), and
                 ``gt_label``, (1,).
         """
         scores = torch.stack([s['pred_scores'] for s in data_samples])
         labels = torch.stack([s['gt_label'] for s in data_samples])
         if max(self.topk) > scores.shape[1]:
             raise ValueError(
-                f'TopAccuracy: topk={self.topk} asks for more than the '
-                f'{scores.shape[1]} classes that there are. Set topk=(1,) '
+                f'TopAccuracy: topk={self.topk} exceeds the number of '
+                f'classes, {scores.shape[1]}. Set topk=(1,) '
                 'in val_evaluator and test_evaluator.'
             )
         best = scores.topk(max(self.topk)).indices

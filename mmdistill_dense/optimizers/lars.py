@@ -1,4 +1,4 @@
-"""LARS: SGD with momentum whose rate follows each layer's norm."""
+"""LARS: SGD with momentum and a learning rate scaled by layer norms."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -27,24 +27,24 @@ class LARS(Optimizer):
     weight decay and :math:`\mu` the momentum (no Nesterov).
     The ratio is that of You et al. 2017, "Large Batch Training of
     Convolutional Networks", https://arxiv.org/abs/1708.03888, algorithm 1.
-    There the rate is inside the buffer, :math:`v \leftarrow \mu v +
+    There the learning rate is inside the buffer, :math:`v \leftarrow \mu v +
     \text{lr} \cdot r (g + \lambda w)`; here it is outside, as in
-    :class:`torch.optim.SGD` and MoCo v3, so that a scheduled rate holds at
-    once and for all of the buffer. At a constant rate the two are equal.
+    :class:`torch.optim.SGD` and MoCo v3, so that a change of the rate applies
+    to the whole buffer at once. At a constant rate the two are equal.
 
     Vectors (at most one dimension: biases and the parameters of norms,
-    whatever they are called) get neither decay nor scaling: plain SGD with
-    momentum. Nothing waits for the GPU.
+    independent of their names) get neither decay nor scaling: plain SGD with
+    momentum. A step does not synchronise with the GPU.
 
     Args:
-        params: Parameters, or dicts of groups; a group may have any of the
-            following settings of its own.
-        lr: Rate; LARS wants about 100 times that of SGD.
+        params: Parameters, or dicts of groups; a group may override any of
+            the following settings.
+        lr: Learning rate, typically about 100 times that of SGD.
         momentum: At least 0, below 1.
-        weight_decay: On everything but vectors.
+        weight_decay: Applied to all parameters but vectors.
         eta: Trust coefficient, above 0.
         eps: Added to the denominator of the ratio.
-        exclude_vectors: ``False`` treats vectors as all else.
+        exclude_vectors: Whether vectors are excluded from decay and scaling.
 
     Raises:
         ValueError: If a setting is out of its range.
@@ -72,13 +72,13 @@ class LARS(Optimizer):
         super().__init__(params, defaults)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group of parameters, its settings checked."""
+        """Add a group of parameters and check its settings."""
         super().add_param_group(param_group)
         _check_ranges(self.param_groups[-1])
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Take one step; returns what ``closure`` does, if there is one."""
+        """Take one step; returns the result of ``closure``, if given."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -120,12 +120,12 @@ def _scaled(weight: Tensor, grad: Tensor, group: dict[str, Any]) -> Tensor:
     w = torch.linalg.vector_norm(weight, dtype=dtype)
     g = torch.linalg.vector_norm(grad, dtype=dtype)
     ratio = group['eta'] * w / (g + decay * w + group['eps'])
-    # Chosen on the device: an `if` would wait for it at every parameter.
+    # `where` instead of `if`, which would synchronise for every parameter.
     ratio = torch.where((w > 0) & (g > 0), ratio, torch.ones_like(ratio))
     return grad.add(weight, alpha=decay).mul_(ratio)
 
 
-#: What each setting must be, in words and as a test.
+#: Range of each setting, as text and as a predicate.
 RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     'lr': ('>= 0', lambda x: 0 <= x < math.inf),
     'momentum': ('>= 0 and < 1', lambda x: 0 <= x < 1),

@@ -124,7 +124,7 @@ def test_refuses_images_in_no_class(tree, tmp_path):
     for name in ('bar', 'pole'):
         image = tmp_path / 'train' / name / '000.jpg'
         image.rename(tmp_path / 'train' / f'{name}.jpg')
-    with pytest.raises(ValueError, match=r'2 images lie right in .*train'):
+    with pytest.raises(ValueError, match=r'2 images lie directly in .*train'):
         LabelledImages([LOAD], str(tmp_path), 'train')
 
 

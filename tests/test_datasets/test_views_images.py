@@ -100,7 +100,7 @@ def test_what_is_missing_is_named(settings, message, tmp_path):
 
 
 REFUSED = {
-    'empty': (dict(images='empty'), 'empty.* holds no image, at no depth'),
+    'empty': (dict(images='empty'), 'empty.* holds no image at any depth'),
     'several': (
         dict(ann_file='ann.json', images=['a', 'b']),
         r"the one folder .* got \['a', 'b'\]",

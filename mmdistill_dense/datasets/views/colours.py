@@ -1,7 +1,7 @@
 """Changes of colour and sharpness, on BGR uint8 images (H, W, 3).
 
-They mean what torchvision's of the same names mean on PIL images; OpenCV
-does them without leaving BGR.
+They match the transforms of the same names in torchvision on PIL images, and
+work on BGR directly with OpenCV.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from mmdistill_dense.registry import TRANSFORMS
 
 
 class ColourTransform(BaseTransform):
-    """Changes ``img`` with a probability.
+    """Base of transforms that change ``img`` with a probability.
 
     Args:
         prob: Probability of a change, 0 to 1.
@@ -38,27 +38,27 @@ class ColourTransform(BaseTransform):
             raise TypeError(
                 f'{type(self).__name__}: expected an image of shape (H, W, 3) '
                 f'and type uint8, got {img.shape} and {img.dtype}. Read it '
-                'with LoadImageFromFile as it stands by default.'
+                'with LoadImageFromFile and its default settings.'
             )
         if np.random.rand() < self.prob:
             results['img'] = self.change(img)
         return results
 
     def change(self, img: np.ndarray) -> np.ndarray:
-        """The changed image; the one that comes in stays as it is."""
+        """Return the changed image; the input is not modified."""
         raise NotImplementedError
 
 
 @TRANSFORMS.register_module()
 class ColorJitter(ColourTransform):
-    """Brightness, contrast, saturation and hue, in random order.
+    """Change brightness, contrast, saturation and hue, in random order.
 
     Each of the first three is multiplied by U(max(0, 1 - x), 1 + x), and the
-    hue is turned by U(-hue, hue) of a full turn.
+    hue is rotated by U(-hue, hue) of a full turn.
 
     Args:
         brightness, contrast, saturation: The x of each, at least 0.
-        hue: Largest turn, 0 to 0.5.
+        hue: Largest rotation, 0 to 0.5.
         prob: Probability of a change, 0 to 1.
     """
 
@@ -98,7 +98,7 @@ def brighten(img: np.ndarray, factor: float) -> np.ndarray:
 
 
 def contrast(img: np.ndarray, factor: float) -> np.ndarray:
-    """Away from, or towards, the mean grey of the image."""
+    """Scale the distance to the mean grey of the image."""
     grey = round(cv2.mean(cv2.cvtColor(img, cv2.COLOR_BGR2GRAY))[0])
     return cv2.addWeighted(img, factor, img, 0, (1 - factor) * grey)
 
@@ -114,16 +114,16 @@ def greyed(img: np.ndarray) -> np.ndarray:
 
 
 def turn_hue(img: np.ndarray, turn: float) -> np.ndarray:
-    """Turn the hue; 1 is once round."""
+    """Rotate the hue; 1 is a full turn."""
     hsv = cv2.cvtColor(img, cv2.COLOR_BGR2HSV_FULL)
-    # 256 levels are a full turn, so uint8 wraps where hues do.
+    # 256 levels are a full turn, so uint8 wraps around as hues do.
     hsv[..., 0] += np.uint8(int(turn * 255) % 256)
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR_FULL)
 
 
 @TRANSFORMS.register_module()
 class RandomGrayscale(ColourTransform):
-    """Grey in all three channels, with a probability.
+    """Convert to grey in three channels, with a probability.
 
     Args:
         prob: Probability of a change, 0 to 1.
@@ -138,10 +138,10 @@ class RandomGrayscale(ColourTransform):
 
 @TRANSFORMS.register_module()
 class GaussianBlur(ColourTransform):
-    """Blur with a Gaussian whose width is drawn from U(sigma).
+    """Blur with a Gaussian of random width.
 
     Args:
-        sigma: Least and largest standard deviation, in pixels, above 0.
+        sigma: Smallest and largest standard deviation, in pixels, above 0.
         prob: Probability of a change, 0 to 1.
     """
 
@@ -151,7 +151,7 @@ class GaussianBlur(ColourTransform):
         super().__init__(prob)
         if not (len(sigma) == 2 and 0 < sigma[0] <= sigma[1]):
             raise ValueError(
-                'GaussianBlur: sigma must be the least and the largest '
+                'GaussianBlur: sigma must be the smallest and the largest '
                 f'standard deviation in pixels, above 0, got {sigma!r}.'
             )
         self.sigma = tuple(sigma)
@@ -165,7 +165,7 @@ class Solarize(ColourTransform):
     """Invert every value of ``thr`` and above.
 
     Args:
-        thr: Least value that is inverted, 0 to 256.
+        thr: Smallest value that is inverted, 0 to 256.
         prob: Probability of a change, 0 to 1.
     """
 

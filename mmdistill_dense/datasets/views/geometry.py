@@ -1,10 +1,10 @@
-"""Where a view lies in the image that was read."""
+"""Tracks the position of a view in the original image."""
 
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-#: In the names of transforms that move pixels and do not say where to.
+#: In the names of transforms that move pixels without recording it.
 UNTRACKED_NAMES = (
     'Affine',
     'Albu',
@@ -21,12 +21,12 @@ UNTRACKED_NAMES = (
     'Translate',
 )
 
-#: Left, top, right, bottom, in pixels of the image that was read.
+#: Left, top, right, bottom, in pixels of the original image.
 Box = tuple[float, float, float, float]
 
 
 def view_box(results: dict) -> Box:
-    """The view's box so far: the whole image, until something crops it."""
+    """Current box of the view; the whole image before the first crop."""
     height, width = results['ori_shape'][:2]
     return results.get('view_box', (0.0, 0.0, float(width), float(height)))
 
@@ -42,7 +42,7 @@ def is_flipped(results: dict) -> bool:
     if flipped and direction not in (None, 'horizontal'):
         raise ValueError(
             f'a view was flipped in the direction {direction!r}, but only '
-            "horizontal flips are kept track of: use direction='horizontal' "
+            "horizontal flips are tracked: use direction='horizontal' "
             'in RandomFlip.'
         )
     return flipped
@@ -51,11 +51,11 @@ def is_flipped(results: dict) -> bool:
 def crop_box(
     results: dict, left: int, top: int, width: int, height: int
 ) -> Box:
-    """The view's box after a crop of the present picture.
+    """Box of the view after a crop of the current image.
 
     Args:
-        results: Of a pipeline; the picture may be resized, cropped and
-            mirrored already.
+        results: Results of the pipeline; the image may be resized, cropped
+            and mirrored already.
         left, top, width, height: The crop, in pixels of ``results['img']``.
     """
     rows, columns = results['img'].shape[:2]
@@ -72,16 +72,16 @@ def crop_box(
 
 
 def check_tracked(pipeline: Iterable[Callable]) -> None:
-    """Refuse what would make a view's box or flip wrong.
+    """Refuse transforms that would make a view's box or flip wrong.
 
-    A transform that crops and has ``tracks_view_box = True`` keeps
+    A transform that crops and has ``tracks_view_box = True`` updates
     ``view_box`` itself.
 
     Args:
         pipeline: The transforms of one view, built.
 
     Raises:
-        ValueError: If one moves pixels without a trace, or two flip.
+        ValueError: If one moves pixels without recording it, or two flip.
     """
     flips = []
     for transform in _flatten(pipeline):
@@ -89,7 +89,7 @@ def check_tracked(pipeline: Iterable[Callable]) -> None:
         tracked = getattr(transform, 'tracks_view_box', False)
         if not tracked and _name_contains(transform, *UNTRACKED_NAMES):
             raise ValueError(
-                f'MultiView: {name} moves pixels and does not say where to, '
+                f'MultiView: {name} moves pixels without recording it, '
                 'so the box of the view would be wrong. Use '
                 'mmdistill_dense.RandomResizedCrop, Resize and a horizontal '
                 'RandomFlip instead.'
@@ -99,34 +99,35 @@ def check_tracked(pipeline: Iterable[Callable]) -> None:
     if len(flips) > 1:
         raise ValueError(
             f'MultiView: one view has {len(flips)} flips '
-            f'({", ".join(flips)}), but only one is kept track of. Leave '
-            'one of them.'
+            f'({", ".join(flips)}), but only one is tracked. Remove '
+            'the others.'
         )
 
 
 def _flatten(transforms: Iterable[Callable]) -> Iterator[Callable]:
-    """Each transform, those inside of RandomApply and the like too."""
+    """Each transform, with those inside RandomApply and the like."""
     for transform in transforms:
         yield transform
         yield from _flatten(getattr(transform, 'transforms', ()))
 
 
 def _name_contains(transform: Callable, *words: str) -> bool:
-    """Whether its class, or one it comes from, has a word in its name."""
+    """Whether the name of its class, or of a base class, has a word."""
     names = ' '.join(kind.__name__ for kind in type(transform).__mro__)
     return any(word in names for word in words)
 
 
 def check_unmodified(results: dict) -> None:
-    """Refuse an image of which it is not known how it came about.
+    """Refuse an image that was changed in a way that is not tracked.
 
     Raises:
-        ValueError: If it was flipped, cropped or padded since it was read.
+        ValueError: If it was flipped, cropped or padded after reading.
     """
     if 'flip' in results:
         raise ValueError(
             'MultiView: a flip comes before it in the pipeline, which the '
-            'views would forget. Put RandomFlip into each of its transforms.'
+            'views would not record. Put RandomFlip into each of its '
+            'transforms.'
         )
     if 'view_box' in results:
         return
@@ -135,7 +136,7 @@ def check_unmodified(results: dict) -> None:
     if np.abs(shape - read * scale).max() > 1:
         raise ValueError(
             f'MultiView: the image is {shape} (height, width), and was '
-            f'{read} when it was read: what came between is neither one '
-            'Resize nor mmdistill_dense.RandomResizedCrop, so nobody knows '
-            'where the views lie. Take it out of the pipeline.'
+            f'{read} when it was read: the transforms between are neither '
+            'one Resize nor mmdistill_dense.RandomResizedCrop, so the '
+            'position of the views is unknown. Remove them.'
         )

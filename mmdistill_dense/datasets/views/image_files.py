@@ -1,10 +1,10 @@
-"""Which images a data set has, without opening one of them."""
+"""Lists the images of a data set without opening them."""
 
 import json
 import os
 from pathlib import Path
 
-#: Compared without regard to case: ImageNet's files end in ``.JPEG``.
+#: Compared case-insensitively: ImageNet's files end in ``.JPEG``.
 SUFFIXES = {
     '.bmp',
     '.jpeg',
@@ -21,13 +21,13 @@ SUFFIXES = {
 def find_images(folder: str) -> list[str]:
     """Paths of all images below a folder, at any depth, sorted.
 
-    Links are followed, hidden files and folders are left out. No file is
-    looked at one by one, so a million take seconds.
+    Links are followed; hidden files and folders are skipped. No single file
+    is opened or queried, so a million files take seconds.
 
     Raises:
         FileNotFoundError: If there is no such folder.
         OSError: If a folder in it cannot be read.
-        ValueError: If it holds no image.
+        ValueError: If it contains no image.
     """
     if not os.path.isdir(folder):
         raise FileNotFoundError(
@@ -46,7 +46,7 @@ def find_images(folder: str) -> list[str]:
     ]
     if not paths:
         raise ValueError(
-            f'{folder!r} holds no image, at no depth: expected files that '
+            f'{folder!r} holds no image at any depth: expected files that '
             f'end in one of {", ".join(sorted(SUFFIXES))}. Usual cause: '
             'another folder, or an archive that is not unpacked.'
         )
@@ -54,7 +54,7 @@ def find_images(folder: str) -> list[str]:
 
 
 def is_image(name: str) -> bool:
-    """Whether a file's name is an image's; ``._x.jpg`` is none."""
+    """Whether a file name is that of an image; ``._x.jpg`` is not."""
     return (
         not name.startswith('.')
         and os.path.splitext(name)[1].lower() in SUFFIXES
@@ -62,7 +62,7 @@ def is_image(name: str) -> bool:
 
 
 def _keep_visible(folders: list[str]) -> bool:
-    """Keep ``os.walk`` out of hidden folders."""
+    """Remove hidden folders, so that ``os.walk`` skips them."""
     folders[:] = [name for name in folders if not name.startswith('.')]
     return True
 
@@ -75,8 +75,8 @@ def listed_images(ann_file: str, folder: str) -> list[str]:
     """Paths of the images that a COCO annotation file names, sorted.
 
     Args:
-        ann_file: Its ``images`` have a ``file_name`` each.
-        folder: What the names are relative to.
+        ann_file: The file; each of its ``images`` has a ``file_name``.
+        folder: Folder that the names are relative to.
 
     Raises:
         FileNotFoundError: If the file, or an image that it names, is missing.

@@ -1,4 +1,4 @@
-"""Images in one folder per class, as ImageNet's are."""
+"""Images in one folder per class, as in ImageNet."""
 
 import os
 from collections import Counter
@@ -21,19 +21,20 @@ from .unlabelled import UnlabelledImages
 class LabelledImages(UnlabelledImages):
     """A tree with one folder per class, ``train/n01440764/*.JPEG``.
 
-    A class is a folder right below ``images``, and its number the folder's
-    place by name, from 0. Its images may lie at any depth. Give train and
-    val the same ``classes``, or the same folders. Unreadable images are
-    passed over, as in ``UnlabelledImages``.
+    Each folder directly below ``images`` is a class. Classes are numbered
+    from 0 in the order of their names. Images may lie at any depth. Use the
+    same ``classes``, or the same folders, for train and val. Unreadable
+    images are skipped, as in ``UnlabelledImages``.
 
     Args:
-        pipeline: Transforms; the first one reads ``img_path``, the last
+        pipeline: Transforms; the first one reads ``img_path``, the last one
             should be ``mmdistill_dense.PackLabel``.
         data_root: Folder that ``images`` is relative to.
         images: Folder of the class folders.
         classes: Names of the folders to use, in the order of their numbers:
-            a list, or a text file with one on each line. All by default.
-        kwargs: ``max_unreadable`` and what MMEngine's ``BaseDataset`` takes.
+            a list, or a text file with one on each line. Default: all.
+        kwargs: ``max_unreadable`` and arguments of MMEngine's
+            ``BaseDataset``.
 
     Raises:
         FileNotFoundError: If a folder or the file of ``classes`` is missing.
@@ -80,7 +81,7 @@ class LabelledImages(UnlabelledImages):
 
 @TRANSFORMS.register_module()
 class PackLabel(BaseTransform):
-    """An image and its class, as ``inputs`` and ``data_samples``.
+    """Pack an image and its class as ``inputs`` and ``data_samples``.
 
     ``inputs`` is a uint8 tensor (3, H, W), BGR as it was read;
     ``data_samples`` is a ``BaseDataElement`` with ``gt_label``, (1,), and in
@@ -130,7 +131,7 @@ def _read_class_names(classes: str | Sequence[str]) -> list[str]:
 
 
 def _class_folder(path: str, folder: str) -> str:
-    """The first folder below ``folder``; empty for an image right in it."""
+    """The first folder below ``folder``; empty for an image in it."""
     first, separator, _ = os.path.relpath(path, folder).partition(os.sep)
     return first if separator else ''
 
@@ -146,7 +147,7 @@ def _class_folders(folder: str) -> list[str]:
 def _check_classes(folder: str, classes: list[str], owners: list[str]) -> None:
     if '' in owners:
         raise ValueError(
-            f'LabelledImages: {owners.count("")} images lie right in '
+            f'LabelledImages: {owners.count("")} images lie directly in '
             f'{folder!r}, in no class folder. Expected one folder per class; '
             "ImageNet's val images must be sorted into folders first."
         )

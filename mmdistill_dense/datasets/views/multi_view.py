@@ -1,4 +1,4 @@
-"""Several views of one image, and how they leave a pipeline."""
+"""Several views of one image, and their packing."""
 
 from collections.abc import Callable, Sequence
 
@@ -20,25 +20,26 @@ from .geometry import (
 
 @TRANSFORMS.register_module()
 class MultiView(BaseTransform):
-    """One view of the image from each of several pipelines.
+    """Apply several pipelines to an image, one per view.
 
-    Where a view lies is known after ``mmdistill_dense.RandomResizedCrop``,
-    one horizontal ``RandomFlip`` and resizing, in any order. Other crops,
-    padding, rotations and the like do not say what they did and are refused
-    by name. Before ``MultiView``, images may only be read and resized (or
-    cropped by ``mmdistill_dense.RandomResizedCrop``).
+    The position of a view is tracked through
+    ``mmdistill_dense.RandomResizedCrop``, one horizontal ``RandomFlip`` and
+    resizing, in any order. Other crops, padding, rotations and the like do
+    not record what they do and are refused by name. Before ``MultiView``,
+    images may only be read and resized (or cropped by
+    ``mmdistill_dense.RandomResizedCrop``).
 
     Replaces ``img`` by a list of images (H, W, 3), and adds ``views``: for
-    each a dict of ``box`` (left, top, right, bottom in pixels of the image
-    that was read) and ``flip`` (the box's content is mirrored).
+    each a dict of ``box`` (left, top, right, bottom in pixels of the original
+    image) and ``flip`` (whether the content of the box is mirrored).
 
     Args:
-        transforms: A pipeline per view, two or more.
+        transforms: Two or more pipelines, one per view.
 
     Raises:
         ValueError: If there are fewer than two pipelines, or one of them
-            moves pixels without a trace or flips twice. In use, if the image
-            was flipped, cropped or padded before.
+            moves pixels without recording it or flips twice. In use, if the
+            image was flipped, cropped or padded before.
     """
 
     def __init__(self, transforms: Sequence[Sequence[dict | Callable]]):
@@ -56,12 +57,12 @@ class MultiView(BaseTransform):
 
     def transform(self, results: dict) -> dict | None:
         check_unmodified(results)
-        # A transform that works in place must not reach the next view.
+        # A copy, as transforms that work in place would change other views.
         views = [
             pipeline(dict(results, img=results['img'].copy()))
             for pipeline in self.pipelines
         ]
-        if None in views:  # as BaseDataset has it: take another image
+        if None in views:  # BaseDataset then takes another image
             return None
         results['img'] = [view['img'] for view in views]
         results['views'] = [
@@ -72,17 +73,17 @@ class MultiView(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PackViews(BaseTransform):
-    """The views of ``MultiView``, as ``inputs`` and ``data_samples``.
+    """Pack the views of ``MultiView`` as ``inputs`` and ``data_samples``.
 
     ``inputs`` is a list of uint8 tensors (3, H, W), BGR as they were read;
     ``data_samples`` is a ``BaseDataElement`` whose metainfo has ``img_path``,
     ``ori_shape``, ``img_shape`` (of the first view) and ``views``.
 
     Args:
-        meta_keys: What else of the results goes into the metainfo.
+        meta_keys: Further keys of the results for the metainfo.
 
     Raises:
-        ValueError: In use, if no ``MultiView`` came before.
+        ValueError: In use, if ``MultiView`` does not come before.
     """
 
     KEYS = ('img_path', 'sample_idx', 'ori_shape', 'views')

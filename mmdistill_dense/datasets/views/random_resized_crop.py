@@ -1,4 +1,4 @@
-"""A crop of random size and shape, brought to one size."""
+"""A crop of random size and aspect ratio, resized to a fixed size."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from mmdistill_dense.registry import TRANSFORMS
 
 from .geometry import crop_box
 
-#: Draws before the largest centred crop is taken, as torchvision has it.
+#: Attempts before the largest centred crop is used, as in torchvision.
 ATTEMPTS = 10
 
 
@@ -19,18 +19,18 @@ ATTEMPTS = 10
 class RandomResizedCrop(BaseTransform):
     """Crop a random part of the image and resize it, as torchvision does.
 
-    The mean over the pixel's area where both sides shrink, bicubic
-    otherwise: a side that shrinks while the other one grows may alias.
+    Interpolation is by area if both sides shrink, and bicubic otherwise, so a
+    side that shrinks while the other one grows may alias.
     Changes ``img`` and ``img_shape`` and adds ``view_box``.
 
     Args:
         size: Height and width of the result, in pixels; one number for a
             square.
-        scale: Least and largest area of the crop, as shares of the image's.
-        ratio: Least and largest ratio of the crop's width to its height.
+        scale: Smallest and largest area of the crop, relative to the image.
+        ratio: Smallest and largest ratio of the crop's width to its height.
 
     Raises:
-        ValueError: If an argument is none of these.
+        ValueError: If an argument is out of its range.
     """
 
     tracks_view_box = True
@@ -49,12 +49,12 @@ class RandomResizedCrop(BaseTransform):
             )
         if not (len(scale) == 2 and 0 < scale[0] <= scale[1] <= 1):
             raise ValueError(
-                'RandomResizedCrop: scale must be the least and the largest '
+                'RandomResizedCrop: scale must be the smallest and largest '
                 f'share of the area, above 0 and up to 1, got {scale!r}.'
             )
         if not (len(ratio) == 2 and 0 < ratio[0] <= ratio[1] < math.inf):
             raise ValueError(
-                'RandomResizedCrop: ratio must be the least and the largest '
+                'RandomResizedCrop: ratio must be the smallest and largest '
                 f'width divided by height, above 0, got {ratio!r}.'
             )
         self.size, self.scale, self.ratio = pair, tuple(scale), tuple(ratio)
@@ -69,7 +69,7 @@ class RandomResizedCrop(BaseTransform):
         return results
 
     def get_params(self, rows: int, columns: int) -> tuple[int, int, int, int]:
-        """Left, top, width and height of a crop of an image, in pixels."""
+        """Draw left, top, width and height of a crop, in pixels."""
         low, high = np.log(self.ratio)
         for _ in range(ATTEMPTS):
             area = rows * columns * np.random.uniform(*self.scale)
@@ -85,7 +85,7 @@ class RandomResizedCrop(BaseTransform):
     def _centre_crop(
         self, rows: int, columns: int
     ) -> tuple[int, int, int, int]:
-        """The largest centred crop whose shape is allowed."""
+        """The largest centred crop within ``ratio``."""
         shape = min(max(columns / rows, self.ratio[0]), self.ratio[1])
         width = max(1, min(columns, round(rows * shape)))
         height = max(1, min(rows, round(columns / shape)))

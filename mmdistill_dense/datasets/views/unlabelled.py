@@ -1,4 +1,4 @@
-"""Images without labels, wherever they lie."""
+"""Images without labels, from folders or annotation files."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -24,13 +24,13 @@ class UnlabelledImages(BaseDataset):
     ``images='train'`` reads a plain folder, an ImageNet tree
     (``train/n01440764/*.JPEG``) or the images of a segmentation data set;
     ``ann_file`` reads those that an annotation file of COCO names. They are
-    sorted by path, labels are not looked at.
+    sorted by path; labels are not read.
 
-    An image that cannot be read is logged and counted, and the next one that
-    can is taken in its place; too many of them end the run, and so does a
-    process whose first 20 all fail. What reads is the first transform of the
-    pipeline. Workers of one loader count together; each process of a
-    distributed run counts what it reads.
+    The first transform of the pipeline reads an image. An image that cannot
+    be read is logged and counted, and the next readable one is used instead.
+    The run ends if too many are unreadable, or if the first 20 of a process
+    all fail. Workers of one loader share a count; each process of a
+    distributed run has its own.
 
     Args:
         pipeline: Transforms; the first one reads ``img_path``.
@@ -39,17 +39,17 @@ class UnlabelledImages(BaseDataset):
             ``ann_file``, the one folder that its names are relative to.
         ann_file: Annotation file of COCO.
         max_unreadable: Largest share of the images that may be unreadable, 0
-            to 1; above 0 one image always may, and 0 allows none.
+            to 1. Above 0 at least one may be; 0 allows none.
         kwargs: ``indices``, ``lazy_init``, ``serialize_data``, ``metainfo``
-            and the like of MMEngine's ``BaseDataset``.
+            and further arguments of MMEngine's ``BaseDataset``.
 
     Raises:
         FileNotFoundError: If a folder, ``ann_file`` or an image named there
             is missing.
         ValueError: If there is no image, ``ann_file`` is no annotation file
-            of COCO, or an argument is none of these.
-        RuntimeError: While reading, if too many images are unreadable, or
-            the first transform is no reader or has a mistake.
+            of COCO, or an argument is out of its range.
+        RuntimeError: In use, if too many images are unreadable, or the
+            first transform does not read images or has an error in its code.
     """
 
     def __init__(
@@ -90,11 +90,11 @@ class UnlabelledImages(BaseDataset):
         return [dict(img_path=path) for path in paths]
 
     def prepare_data(self, idx: int) -> Any:
-        """What the pipeline makes of an image, or of the next readable one.
+        """Result of the pipeline for an image, or the next readable one.
 
         Raises:
             RuntimeError: If too many images are unreadable, or the first
-                transform has a mistake.
+                transform has an error in its code.
         """
         while True:
             image = self.get_data_info(idx % len(self))
@@ -109,7 +109,7 @@ class UnlabelledImages(BaseDataset):
             idx += 1
 
     def _read(self, image: dict) -> tuple[dict | None, str]:
-        """What the first transform makes of an image, or why nothing."""
+        """Result of the first transform, or None and the reason."""
         path = image['img_path']
         try:
             for load in self.pipeline.transforms[:1]:
@@ -125,14 +125,14 @@ class UnlabelledImages(BaseDataset):
                     'LoadImageFromFile does.'
                 ) from error
             return None, reason
-        return image, 'the reader gave nothing' if image is None else ''
+        return image, 'the reader returned None' if image is None else ''
 
     def _check_unreadable(self) -> None:
         if self.unreadable.too_many or self.unreadable.only_failures:
             first = self.unreadable.indices[:MAX_NAMED_IMAGES]
             images = [self.get_data_info(index) for index in first]
             paths = [image['img_path'] for image in images]
-            # Another worker may have found it, so it is read once more.
+            # Another worker may have recorded it, so it is read once more.
             reason = self._read(images[0])[1] or 'it can be read by now'
             raise RuntimeError(self.unreadable.message(paths, reason))
 
@@ -153,5 +153,5 @@ class UnlabelledImages(BaseDataset):
         return subset
 
     def _reset_unreadable(self) -> None:
-        """Count anew, once it is known how many images there are."""
+        """Start a new count, once the number of images is known."""
         self.unreadable = UnreadableImages(len(self), self.max_unreadable)

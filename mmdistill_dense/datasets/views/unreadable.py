@@ -1,4 +1,4 @@
-"""A count of unreadable images that all workers of a loader share."""
+"""Count of unreadable images, shared by all workers of a loader."""
 
 import logging
 from copy import deepcopy
@@ -6,24 +6,25 @@ from copy import deepcopy
 import torch
 from mmengine.logging import print_log
 
-#: So many are named when there are too many.
+#: Number of images that the error message names.
 MAX_NAMED_IMAGES = 3
-#: A process that has read nothing gives up after so many.
+#: Failures after which a process that has read no image gives up.
 MAX_FIRST_FAILURES = 20
-#: No image causes these, whatever is in it.
+#: Errors of code or config, which no content of an image causes.
 CODE_ERRORS = (AttributeError, ImportError, KeyError, NameError, TypeError)
 
 
 class UnreadableImages:
-    """Notes which images of a data set cannot be read.
+    """Records which images of a data set cannot be read.
 
-    One byte an image, in memory that forked and spawned workers share: each
-    worker skips what another one found, and all see one count.
+    It keeps one byte per image in memory that forked and spawned workers
+    share, so each worker skips the images that others recorded, and all read
+    the same count.
 
     Args:
         count: Number of images.
         share: Largest share of them that may be unreadable, 0 to 1; above 0
-            one image always may.
+            at least one may be.
 
     Raises:
         ValueError: If ``share`` is not between 0 and 1.
@@ -33,7 +34,7 @@ class UnreadableImages:
         self.share = check_share(share)
         self.allowed = max(1, int(share * count)) if share else 0
         self._flags = torch.zeros(count, dtype=torch.uint8).share_memory_()
-        #: Of this process alone.
+        #: Of this process only.
         self.any_read, self._failed = False, 0
 
     def __contains__(self, index: int) -> bool:
@@ -43,7 +44,7 @@ class UnreadableImages:
         return int(self._flags.count_nonzero())
 
     def __deepcopy__(self, memo: dict) -> 'UnreadableImages':
-        """A copy counts for itself, again in shared memory."""
+        """A copy has its own count, also in shared memory."""
         new = object.__new__(type(self))
         memo[id(self)] = new
         new.__dict__ = deepcopy(self.__dict__, memo)
@@ -56,16 +57,16 @@ class UnreadableImages:
 
     @property
     def too_many(self) -> bool:
-        """Whether the run should end: over the share, or none is left."""
+        """Whether the run must end: over the share, or no image is left."""
         return len(self) > self.allowed or len(self) == len(self._flags)
 
     @property
     def only_failures(self) -> bool:
-        """Whether this process tried long enough and has read nothing."""
+        """Whether the first images of this process all failed."""
         return not self.any_read and self._failed >= MAX_FIRST_FAILURES
 
     def add(self, index: int, path: str, reason: str) -> None:
-        """Note an image, with a line in the log the first time."""
+        """Record an image, and log it the first time."""
         self._failed += 1
         if index in self:
             return
@@ -78,10 +79,10 @@ class UnreadableImages:
         )
 
     def message(self, paths: list[str], reason: str) -> str:
-        """Why the run ends.
+        """Error message at the end of the run.
 
         Args:
-            paths: Of the first unreadable images.
+            paths: Paths of the first unreadable images.
             reason: Why the first of them cannot be read.
         """
         count, total = len(self), len(self._flags)
@@ -103,9 +104,9 @@ class UnreadableImages:
 
 
 def is_code_error(error: Exception) -> bool:
-    """Whether a reader failed by a mistake of code or config."""
+    """Whether a reader failed because of its code or config."""
     if isinstance(error, AttributeError) and error.name and error.obj is None:
-        return False  # OpenCV gives None for an image it cannot decode
+        return False  # OpenCV returns None for an image it cannot decode
     return isinstance(error, CODE_ERRORS)
 
 
