@@ -1,4 +1,4 @@
-"""From two configs to a distillation config."""
+"""Drafts a distillation config from two stock configs."""
 
 from .methods import METHODS
 from .writing import write_config

@@ -1,8 +1,8 @@
-"""What to distil between two models: one function per method.
+"""Methods for a draft: each chooses the terms between two models.
 
-A method looks at both sides and returns the terms, with the reasons for
-them. A new one is a function here and an entry in :data:`METHODS`; its
-values are those of a preset in ``configs/_base_/terms``.
+A method takes both models and returns the terms, with the reasons for them.
+To add one, add a function here and an entry in :data:`METHODS`; its values
+are those of a preset in ``configs/_base_/terms``.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,12 +18,12 @@ from .stock_model import Specs, StockModel, describe_match
 
 @dataclass(frozen=True)
 class Draft:
-    """What a method proposes.
+    """Proposal of a method.
 
     Args:
         terms: The config's ``terms``.
-        note: A line for the config about where the values come from.
-        reasons: Why this, and why not the other; for the user.
+        note: A line for the config about the source of the values.
+        reasons: Reasons for and against each option, for the user.
     """
 
     terms: dict[str, dict]
@@ -33,12 +33,12 @@ class Draft:
 
 @dataclass(frozen=True)
 class Option:
-    """One place where a method could compare.
+    """A candidate for the maps that a method compares.
 
     Args:
-        at: Module path or short name, the same on both sides.
-        term: The term, but for ``at``.
-        note: Where its values come from.
+        at: Module path or short name, the same in both models.
+        term: The term, without ``at``.
+        note: Source of its values.
         take: ``'output'`` or ``'input'`` of the module.
     """
 
@@ -62,17 +62,17 @@ def first_match(
     student: StockModel,
     teacher: StockModel,
 ) -> Draft:
-    """Take the first option whose maps can be aligned.
+    """Choose the first option whose maps can be aligned.
 
     Args:
         name: Name of the term.
-        options: In the order of preference; a string is the reason why one
-            is not even tried.
+        options: Options in order of preference; a string is the reason why
+            one is not tried.
         student: The student.
         teacher: The teacher.
 
     Raises:
-        ValueError: If there is none; what was seen is named.
+        ValueError: If there is none; the message lists the reasons.
     """
     reasons = []
     for option in options:
@@ -95,10 +95,10 @@ def first_match(
             term['level_weights'] = weights
             reasons.append('Levels of frozen stages get weight 0.')
         return Draft({name: term}, option.note, reasons)
-    seen = '\n'.join(f'  {reason}' for reason in reasons)
+    lines = '\n'.join(f'  {reason}' for reason in reasons)
     raise ValueError(
         f'nothing of {student} ({student.name}) can be aligned with '
-        f'{teacher} ({teacher.name}):\n{seen}\nLook at both with '
+        f'{teacher} ({teacher.name}):\n{lines}\nInspect both with '
         'inspect_distiller --list, and write at=dict(student=..., '
         'teacher=...) by hand.'
     )
@@ -110,7 +110,7 @@ def _level_weights(
     student_specs: Specs,
     teacher_specs: Specs,
 ) -> list[float]:
-    """0 for levels that have no gradient, which a run would refuse."""
+    """Weights of the levels: 0 if a level has no gradient, otherwise 1."""
     trained = student.trained(option.at, option.take)
     weights = [
         float(trained[i]) for i, _ in pair_levels(student_specs, teacher_specs)
@@ -123,12 +123,12 @@ def _level_weights(
 def _preset_option(
     name: str, at: str, origin: str, take: str = 'output'
 ) -> Option:
-    """The term of a preset, at another place.
+    """The term of a preset, on another module.
 
     Args:
         name: Name of a file in ``configs/_base_/terms``, with one term.
-        at: Module path or short name, the same on both sides.
-        origin: Where tau and weight come from; they begin the note.
+        at: Module path or short name, the same in both models.
+        origin: Source of tau and weight, which begin the note.
         take: ``'output'`` or ``'input'`` of the module.
     """
     cfg = Config.fromfile(own_config(f'_base_/terms/{name}.py')).to_dict()
@@ -140,7 +140,7 @@ def _preset_option(
 
 
 def cwd(student: StockModel, teacher: StockModel) -> Draft:
-    """Channel-wise distillation: logits, else features."""
+    """Channel-wise distillation of logits, otherwise of features."""
     options = _cwd_options(student, teacher)
     return first_match('cwd', options, student, teacher)
 
@@ -163,7 +163,7 @@ def _cwd_options(
     if hasattr(student.model, 'neck') and hasattr(teacher.model, 'neck'):
         yield _pyramid_option('neck')
     else:
-        yield 'not neck: not both have one.'
+        yield 'not neck: one or both have none.'
     yield _pyramid_option('backbone')
 
 
@@ -173,7 +173,7 @@ def _pyramid_option(at: str) -> Option:
 
 
 def pixel_wise(student: StockModel, teacher: StockModel) -> Draft:
-    """Pixel-wise KL: logits of the same classes, and nothing else."""
+    """Pixel-wise KL divergence, only between logits of the same classes."""
     option: Option | str = 'not logits: both models must be segmentors.'
     if student.is_segmentor and teacher.is_segmentor:
         origin = "are CIRKD's for a mean over pixels."
@@ -184,7 +184,7 @@ def pixel_wise(student: StockModel, teacher: StockModel) -> Draft:
 def _logits_option(
     student: StockModel, teacher: StockModel, preset: str, origin: str
 ) -> Option | str:
-    """Logits where they mean the same classes, as far as can be seen."""
+    """Option for logits, if both models have equally many classes."""
     try:
         student_classes, teacher_classes = (
             model.levels('logits')[-1].channels for model in (student, teacher)
@@ -202,7 +202,7 @@ def _logits_option(
     return _preset_option(preset, 'logits', origin)
 
 
-#: By name, as ``--method`` has it.
+#: By name, as in ``--method``.
 METHODS: dict[str, Callable[[StockModel, StockModel], Draft]] = {
     'cwd': cwd,
     'pixel-wise': pixel_wise,

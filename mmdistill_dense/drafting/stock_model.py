@@ -1,4 +1,4 @@
-"""The two models of a pair, and what can be compared between them."""
+"""Student or teacher of a draft, with the maps that can be recorded."""
 
 import torch
 from mmengine.config import Config
@@ -21,10 +21,10 @@ Specs = list[FeatureSpec]
 
 
 class StockModel:
-    """A stock model and its config; weights are not looked for.
+    """A stock model with random weights, and its config.
 
     Args:
-        name: What the user calls its config.
+        name: Name of the config, as the user gives it.
         config: The whole config, with ``model``.
         size: Height and width of the dry run's image, in pixels.
     """
@@ -44,15 +44,15 @@ class StockModel:
 
     @property
     def is_segmentor(self) -> bool:
-        """Whether it labels pixels; else it is a detector."""
+        """Whether it is a segmentor; otherwise it is a detector."""
         return is_segmentor(self.model)
 
     def levels(self, path: str, take: str = 'output') -> Specs:
         """Maps that ``at=dict(path=..., take=...)`` would record.
 
         Raises:
-            ValueError: If there is no such module, or it gives no maps.
-            RuntimeError: If it never fires.
+            ValueError: If there is no such module, or it returns no maps.
+            RuntimeError: If it is never called.
         """
         key = f'{take} of {path}'
         if key not in self._probes:
@@ -68,7 +68,7 @@ class StockModel:
         return specs
 
     def trained(self, path: str, take: str = 'output') -> list[bool]:
-        """Whether each of these levels would have a gradient.
+        """Whether each of these levels has a gradient.
 
         Frozen stages have none.
         """
@@ -90,10 +90,10 @@ class StockModel:
 
 
 def describe_match(student_specs: Specs, teacher_specs: Specs) -> str:
-    """Say how two pyramids are paired.
+    """Describe how the levels of two models are paired.
 
     Raises:
-        ValueError: If they cannot be.
+        ValueError: If they cannot be paired.
     """
     pairs = pair_levels(student_specs, teacher_specs)
     text = (
@@ -110,7 +110,7 @@ def describe_match(student_specs: Specs, teacher_specs: Specs) -> str:
         student_specs[i].channels != teacher_specs[j].channels
         for i, j in pairs
     ):
-        text += '; a convolution brings the channels together'
+        text += '; a convolution maps the channels'
     return text
 
 

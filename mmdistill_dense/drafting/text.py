@@ -1,4 +1,4 @@
-"""Writing a distillation config as a person would."""
+"""Formats a distillation config as readable Python code."""
 
 import os.path as osp
 import re
@@ -16,13 +16,13 @@ def config_text(
     note: str,
     hooks: bool,
 ) -> str:
-    """The text of a config that says only what differs from the student's.
+    """Text of a config that contains only the changes to the student's.
 
     Args:
         title: First line, a comment.
-        base: What stands in ``_base_``.
+        base: Value of ``_base_``.
         model: Its ``teacher``, ``terms`` and further settings.
-        note: A comment on the terms.
+        note: Comment on the terms.
         hooks: Whether the base has ``custom_hooks``, which are kept.
     """
     entries = dict(
@@ -41,7 +41,7 @@ def config_text(
         f'custom_hooks = {format_code([*kept, balance])}',
     ]
     text = '\n'.join(parts) + '\n'
-    # Training refuses to start without one.
+    # Training does not start without a checkpoint.
     remark = r'\1  # set a file or an address\n'
     return re.sub(r'(checkpoint=None\)?,)\n', remark, text)
 
@@ -51,13 +51,13 @@ def _comment(text: str) -> str:
 
 
 class RawCode(str):
-    """Code that is written as it is."""
+    """Code that is written unchanged."""
 
     __slots__ = ()
 
 
 def format_code(value: object, indent: int = 0) -> str:
-    """Python code of nested dicts and lists, broken where it is too long."""
+    """Python code of nested dicts and lists, with lines of limited length."""
     if isinstance(value, RawCode):
         return str(value)
     if isinstance(value, dict):
@@ -70,7 +70,7 @@ def format_code(value: object, indent: int = 0) -> str:
         return repr(value)
     inside = [key + format_code(item) for key, item in items]
     line = f'{opening}{", ".join(inside)}{closing}'
-    # A dict with a dict in it stands one entry a line.
+    # A dict that contains a dict is written with one entry per line.
     nested = isinstance(value, dict) and 'dict(' in ''.join(inside)
     if not nested and indent + len(line) + 10 <= _WIDTH:
         return line
@@ -82,10 +82,10 @@ def format_code(value: object, indent: int = 0) -> str:
 
 
 def base_reference(name: str, folder: str) -> str:
-    """How ``_base_`` of a file in ``folder`` names a config.
+    """Name of a config for ``_base_`` of a file in ``folder``.
 
-    Stock scripts resolve ``mmdet::`` and ``mmseg::``, but not our own
-    scope, so a config of ours gets its path.
+    Stock scripts resolve ``mmdet::`` and ``mmseg::`` but not
+    ``mmdistill_dense::``, so a config of this package is named by its path.
     """
     if '::' in name and not name.startswith('mmdistill_dense::'):
         return name
@@ -93,10 +93,10 @@ def base_reference(name: str, folder: str) -> str:
 
 
 def file_reference(name: str, folder: str) -> str:
-    """How a config in ``folder`` names a file, wherever training starts.
+    """Name of a file for a config in ``folder``, for any working directory.
 
-    Names of packages and addresses stay; of a path MMEngine fills in the
-    folder of the config.
+    Names with a package and addresses are kept. For a path MMEngine inserts
+    the folder of the config.
     """
     if ':' in name:
         return name

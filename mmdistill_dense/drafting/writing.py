@@ -1,4 +1,4 @@
-"""Draft a config, write it, and build what was written."""
+"""Drafts a config, builds its model and writes it."""
 
 import os
 import os.path as osp
@@ -29,26 +29,26 @@ def write_config(
     size: Size | None = None,
     force: bool = False,
 ) -> tuple[str, list[str], list[RenderableType]]:
-    """Write a distillation config that is known to build.
+    """Write a distillation config after building its model.
 
     Args:
         student: The student's config, a file or ``'package::path'``.
-        teacher: The teacher's, likewise.
-        out: File to write; default: method, teacher and student.
+        teacher: The teacher's config, likewise.
+        out: File to write; default: named after method, teacher and student.
         method: One of :data:`METHODS`.
         checkpoint: File or address of the teacher's weights.
-        size: Height and width of the dry run's image, in pixels, where a
-            model needs its own.
-        force: Overwrite an existing file.
+        size: Height and width of the dry run's image, in pixels, if a model
+            needs a certain size.
+        force: Whether to overwrite an existing file.
 
     Returns:
-        The path, the reasons for what is in it, and the inspection.
+        The path, the reasons for its content, and the inspection.
 
     Raises:
         FileExistsError: If the file exists.
         FileNotFoundError: If a config does not exist.
-        ValueError: If the student is distilled already, or nothing of the
-            two can be aligned.
+        ValueError: If the student is distilled already, or no maps of the
+            two models can be aligned.
     """
     out = out or f'{method}_{_stem(teacher)}_{_stem(student)}.py'
     student_config = _read_student_config(student)
@@ -77,16 +77,16 @@ def _stem(name: str) -> str:
 
 
 def config_files(*names: str) -> set[str]:
-    """Real paths of configs and of all that they inherit from."""
-    found: set[str] = set()
-    waiting = [config_path(name) for name in names]
-    while waiting:
-        path = osp.realpath(waiting.pop())
-        if path not in found and osp.isfile(path):
-            found.add(path)
+    """Real paths of configs and of all configs that they inherit from."""
+    paths: set[str] = set()
+    pending = [config_path(name) for name in names]
+    while pending:
+        path = osp.realpath(pending.pop())
+        if path not in paths and osp.isfile(path):
+            paths.add(path)
             for base in Config._get_base_files(path):
-                waiting.append(Config._get_cfg_path(base, path)[0])
-    return found
+                pending.append(Config._get_cfg_path(base, path)[0])
+    return paths
 
 
 def _check_out(out: str, force: bool, made_from: set[str]) -> None:
@@ -94,7 +94,7 @@ def _check_out(out: str, force: bool, made_from: set[str]) -> None:
         raise ValueError(f'a config is a .py file, got --out {out}.')
     if osp.realpath(out) in made_from:
         raise FileExistsError(
-            f'--out {out} would overwrite what the new config is made from: '
+            f'--out {out} would overwrite a source of the new config: '
             'choose another name.'
         )
     if osp.exists(out) and not force:
@@ -135,9 +135,9 @@ def _model_settings(
 
 
 def _write(out: str, text: str) -> list[RenderableType]:
-    """Put a file in its place once a model could be built from it."""
+    """Move a file to its path after building a model from it."""
     folder, name = osp.split(osp.abspath(out))
-    # Beside its place, so that relative paths in it hold.
+    # In the same folder, so that relative paths in it are valid.
     trial = osp.join(folder, f'_{uuid4().hex}.py')
     try:
         with open(trial, 'w', encoding='utf-8') as file:

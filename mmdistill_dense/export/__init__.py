@@ -1,1 +1,1 @@
-"""A trained student as files that do without this package."""
+"""Exports a trained student as files that do not need this package."""

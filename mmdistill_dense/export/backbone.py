@@ -1,4 +1,4 @@
-"""From a pre-training run to a backbone that downstream configs start from."""
+"""Exports the backbone of a pre-training run for downstream configs."""
 
 import copy
 from collections import OrderedDict
@@ -10,7 +10,7 @@ from torch import nn
 from .student import student_checkpoint
 
 PREFIX = 'backbone.'
-#: What a pre-training run stores: the student, and what is dropped.
+#: Prefixes in a pre-training checkpoint; all but ``backbone`` are dropped.
 PRETRAINING_PARTS = {'backbone', 'attention', 'contrast', 'head', 'queue'}
 
 
@@ -21,12 +21,12 @@ def is_pretraining(cfg: Config) -> bool:
 
 
 def backbone_config(cfg: Config, checkpoint: str) -> Config:
-    """A config with nothing but the backbone, initialised from a file.
+    """Config of the backbone alone, initialised from a file.
 
     Args:
         cfg: Config of the pre-training run.
-        checkpoint: The exported file, as a config that starts from it has to
-            name it.
+        checkpoint: Path of the exported file, as a downstream config names
+            it.
     """
     backbone = copy.deepcopy(cfg.model.backbone)
     backbone.init_cfg = init_cfg(checkpoint)
@@ -35,17 +35,17 @@ def backbone_config(cfg: Config, checkpoint: str) -> Config:
 
 
 def init_cfg(checkpoint: str) -> dict:
-    """What ``model.backbone.init_cfg`` of a downstream config is set to."""
+    """Value for ``model.backbone.init_cfg`` of a downstream config."""
     return dict(type='Pretrained', checkpoint=checkpoint, prefix=PREFIX)
 
 
 def backbone_checkpoint(checkpoint: str, raw: bool = False) -> dict:
-    """The tensors below ``backbone.``, and where they come from.
+    """The tensors below ``backbone.``, with the checkpoint's meta.
 
     Args:
-        checkpoint: File or address, of any moment of the pre-training.
-        raw: Of a run with ``EMAHook``, the weights that were trained
-            instead of their average.
+        checkpoint: File or address of any checkpoint of the pre-training.
+        raw: Whether to take the trained weights instead of their average, in
+            a run with ``EMAHook``.
 
     Returns:
         ``state_dict`` and ``meta``, readable with ``weights_only=True``.
@@ -81,7 +81,7 @@ def build_backbone(cfg: Config, weights: OrderedDict) -> nn.Module:
 
     Args:
         cfg: Config of the pre-training run.
-        weights: With ``backbone.`` before every key.
+        weights: Tensors by keys with the prefix ``backbone.``.
 
     Raises:
         ValueError: If the weights are not those of the config's backbone.

@@ -1,4 +1,4 @@
-"""The ONNX form of an exported segmentor, compared with what it comes from."""
+"""Exports a segmentor as ONNX and compares it with torch."""
 
 from importlib.util import find_spec
 
@@ -7,7 +7,7 @@ import torch
 from mmengine.utils import digit_version
 from torch import Tensor, nn
 
-#: Largest difference of ONNX Runtime from torch, relative to the logits.
+#: Largest difference between ONNX Runtime and torch, relative to the logits.
 TOLERANCE = 1e-3
 REQUIRED_PACKAGES = ('onnx', 'onnxscript', 'onnxruntime')
 
@@ -42,7 +42,7 @@ def export_onnx(model: nn.Module, path: str, size: tuple[int, int]) -> float:
 
     Raises:
         ValueError: If the model is no segmentor, a package is missing, or
-            ONNX Runtime computes something else.
+            the results of ONNX Runtime differ.
     """
     check_exportable(model)
     wrapped = _Logits(model).eval()
@@ -69,7 +69,7 @@ def export_onnx(model: nn.Module, path: str, size: tuple[int, int]) -> float:
         raise ValueError(
             f'{path}: ONNX Runtime differs from torch by {difference:.2g} of '
             f'the largest logit, expected at most {TOLERANCE:g}. The file is '
-            'kept for a look; do not deploy it.'
+            'kept for inspection; do not deploy it.'
         )
     return difference
 

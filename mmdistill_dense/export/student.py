@@ -1,4 +1,4 @@
-"""From a distillation run to a plain student: weights and stock config."""
+"""Exports the student of a distillation run: weights and stock config."""
 
 import copy
 import pickle
@@ -12,14 +12,14 @@ from torch import nn
 from mmdistill_dense.models.teachers.loading import plain_state
 from mmdistill_dense.models.utils import build_model
 
-#: What the host's inferencers read of a checkpoint's meta.
+#: Keys of a checkpoint's meta that the host's inferencers read.
 META_KEYS = ('dataset_meta', 'experiment_name', 'epoch', 'iter', 'seed')
 
 
 def student_config(cfg: Config) -> Config:
     """The stock config inside a distillation config.
 
-    Data, schedule and runtime stay as they are; teacher and terms go.
+    Data, schedule and runtime are kept; teacher and terms are removed.
 
     Args:
         cfg: A config whose model is a ``DenseDistiller``.
@@ -36,7 +36,7 @@ def student_config(cfg: Config) -> Config:
         )
     stock = copy.deepcopy(cfg)
     stock.model = stock.model.student
-    # The files of _base_/terms and _base_/teachers leave theirs at the top.
+    # Top-level variables of the files in _base_/terms and _base_/teachers.
     for key in ('terms', 'teacher', 'token_cfg'):
         stock.pop(key, None)
     if stock.get('custom_hooks'):
@@ -53,12 +53,12 @@ def _needs_this_package(hook: dict) -> bool:
 
 
 def student_checkpoint(checkpoint: str, raw: bool = False) -> dict:
-    """The student's tensors in a checkpoint, and where they come from.
+    """The student's tensors in a checkpoint, with its meta.
 
     Args:
-        checkpoint: File or address, of any moment of the training.
-        raw: Of a run with ``EMAHook``, the weights that were trained
-            instead of their average, which is what was validated.
+        checkpoint: File or address of any checkpoint of the training.
+        raw: Whether to take the trained weights instead of their average,
+            which was validated, in a run with ``EMAHook``.
 
     Returns:
         ``state_dict`` and ``meta``, readable with ``weights_only=True``.
@@ -81,7 +81,7 @@ def student_checkpoint(checkpoint: str, raw: bool = False) -> dict:
         )
     meta = content.get('meta') or {}
     weights = plain_state(content[key])
-    weights.pop('steps', None)  # the average's own counter
+    weights.pop('steps', None)  # counter of the averaged model
     return dict(
         meta={
             name: _to_builtin(meta[name]) for name in META_KEYS if name in meta
@@ -109,7 +109,7 @@ def build_student(cfg: Config, weights: OrderedDict) -> nn.Module:
 
 
 def _to_builtin(value: Any) -> Any:
-    """Only what ``torch.load`` reads with ``weights_only`` anywhere."""
+    """Convert to types that ``torch.load`` reads with ``weights_only``."""
     if isinstance(value, dict):
         return {str(k): _to_builtin(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""Looking at a distilled model, or a stock one, without training it."""
+"""Inspection of a distilled or a stock model without training it."""
 
 from mmengine.config import Config
 from rich.console import RenderableType
@@ -30,13 +30,13 @@ __all__ = [
 def describe(
     cfg: Config, size: tuple[int, int] | None = None
 ) -> list[RenderableType]:
-    """What a config distils, what its teachers skip, and what it costs.
+    """Terms of a config, the parts that its teachers skip, and its cost.
 
     Args:
-        cfg: Config of a distilled model; or of a learner of tokens or a
-            pre-training, which says itself what it does.
-        size: Height and width of the image, in pixels; default: the
-            config's, for shapes those of its dry run.
+        cfg: Config of a distilled model, of a token learner or of a
+            pre-training model; the latter two are described by themselves.
+        size: Height and width of the image, in pixels; default: those of
+            the config, and for shapes those of its dry run.
     """
     if has_description(cfg):
         if size is not None:
@@ -55,7 +55,7 @@ def describe_modules(
     match: str | None = None,
     depth: int | None = None,
 ) -> list[RenderableType]:
-    """What can be recorded of a stock model, or of a distilled student."""
+    """Modules of a stock model or a distilled student to record."""
     size = size or dry_run_size(cfg)
     model = build_model(resolve_config(cfg.to_dict(), None))
     return module_tables(model, size, match, depth)

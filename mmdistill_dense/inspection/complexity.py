@@ -1,4 +1,4 @@
-"""Parameters and FLOPs of a model, counted while it runs."""
+"""Counts parameters and FLOPs of a model in a forward pass."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,26 +14,26 @@ from torch.utils.flop_counter import FlopCounterMode
 from mmdistill_dense.models.hosts import blank_batch, follow, inference_route
 from mmdistill_dense.models.utils import evaluated
 
-#: Pixels of an image that is run faster than thought through.
+#: Up to so many pixels a real run is faster than one on fake tensors.
 _SMALL_IMAGE = 128 * 128
 try:
     from torch.nn.attention import SDPBackend, sdpa_kernel
 except ImportError:  # torch < 2.3
     sdpa_kernel = None
 
-#: A forward pass: takes images (1, 3, H, W) and their data samples.
+#: A forward pass of images (1, 3, H, W) and their data samples.
 Run = Callable[[Tensor, list], object]
 
 
 @dataclass(frozen=True)
 class Complexity:
-    """What one forward pass of one image costs.
+    """Cost of a forward pass of one image.
 
     Args:
-        parameters: Number of the model's parameters, run or not.
+        parameters: Number of the model's parameters, used or not.
         flops: Floating point operations of matrix products, convolutions
             and attention, 2 per multiply-add; the rest is not counted.
-        parts: The same by top-level module (``backbone``, ``neck``, ...).
+        parts: FLOPs by top-level module (``backbone``, ``neck``, ...).
         calls: Calls of modules that compute (without children, or with
             parameters of their own), by top-level module.
     """
@@ -45,14 +45,14 @@ class Complexity:
 
 
 def model_complexity(model: nn.Module, size: tuple[int, int]) -> Complexity:
-    """Count a stock model's inference, or that of a distilled student.
+    """Count the inference of a stock model or a distilled student.
 
     It ends before post-processing, with the logits of a segmentor and with
-    ``mode='tensor'`` of a detector. A RoI head sees the regions that a blank
-    image gives.
+    ``mode='tensor'`` of a detector. A RoI head runs on the RoIs of a blank
+    image.
 
     Args:
-        model: The model, as it is; it is run in eval mode.
+        model: The model, in any mode; it is run in eval mode.
         size: Height and width of the blank image, in pixels.
     """
     run = partial(follow, inference_route(model), model)
@@ -64,8 +64,9 @@ def complexity(
 ) -> Complexity:
     """Count one forward pass, in eval mode and without gradients.
 
-    Tensors without data are tried first, which large images make neither
-    slow nor big; where a model reads its data (proposals) it is really run.
+    Fake tensors, without data, are tried first, as their cost does not depend
+    on the size of the image. A model that reads its data (proposals) is run
+    on real tensors.
 
     Args:
         model: The model that runs.
@@ -77,12 +78,14 @@ def complexity(
     try:
         with FakeTensorMode(allow_non_fake_inputs=True):
             return _count(model, run, size)
-    except Exception:  # whatever an operator without data support raises
+    except (
+        Exception
+    ):  # operators without fake tensor support raise various errors
         return _count(model, run, size)
 
 
 def parameter_count(model: nn.Module) -> int:
-    """Number of parameters; of a distilled model, of its student."""
+    """Number of parameters; for a distilled model, those of its student."""
     named = model.named_parameters()
     return sum(p.numel() for name, p in named if not _is_distillation(name))
 
@@ -106,10 +109,10 @@ def _count(model: nn.Module, run: Run, size: tuple[int, int]) -> Complexity:
 
 @contextmanager
 def _countable(model: nn.Module) -> Iterator[None]:
-    """Keep torch on the ways that its counter can follow.
+    """Disable what torch's counter cannot count.
 
-    Fused attention has no formula there on CPUs, and views of parameters
-    that want gradients break its tracking of modules.
+    Fused attention has no formula on CPUs, and views of parameters that
+    require gradients break its tracking of modules.
     """
     trained = [p for p in model.parameters() if p.requires_grad]
     fused = torch.backends.mha.get_fastpath_enabled()
@@ -125,7 +128,7 @@ def _countable(model: nn.Module) -> Iterator[None]:
 
 
 class _PartCounter:
-    """Books FLOPs on the top-level module that is being called."""
+    """Adds FLOPs to the top-level module that is being called."""
 
     def __init__(self, total: Callable[[], int]) -> None:
         self.flops: Counter[str] = Counter()
@@ -160,7 +163,7 @@ def _counting_parts(
         if not part or _is_distillation(name):
             continue
         computes = bool(module._parameters) or not module._modules
-        # First of all hooks: a recorder's may leave the forward pass.
+        # Before all other hooks: those of recorders may end the forward pass.
         leave = partial(parts.leave, part, computes)
         handles += [
             module.register_forward_pre_hook(
@@ -170,7 +173,7 @@ def _counting_parts(
         ]
     try:
         yield parts
-        parts.close()  # where the pass was left in the midst of a module
+        parts.close()  # if the pass ended inside a module
     finally:
         for handle in handles:
             handle.remove()

@@ -1,4 +1,4 @@
-"""What a distillation costs, and what its teachers leave out."""
+"""Cost of a distillation, and the parts that its teachers skip."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,12 +30,12 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Passes:
-    """A stock model's forward passes, counted.
+    """Cost of the forward passes of a stock model.
 
     Args:
-        full: With what inference leaves out, the auxiliary heads.
-        inference: FLOPs of a prediction.
-        shortened: As a teacher runs; of a student ``None``.
+        full: The longest pass, with the auxiliary heads.
+        inference: FLOPs of a prediction, without auxiliary heads.
+        shortened: The pass of a teacher; ``None`` for a student.
     """
 
     full: Complexity
@@ -44,11 +44,11 @@ class Passes:
 
 
 def cost_tables(model: nn.Module, size: Size) -> list[RenderableType]:
-    """What each teacher runs, and the cost of every part.
+    """Tables of the modules that each teacher runs, and of all costs.
 
     Args:
         model: A distilled model.
-        size: Height and width of the image that is counted, in pixels.
+        size: Height and width of the image, in pixels.
     """
     parts: list[RenderableType] = []
     teachers: dict[str, Passes] = {}
@@ -74,7 +74,7 @@ def _passes(
 def _teacher_table(
     teacher: FrozenTeacher, stock: nn.Module, passes: Passes
 ) -> list[RenderableType]:
-    """Which top-level modules run: found by running them."""
+    """Table of the top-level modules that a teacher runs."""
     saved = passes.inference - passes.shortened.flops
     share = saved / max(passes.inference, 1)
     title = (
@@ -82,13 +82,13 @@ def _teacher_table(
         f'the last module recorded (route {teacher.route!r})'
     )
     columns = ('module', 'class', 'parameters>', 'runs', 'FLOPs>', 'whole>')
-    regions = [
-        'Its box head is counted with one region an image; in training it '
-        'sees those that the student samples.'
+    roi_note = [
+        'Its box head is counted with one RoI an image; in training it '
+        'runs on those that the student samples.'
     ]
     return [
         table(title, columns, _module_rows(stock, passes)),
-        *(regions if teacher.route in REGION_ROUTES else []),
+        *(roi_note if teacher.route in REGION_ROUTES else []),
         f'Stopping there saves {format_count(saved)} of '
         f'{format_count(passes.inference)} FLOPs an image ({share:.0%}), '
         'and every task loss.\n',
@@ -176,7 +176,7 @@ def _notes(model: nn.Module, student: int, extra: int) -> str:
     share = extra / max(3 * student, 1)
     return (
         'Counted are matrix products, convolutions and attention, 2 for a '
-        'multiply-add; a RoI head sees the regions of a blank image.\n'
+        'multiply-add; a RoI head runs on the RoIs of a blank image.\n'
         f'The state dict of a checkpoint is {size / 2**20:.1f} MB. The '
         'whole teacher stays in memory, without gradients.\n'
         f'A training step costs about {share:.0%} more FLOPs than without: '

@@ -1,4 +1,4 @@
-"""Which modules of a model can be recorded: ``--list``."""
+"""Lists the modules of a model that can be recorded: ``--list``."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -33,11 +33,11 @@ _COLUMNS = ('module', 'class', 'route', 'shape of each level', 'stride')
 
 @dataclass
 class ModuleOutputs:
-    """What a module gave in the dry runs.
+    """Outputs of a module in the dry runs.
 
     Args:
-        route: The shortest route on which it is called.
-        specs: Its tensors, over all calls, as a recorder keeps them.
+        route: The shortest route that calls the module.
+        specs: Its tensors over all calls, as a recorder keeps them.
     """
 
     route: str
@@ -50,16 +50,16 @@ def module_tables(
     match: str | None = None,
     depth: int | None = None,
 ) -> list[RenderableType]:
-    """The modules that are called, in the order of their calls.
+    """Tables of the modules that are called, in the order of their calls.
 
     Args:
         model: A stock model.
         size: Height and width of the blank image, in pixels.
-        match: Glob for the whole name; ``*`` matches dots too.
-        depth: Longest name shown, in dotted parts.
+        match: Glob for the whole name; ``*`` also matches dots.
+        depth: Largest number of dotted parts of a name.
 
     Raises:
-        ValueError: If nothing is left to show.
+        ValueError: If no module is left to show.
     """
     seen = called_modules(model, size)
     shown = {
@@ -97,13 +97,13 @@ def module_tables(
 
 
 def called_modules(model: nn.Module, size: Size) -> dict[str, ModuleOutputs]:
-    """Run every route of a model and see which modules are called."""
+    """Run every route of a model and record the modules it calls."""
     seen: dict[str, ModuleOutputs] = {}
     for route in routes_of(model):
         found: dict[str, ModuleOutputs] = {}
         with evaluated(model), _recording_calls(model, route, size, found):
             follow(route, model, *blank_batch(model, size))
-        # What a longer route calls more often stays as on the shortest.
+        # A module keeps the calls of the shortest route.
         seen.update({k: v for k, v in found.items() if k not in seen})
     return seen
 
@@ -133,12 +133,12 @@ def _recording_calls(
 
 
 def _levels(name: str, specs: list[FeatureSpec]) -> tuple[str, str]:
-    """Shapes and strides of what a module gave."""
+    """Shapes and strides of the outputs of a module."""
     if not specs:
         return 'no tensor', '-'
     if of_regions(name):
         shapes = [format_size(spec.shape[1:]) for spec in specs]
-        return f'{", ".join(shapes)} per region', '-'
+        return f'{", ".join(shapes)} per RoI', '-'
     if any(spec.shape[:1] != (1,) for spec in specs):
         return f'{format_size(specs[0].shape)}, not one per image', '-'
     shapes = [format_size(spec.shape[1:]) for spec in specs]
@@ -164,12 +164,12 @@ def _aliases(
 def _never_called(
     model: nn.Module, seen: dict[str, ModuleOutputs]
 ) -> Iterator[RenderableType]:
-    """Name containers, which no recorder sees, and what does not run."""
-    silent = {n: m for n, m in model.named_modules() if n and n not in seen}
-    containers = [n for n in silent if _members(n, seen)]
+    """Names of containers, which are never called, and of unused modules."""
+    uncalled = {n: m for n, m in model.named_modules() if n and n not in seen}
+    containers = [n for n in uncalled if _members(n, seen)]
     idle = [
         name
-        for name, module in silent.items()
+        for name, module in uncalled.items()
         if name not in containers and any(True for _ in module.parameters())
     ]
     idle = [n for n in idle if not any(n in _members(m, idle) for m in idle)]
@@ -187,5 +187,5 @@ def _members(name: str, others: Iterable[str]) -> list[str]:
 
 
 def _abbreviate(names: list[str]) -> dict[str, None]:
-    """Names without repetition, ``*`` for every number but the last."""
+    """Unique names, with ``*`` for every number but the last."""
     return dict.fromkeys(re.sub(r'\.\d+(?=\.)', '.*', n) for n in names)

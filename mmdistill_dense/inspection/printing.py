@@ -1,4 +1,4 @@
-"""Tables for people, on a terminal and in a pipe."""
+"""Prints tables on a terminal and in a pipe."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-#: Wide enough for any line: in a pipe nothing is cut or wrapped.
+#: Wide enough for any line, so that no line is cut or wrapped in a pipe.
 _PIPE_WIDTH = 10_000
 
 
@@ -16,7 +16,7 @@ def show(parts: Iterable[RenderableType]) -> None:
     """Print tables and sentences to standard output."""
     console = Console(
         width=None if sys.stdout.isatty() else _PIPE_WIDTH,
-        markup=False,  # brackets are brackets
+        markup=False,  # print brackets as they are
         emoji=False,
         highlight=False,
     )
@@ -32,7 +32,7 @@ def table(
 ) -> Group:
     """A title above a plain table.
 
-    Columns whose name ends in ``>`` are set to the right.
+    Columns whose name ends in ``>`` are right-aligned.
     """
     made = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in columns:
@@ -44,7 +44,7 @@ def table(
 
 
 def format_count(number: float) -> str:
-    """A number with three figures and k, M, G or T."""
+    """Format a number with three digits and k, M, G or T."""
     units = ['', 'k', 'M', 'G', 'T']
     while abs(number) >= 999.5 and len(units) > 1:
         number /= 1000
@@ -53,5 +53,5 @@ def format_count(number: float) -> str:
 
 
 def format_size(size: tuple[int, ...]) -> str:
-    """Height and width, as in 512x1024."""
+    """Format height and width, as in 512x1024."""
     return 'x'.join(map(str, size))

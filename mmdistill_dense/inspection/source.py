@@ -1,4 +1,4 @@
-"""From a config to a model that can be looked at."""
+"""Reads a config and builds its model for inspection."""
 
 from argparse import ArgumentTypeError
 from collections.abc import Mapping
@@ -11,14 +11,14 @@ from mmdistill_dense.compat import config_path
 from mmdistill_dense.models.utils import build_model
 from mmdistill_dense.registry import MODELS
 
-#: Height and width of the image that ``DenseDistiller`` tries by itself.
+#: Default height and width of the dry run of ``DenseDistiller``.
 DRY_RUN_SIZE = (256, 256)
-#: Height and width where a config says nothing simple, in pixels.
+#: Height and width, in pixels, if none can be read from a config.
 _DEFAULT_SIZE = (512, 512)
 
 
 def whole_number(text: str) -> int:
-    """A whole number above 0, for ``argparse``."""
+    """Parse a whole number above 0, for ``argparse``."""
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f'{text!r} is no whole number above 0')
     return int(text)
@@ -29,7 +29,7 @@ def read_config(name: str, options: Mapping | None = None) -> Config:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it holds no model.
+        ValueError: If it contains no model.
     """
     cfg = Config.fromfile(config_path(name))
     cfg.merge_from_dict(dict(options or {}))
@@ -55,7 +55,7 @@ def has_description(cfg: Config) -> bool:
 def build_distilled(
     cfg: Config, size: tuple[int, int] | None = None
 ) -> nn.Module:
-    """Build the distilled model; no weights are loaded, not even looked for.
+    """Build the distilled model without loading weights.
 
     Args:
         cfg: Config of a distilled model.
@@ -63,8 +63,8 @@ def build_distilled(
             config's, in pixels.
 
     Raises:
-        ValueError: If the config is that of a stock model; and what the
-            build itself has to say.
+        ValueError: If the config is that of a stock model, or the build
+            fails.
     """
     if not is_distilled(cfg):
         raise ValueError(
@@ -78,15 +78,16 @@ def build_distilled(
 
 
 def dry_run_size(cfg: Config) -> tuple[int, int]:
-    """Height and width of the image that shapes are found with."""
+    """Height and width of the image of the dry run."""
     return tuple(cfg.model.get('input_size', DRY_RUN_SIZE))
 
 
 def default_size(cfg: Config) -> tuple[int, int]:
-    """Height and width of the images that a config is made for, in pixels.
+    """Height and width of the images of a config, in pixels.
 
-    That is ``model.input_size``, else the crops of a segmentor, else what
-    the test pipeline resizes to, padded as a batch is; else 512x512.
+    The first of these that is set: ``model.input_size``, the crop size of a
+    segmentor, the scale of the test pipeline, padded as in a batch; otherwise
+    512x512.
     """
     if cfg.model.get('input_size'):
         return tuple(cfg.model.input_size)
@@ -103,7 +104,7 @@ def default_size(cfg: Config) -> tuple[int, int]:
 
 
 def _test_scale(cfg: Config) -> tuple[int, int] | None:
-    """Width and height, as pipelines have them."""
+    """Width and height, in the order of pipelines."""
     for step in cfg.get('test_pipeline') or []:
         scale = step.get('scale')
         if str(step.get('type')).endswith('Resize') and scale:

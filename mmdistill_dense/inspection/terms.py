@@ -1,4 +1,4 @@
-"""One table per term: what is compared with what, and how."""
+"""One table per term: levels, connectors, loss and schedule."""
 
 from collections.abc import Iterator
 
@@ -22,10 +22,10 @@ _COLUMNS = (
 def term_tables(
     distill: Distillation, size: tuple[int, int]
 ) -> list[RenderableType]:
-    """Every term of a distilled model: levels, connectors, loss, schedule.
+    """Tables of the levels, connectors, loss and schedule of every term.
 
     Args:
-        distill: What a distilled model carries.
+        distill: The ``distill`` attribute of a distilled model.
         size: Height and width of its dry run's image, in pixels.
     """
     note = f'\nshapes   for an image of {format_size(size)} pixels'
@@ -75,7 +75,7 @@ def _rows(distill: Distillation, term: Term) -> Iterator[tuple]:
 def _cells(recorded: str, specs: list[FeatureSpec]) -> list[tuple]:
     """Module, shape and stride of each level of one side."""
     paths = recorded.split(', ')
-    if len(paths) != len(specs):  # a module that gives several levels
+    if len(paths) != len(specs):  # a module with several outputs
         paths = [f'{recorded} [{k}]' for k in range(len(specs))]
     return [
         (path, format_size(spec.shape[1:]), stride(spec))
@@ -91,7 +91,7 @@ def stride(spec: FeatureSpec) -> str:
 
 
 def _connection(term: Term, connector: nn.Module, i: int, j: int) -> str:
-    """What a student level, and the grids, go through."""
+    """Connector of a student level, and resizing of the grids."""
     student_spec, teacher_spec = term.student_specs[i], term.teacher_specs[j]
     parts = []
     if not isinstance(connector, nn.Identity):

@@ -97,7 +97,7 @@ def test_a_term_on_a_box_head_and_what_is_inherited(tmp_path, inspect):
     assert "route 'regions'" in text
     assert row(text, 'rpn_head')[3:5] == ['not at all', '0']
     assert row(text, 'roi_head')[3].startswith('in part')
-    assert 'counted with one region an image' in text
+    assert 'counted with one RoI an image' in text
     assert 'Inherited: neck.fpn_convs.0, ' in text
     assert 'roi_head.bbox_head of the student: weights of teacher' in text
 
@@ -142,7 +142,7 @@ def test_modules_are_listed_in_the_order_of_their_calls(detector, inspect):
     ]
     assert row(text, "'neck'")[1] == 'the whole neck'
     assert row(text, 'rpn_head.rpn_cls')[2] == 'tensor'
-    assert row(text, 'roi_head.bbox_head')[3] == '4, 12 per region'
+    assert row(text, 'roi_head.bbox_head')[3] == '4, 12 per RoI'
     assert 'not one per image' in row(text, 'roi_head.mask_head')[3]
     never = next(x for x in text.splitlines() if x.startswith('Never called'))
     assert {'neck.fpn_convs', 'roi_head'} <= set(
