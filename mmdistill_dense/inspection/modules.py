@@ -61,36 +61,36 @@ def module_tables(
     Raises:
         ValueError: If no module is left to show.
     """
-    seen = called_modules(model, size)
+    outputs = called_modules(model, size)
     shown = {
-        name: what
-        for name, what in seen.items()
+        name: value
+        for name, value in outputs.items()
         if (not match or fnmatchcase(name, match))
         and (not depth or name.count('.') < depth)
     }
     if not shown:
-        near = get_close_matches(match or '', seen, n=4, cutoff=0)
+        near = get_close_matches(match or '', outputs, n=4, cutoff=0)
         raise ValueError(
-            f'--match {match!r} fits none of {len(seen)} modules that are '
+            f'--match {match!r} fits none of {len(outputs)} modules that are '
             f'called. Nearest names: {", ".join(near)}.'
         )
     kind = type(model).__name__
     title = f'{kind}, one blank image of {format_size(size)} pixels'
     classes = {n: type(m).__name__ for n, m in model.named_modules()}
     rows = [
-        (name, classes[name], what.route, *_levels(name, what.specs))
-        for name, what in shown.items()
+        (name, classes[name], value.route, *_levels(name, value.specs))
+        for name, value in shown.items()
     ]
     parts: list[RenderableType] = [table(title, _COLUMNS, rows)]
     if not match:
-        aliases = list(_aliases(model, seen))
+        aliases = list(_aliases(model, outputs))
         columns = ('at=', 'stands for', 'levels')
         parts.insert(0, table('Short names', columns, aliases))
-        parts += _never_called(model, seen)
-    hidden = len(seen) - len(shown)
+        parts += _never_called(model, outputs)
+    hidden = len(outputs) - len(shown)
     if hidden:
         parts.append(
-            f'{hidden} of {len(seen)} modules are not shown: --depth and '
+            f'{hidden} of {len(outputs)} modules are not shown: --depth and '
             '--match choose.'
         )
     return parts
@@ -98,25 +98,25 @@ def module_tables(
 
 def called_modules(model: nn.Module, size: Size) -> dict[str, ModuleOutputs]:
     """Run every route of a model and record the modules it calls."""
-    seen: dict[str, ModuleOutputs] = {}
+    outputs: dict[str, ModuleOutputs] = {}
     for route in routes_of(model):
-        found: dict[str, ModuleOutputs] = {}
-        with evaluated(model), _recording_calls(model, route, size, found):
+        calls: dict[str, ModuleOutputs] = {}
+        with evaluated(model), _recording_calls(model, route, size, calls):
             follow(route, model, *blank_batch(model, size))
         # A module keeps the calls of the shortest route.
-        seen.update({k: v for k, v in found.items() if k not in seen})
-    return seen
+        outputs.update({k: v for k, v in calls.items() if k not in outputs})
+    return outputs
 
 
 @contextmanager
 def _recording_calls(
-    model: nn.Module, route: str, size: Size, found: dict[str, ModuleOutputs]
+    model: nn.Module, route: str, size: Size, calls: dict[str, ModuleOutputs]
 ) -> Iterator[None]:
     def enter(name: str, *_: object) -> None:
-        found.setdefault(name, ModuleOutputs(route))
+        calls.setdefault(name, ModuleOutputs(route))
 
     def leave(name: str, module: nn.Module, args: object, out: object) -> None:
-        found[name].specs += [spec_of(x, size) for x in flatten(out)]
+        calls[name].specs += [spec_of(x, size) for x in flatten(out)]
 
     handles = []
     for name, module in model.named_modules():
@@ -146,7 +146,7 @@ def _levels(name: str, specs: list[FeatureSpec]) -> tuple[str, str]:
 
 
 def _aliases(
-    model: nn.Module, seen: dict[str, ModuleOutputs]
+    model: nn.Module, outputs: dict[str, ModuleOutputs]
 ) -> Iterator[tuple]:
     names = [name for name, _ in model.named_modules()]
     for alias in ('backbone', 'neck', 'logits'):
@@ -155,18 +155,20 @@ def _aliases(
             members = resolve_paths(path, names)
         except ValueError:
             continue
-        specs = [s for m in members if m in seen for s in seen[m].specs]
+        specs = [s for m in members if m in outputs for s in outputs[m].specs]
         if specs:
             stands_for = path if path != alias else f'the whole {alias}'
             yield repr(alias), stands_for, '; '.join(map(str, specs))
 
 
 def _never_called(
-    model: nn.Module, seen: dict[str, ModuleOutputs]
+    model: nn.Module, outputs: dict[str, ModuleOutputs]
 ) -> Iterator[RenderableType]:
     """Names of containers, which are never called, and of unused modules."""
-    uncalled = {n: m for n, m in model.named_modules() if n and n not in seen}
-    containers = [n for n in uncalled if _members(n, seen)]
+    uncalled = {
+        n: m for n, m in model.named_modules() if n and n not in outputs
+    }
+    containers = [n for n in uncalled if _members(n, outputs)]
     idle = [
         name
         for name, module in uncalled.items()
