@@ -194,8 +194,8 @@ def test_command_line(tmp_path, monkeypatch, capsys):
     argv = ['shapes', out, '--size', '48', '64', *counts]
     monkeypatch.setattr(sys, 'argv', argv)
     shapes.main()
-    said = '2 training and 1 validation images of 48x64'
-    assert said in capsys.readouterr().out
+    summary = '2 training and 1 validation images of 48x64'
+    assert summary in capsys.readouterr().out
     assert labels_of(tmp_path / 'out', 'train', 1).shape == (48, 64)
     monkeypatch.setattr(sys, 'argv', ['shapes', out])
     with pytest.raises(SystemExit, match=f'^shapes: {out} is not empty'):

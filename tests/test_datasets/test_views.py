@@ -114,7 +114,7 @@ def test_a_crop_that_keeps_the_box_itself_is_taken(coordinates):
     check_geometry(made['img'][0], **made['views'][0])
 
 
-def test_crops_have_the_areas_and_shapes_that_were_asked_for():
+def test_crops_have_the_configured_areas_and_shapes():
     crop = build('RandomResizedCrop', size=8, scale=(0.1, 0.4))
     draws = np.array([crop.get_params(1000, 1000) for _ in range(2000)])
     left, top, width, height = draws.T

@@ -46,17 +46,17 @@ def difference(a, b):
 @pytest.mark.parametrize('factor', [0.0, 0.6, 1.0, 1.4])
 def test_colours_are_those_of_pil(name, factor, photo):
     before = photo.copy()
-    ours = getattr(colours, name)(photo, factor)
-    theirs = in_pil(lambda image: REFERENCE[name](image, factor), photo)
-    assert difference(ours, theirs).max() <= 1
+    result = getattr(colours, name)(photo, factor)
+    reference = in_pil(lambda image: REFERENCE[name](image, factor), photo)
+    assert difference(result, reference).max() <= 1
     assert np.array_equal(photo, before)
 
 
 @pytest.mark.parametrize('turn', [-0.5, -0.1, 0.0, 0.07, 0.1, 0.5])
 def test_hue_is_that_of_pil(turn, photo):
-    ours = colours.turn_hue(photo, turn)
-    theirs = in_pil(lambda image: turn_in_pil(image, turn), photo)
-    apart = difference(ours, theirs)
+    result = colours.turn_hue(photo, turn)
+    reference = in_pil(lambda image: turn_in_pil(image, turn), photo)
+    apart = difference(result, reference)
     assert apart.mean() < 1.5
     assert apart.max() < 20  # both keep hue and saturation in 8 bits
 
@@ -66,7 +66,7 @@ def test_jitter_is_a_chain_in_random_order(photo):
     orders = set()
     for seed in range(24):
         np.random.seed(seed)
-        ours = jitter(dict(img=photo))['img']
+        result = jitter(dict(img=photo))['img']
         np.random.seed(seed)
         np.random.rand()
         x = [np.random.uniform(1 - s, 1 + s) for s in (0.4, 0.4, 0.2)]
@@ -76,7 +76,7 @@ def test_jitter_is_a_chain_in_random_order(photo):
         image = Image.fromarray(photo[..., ::-1])
         for i in order:
             image = list(REFERENCE.values())[i](image, x[i])
-        assert difference(ours, np.array(image)[..., ::-1]).mean() < 3
+        assert difference(result, np.array(image)[..., ::-1]).mean() < 3
     assert len(orders) > 10
 
 
@@ -96,10 +96,10 @@ def test_grey_knows_blue_from_red():
 def test_solarize_is_that_of_pil():
     levels = np.arange(256, dtype=np.uint8)
     img = np.stack([levels] * 3, axis=1)[None]
-    ours = build('Solarize', thr=128, prob=1.0)(dict(img=img))['img']
-    assert ours[0, [0, 127, 128, 255], 0].tolist() == [0, 127, 127, 0]
-    theirs = in_pil(lambda image: ImageOps.solarize(image, 128), img)
-    assert np.array_equal(ours, theirs)
+    result = build('Solarize', thr=128, prob=1.0)(dict(img=img))['img']
+    assert result[0, [0, 127, 128, 255], 0].tolist() == [0, 127, 127, 0]
+    reference = in_pil(lambda image: ImageOps.solarize(image, 128), img)
+    assert np.array_equal(result, reference)
 
 
 @pytest.mark.parametrize('sigma', [0.5, 1.0, 2.0])
@@ -127,7 +127,7 @@ def test_blur_draws_from_the_whole_range():
 @pytest.mark.parametrize(
     'name', ['ColorJitter', 'RandomGrayscale', 'GaussianBlur', 'Solarize']
 )
-def test_as_often_as_asked(name, prob):
+def test_transforms_apply_with_their_probability(name, prob):
     img = np.array([[[10, 130, 250], [200, 20, 90]]], np.uint8)
     transform = build(name, prob=prob)
     changed = [transform(dict(img=img))['img'] is not img for _ in range(1000)]

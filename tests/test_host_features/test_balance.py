@@ -124,10 +124,12 @@ def test_a_run_logs_every_interval_to_the_visualizer(
         assert sum(shares) == pytest.approx(1)
         assert entry['distill/grad_norm_kd'] > 0
         assert entry['distill/grad_norm_task'] > 0
-    told = [line for line in lines if line.startswith('Share of the loss:')]
-    assert len(told) == 2
-    assert 'kd ' in told[0]
-    assert 'gradient norm' in told[0]
+    share_lines = [
+        line for line in lines if line.startswith('Share of the loss:')
+    ]
+    assert len(share_lines) == 2
+    assert 'kd ' in share_lines[0]
+    assert 'gradient norm' in share_lines[0]
 
 
 def test_every_process_measures_and_the_first_one_logs(
@@ -226,7 +228,7 @@ def test_it_is_warned_of_again_when_it_leaves_the_limits_again(log_lines):
     hook = TermBalanceHook()
     for share in (0.001, 0.002, 0.5, 0.001, 0.95):
         shares = dict(task=1 - share, kd=share)
-        hook._judge('kd', Balance(shares, {}, {}), factor=1.0)
+        hook._warn_if_extreme('kd', Balance(shares, {}, {}), factor=1.0)
     assert [re.search('(under|over) ', line)[1] for line in log_lines] == [
         'under',
         'under',

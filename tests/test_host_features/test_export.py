@@ -48,11 +48,11 @@ def predictions(run, checkpoint, out, batch, kind):
     distilled_one, _ = built(run, checkpoint)
     load_checkpoint(distilled_one, str(checkpoint))
     with torch.no_grad():
-        mine, theirs = (
+        exported, stock = (
             model.test_step(deepcopy(batch))
             for model in (student, distilled_one)
         )
-    return zip(mine, theirs, strict=True)
+    return zip(exported, stock, strict=True)
 
 
 def test_a_segmentor_predicts_bit_by_bit_what_the_distilled_one_does(
@@ -93,7 +93,7 @@ def test_a_detector_predicts_bit_by_bit_what_the_distilled_one_does(
             )
 
 
-def test_of_an_ema_run_the_average_is_taken_unless_raw_is_asked_for(
+def test_of_an_ema_run_the_average_is_taken_unless_raw_is_set(
     segmentor, data, tmp_path, export
 ):
     hooks = [EMA, dict(type='mmdistill_dense.TermBalanceHook')]

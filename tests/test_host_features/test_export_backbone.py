@@ -115,13 +115,13 @@ def test_the_config_beside_it_builds_the_trained_backbone(exported):
 
 def test_it_says_how_to_start_from_it(run, tmp_path, export, capsys):
     export(*run, tmp_path / 'backbone.pth')
-    said = capsys.readouterr().out
-    assert said.startswith('ResNet with ')
+    output = capsys.readouterr().out
+    assert output.startswith('ResNet with ')
     init = f"type='Pretrained', checkpoint='{tmp_path}/backbone.pth', "
-    assert f"init_cfg=dict({init}prefix='backbone.')" in said
+    assert f"init_cfg=dict({init}prefix='backbone.')" in output
 
 
-def test_of_an_ema_run_the_average_is_taken_unless_raw_is_asked_for(
+def test_of_an_ema_run_the_average_is_taken_unless_raw_is_set(
     run, exported, tmp_path, export
 ):
     export(*run, tmp_path / 'raw.pth', '--raw')

@@ -124,9 +124,9 @@ def test_warns_of_a_frozen_backbone_that_nothing_trained(log_lines):
     learner()
     assert not any('stay random' in line for line in log_lines)
     learner(frozen=True)
-    said = [line for line in log_lines if 'features stay random' in line]
-    assert len(said) == 1
-    assert 'InstanceContrast: the backbone is frozen' in said[0]
+    warnings = [line for line in log_lines if 'features stay random' in line]
+    assert len(warnings) == 1
+    assert 'InstanceContrast: the backbone is frozen' in warnings[0]
 
 
 def test_a_checkpoint_of_something_else_is_refused():

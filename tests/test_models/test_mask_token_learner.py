@@ -79,8 +79,8 @@ def test_the_start_of_a_detector(det_teacher):
     with model.masking(False):
         masked = maps['masked']
         model(**data, mode='tensor')
-    for theirs, plain in zip(masked, maps['masked'], strict=True):
-        torch.testing.assert_close(theirs, 0.5 * plain, rtol=0.3, atol=1e-2)
+    for half, plain in zip(masked, maps['masked'], strict=True):
+        torch.testing.assert_close(half, 0.5 * plain, rtol=0.3, atol=1e-2)
 
 
 def test_masks_of_a_segmentor_are_summed(seg_teacher):
@@ -117,16 +117,16 @@ def test_heads_build_what_their_loss_needs(det_teacher):
     # RepPoints and DETR-likes fail in eval mode, others are silently wrong.
     model = learner(det_teacher)
     model.init_weights()
-    told = {}
+    modes = {}
     teacher = model.teacher.model
     for name, module in teacher.named_modules():
         module.register_forward_hook(
-            lambda m, a, y, name=name: told.update({name: m.training})
+            lambda m, a, y, name=name: modes.update({name: m.training})
         )
     step_losses(model, DET)
     parts = {'backbone', 'neck', 'rpn_head'}
     heads = {'roi_head.bbox_head', 'roi_head.mask_head'}
-    training = {name for name, told_so in told.items() if told_so}
+    training = {name for name, training_mode in modes.items() if training_mode}
     assert parts <= training <= parts | heads | {'data_preprocessor'}
     assert not any(m.training for m in teacher.modules())
 
@@ -212,7 +212,7 @@ def test_the_token_file(det_teacher, tmp_path):
     other.load_tokens(path)
     for key, value in model.state_dict().items():
         assert torch.equal(other.state_dict()[key], value)
-    # What a file says of its tokens is said of them again.
+    # The info of a loaded file is written again.
     other.load_teacher()
     other.write_tokens(path)
     assert read_tokens(path).info == file.info

@@ -121,7 +121,7 @@ def test_testing_needs_no_token_file(det_teacher):
         assert len(model(**data, mode='predict')) == 1
 
 
-def test_a_resting_term_needs_none_either(det_teacher):
+def test_a_disabled_term_needs_none_either(det_teacher):
     model = detector(det_teacher, 'nowhere.pth', weight=0)
     model.init_weights()
     assert step_losses(model, DET)['loss_maskd'].item() == 0
@@ -197,10 +197,10 @@ def test_tokens_of_another_teacher_are_warned_of(
     model.init_weights()
     own = model.distill.teachers['teacher'].fingerprint
     seen = {}
-    for said in ({}, dict(teacher=own), dict(teacher='deadbeef')):
-        torch.save(torch.load(tokens) | dict(info=said), tokens)
+    for info in ({}, dict(teacher=own), dict(teacher='deadbeef')):
+        torch.save(torch.load(tokens) | dict(info=info), tokens)
         detector(det_teacher, tokens).init_weights()
-        seen[said.get('teacher')] = len(log_lines)
+        seen[info.get('teacher')] = len(log_lines)
     assert seen == {None: 0, own: 0, 'deadbeef': 1}
     assert 'learned on other weights (deadbeef)' in log_lines[0]
 

@@ -280,14 +280,14 @@ def test_the_backbone_is_a_stock_one(model):
 def test_the_description_names_parts_and_costs(teacher, log_lines):
     MODELS.build(ConfigDict(pcd(teacher)))
     text = '\n'.join(log_lines)
-    for said in (
+    for message in (
         'student ResNet, 0.04 M parameters: 32 channels at stride 16, 4x4',
         # 4 x 32 x 32 weights at 16 cells, and 2 x 16 x 16 x 32.
         'PixelAttention on it, 0.00 M parameters, 0.1 M multiply-adds',
         'Teacher: mmdet.ResNet, 0.2 M parameters',
         "pairing 'cross', a queue of 32 vectors of length 16",
     ):
-        assert said in text
+        assert message in text
 
 
 def patches(seed):
@@ -416,10 +416,12 @@ def test_a_frozen_stage_is_trained_around_with_a_warning(teacher, log_lines):
     model = build(pcd(teacher, backbone=frozen))
     total(model, step_losses(model, BATCH)).backward()
     assert model.backbone.layer4[0].conv1.weight.grad.abs().max() > 0
-    said = '\n'.join(log_lines)
-    assert 'parameters are frozen in the student that is pre-trained' in said
-    assert 'backbone.frozen_stages=-1' in said
-    assert 'batch norms are in eval mode' in said  # those of that stage
+    message = '\n'.join(log_lines)
+    assert (
+        'parameters are frozen in the student that is pre-trained' in message
+    )
+    assert 'backbone.frozen_stages=-1' in message
+    assert 'batch norms are in eval mode' in message  # those of that stage
 
 
 def test_statistics_that_stay_as_drawn_get_a_warning(teacher, log_lines):

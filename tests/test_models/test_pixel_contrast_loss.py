@@ -20,12 +20,12 @@ def given():
 
 
 def test_it_is_the_function_and_its_weight(given):
-    loss, told = PixelContrastLoss(tau=0.5, loss_weight=3, chunk=4)(**given)
+    loss, logged = PixelContrastLoss(tau=0.5, loss_weight=3, chunk=4)(**given)
     expected, statistics = pixel_contrast_statistics(**given, tau=0.5)
     assert loss.item() == pytest.approx(3 * expected.item())
-    assert list(told) == ['positive', 'hardest', 'top1']
+    assert list(logged) == ['positive', 'hardest', 'top1']
     for name, value in statistics.items():
-        assert told[name].item() == pytest.approx(value.item())
+        assert logged[name].item() == pytest.approx(value.item())
 
 
 def test_statistics_do_not_know_the_weight(given):

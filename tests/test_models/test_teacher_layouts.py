@@ -309,7 +309,7 @@ def test_what_may_differ_is_listed(moco):
         moco(change, allow=['backbone.*'])
 
 
-def test_a_transformer_without_its_biases_is_told_of_them(load):
+def test_a_transformer_without_its_biases_is_refused_with_a_hint(load):
     content = official.mocov3_vit(32, 2, 16, WIDTHS)
     backbone = {k: v for k, v in SMALL_VIT.items() if k != 'patch_bias'}
     with pytest.raises(
@@ -338,13 +338,13 @@ def small_files():
 @pytest.mark.parametrize('really', small_files())
 def test_a_file_of_another_layout_is_recognised(load, really):
     content = small_files()[really]()
-    said = 'swav' if really == 'byol' else 'byol'
+    layout = 'swav' if really == 'byol' else 'byol'
     with pytest.raises(
         ValueError,
-        match=rf"some.pth.tar, is not of layout '{said}': expected keys .*, "
+        match=rf"some.pth.tar, is not of layout '{layout}': expected keys .*, "
         rf"got .*looks like layout '{really}': set teacher.layout='{really}'",
     ):
-        load(content, said, head=dict(widths=(40, 24)))
+        load(content, layout, head=dict(widths=(40, 24)))
 
 
 @pytest.mark.parametrize('really', ['mmpretrain_mocov3', 'barlow_twins'])
@@ -367,7 +367,7 @@ def test_an_exported_student_is_not_bare(load):
         load(small_files()['openmmlab'](), 'bare')
 
 
-def test_a_file_of_no_known_layout_is_told_what_to_do(load):
+def test_a_file_of_no_known_layout_is_refused_with_a_remedy(load):
     state = official.below('module.encoder_q.', official.resnet50(8))
     with pytest.raises(
         ValueError,

@@ -207,7 +207,7 @@ def test_a_broken_file_is_no_traceback(tmp_path, content):
         read_tokens(str(path))
 
 
-def test_what_is_said_of_tokens_must_be_a_mapping(tmp_path):
+def test_info_of_tokens_must_be_a_mapping(tmp_path):
     content = dict(state_dict=net(), info='mine')
     assert read_tokens(save(tmp_path / 't.pth', content)).info == {}
 

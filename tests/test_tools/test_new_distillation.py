@@ -32,7 +32,7 @@ def test_segmentors_of_equal_classes_compare_logits(stock, draft):
     assert 'logits: 4 channels at stride 8 (student)' in text
 
 
-def test_the_classes_of_two_data_sets_are_asked_about(stock, draft):
+def test_a_note_compares_the_classes_of_two_data_sets(stock, draft):
     student = stock('seg', dataset_type='A')
     text, _ = draft(student, stock('big', dataset_type='B'))
     assert 'The data sets differ' in text
@@ -97,12 +97,12 @@ def test_pixel_wise_compares_nothing_but_logits(stock, draft, pair, reason):
 
 
 def test_hooks_of_the_base_are_kept(stock, draft):
-    ours = dict(type='mmdistill_dense.TermBalanceHook', interval=50)
+    balance = dict(type='mmdistill_dense.TermBalanceHook', interval=50)
     hooks = [dict(type='EMAHook', momentum=0.01)]
     _, cfg = draft(stock('seg', custom_hooks=hooks), stock('big'))
-    assert cfg.custom_hooks == [*hooks, ours]
+    assert cfg.custom_hooks == [*hooks, balance]
     _, cfg = draft(stock('seg'), stock('big'), out='bare.py')
-    assert cfg.custom_hooks == [ours]
+    assert cfg.custom_hooks == [balance]
 
 
 def test_files_are_found_from_any_folder(stock, draft, tmp_path):
@@ -183,11 +183,11 @@ def test_a_pair_that_cannot_be_aligned_is_described(stock, draft, tmp_path):
     student.pop('auxiliary_head')
     student.decode_head.in_index = 1
     path = write_config(tmp_path / 'few.py', student)
-    with pytest.raises(SystemExit, match='nothing of EncoderDecoder') as told:
+    with pytest.raises(SystemExit, match='nothing of EncoderDecoder') as error:
         draft(path, stock('wide'))
-    assert '2 student levels' in str(told.value)
-    assert '4 teacher levels' in str(told.value)
-    assert '--list' in str(told.value)
+    assert '2 student levels' in str(error.value)
+    assert '4 teacher levels' in str(error.value)
+    assert '--list' in str(error.value)
 
 
 def test_what_cannot_be_built_is_not_left_behind(
