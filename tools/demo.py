@@ -12,7 +12,7 @@ from rich.console import Console
 
 from mmdistill_tools.demo.settings import METHODS, Settings
 from mmdistill_tools.demo.steps import run_demo
-from mmdistill_tools.runs.tool import tool
+from mmdistill_tools.runs.tool import exit_with_message
 
 
 def parse_args():
@@ -61,7 +61,7 @@ def parse_args():
 
 
 def main():
-    with tool('demo'):
+    with exit_with_message('demo'):
         run_demo(Settings(**vars(parse_args())), Console(file=sys.stdout))
 
 

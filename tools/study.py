@@ -13,7 +13,7 @@ from mmengine.logging import MMLogger
 from rich.console import Console
 
 from mmdistill_tools.runs import TrainingError
-from mmdistill_tools.runs.tool import tool
+from mmdistill_tools.runs.tool import exit_with_message
 from mmdistill_tools.runs.training import cpu_slots
 from mmdistill_tools.study.definition import read_study
 from mmdistill_tools.study.outputs import (
@@ -134,7 +134,7 @@ def main():
     # Titles may have brackets, which are no colours.
     console = Console(file=sys.stdout, markup=False)
     MMLogger.get_current_instance().setLevel('ERROR')
-    with tool('study'):
+    with exit_with_message('study'):
         study = read_study(args.study)
         if args.task:
             run_task(study, args.task)

@@ -4,7 +4,7 @@ import json
 
 import torch
 
-from mmdistill_tools.runs import crew
+from mmdistill_tools.runs import process_pool
 
 #: Writes what a training of 4 iterations leaves, once all of AWAIT was told.
 #: A run is named by its work dir below ROOT; if it begins with FAILING, it
@@ -50,7 +50,7 @@ class TrainStandIn:
     def __init__(self, folder, root, monkeypatch):
         (folder / 'tools').mkdir(parents=True)
         (folder / 'tools' / 'train.py').write_text(TRAIN)
-        monkeypatch.setattr(crew, 'package_root', lambda: folder)
+        monkeypatch.setattr(process_pool, 'package_root', lambda: folder)
         self._events = folder / 'events'
         self._checkpoint = save(folder / 'weights.pth')
         self._root = root.resolve()

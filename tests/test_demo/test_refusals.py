@@ -66,7 +66,7 @@ def test_a_folder_of_other_data_is_refused(tmp_path, camvid):
 
 
 def test_two_calls_at_once_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(lock, 'PATIENCE', 0)
+    monkeypatch.setattr(lock, 'LOCK_TIMEOUT', 0)
     with locked(tmp_path, 'demo'):
         said = f'another demo, .*, is at work in {tmp_path}'
         with pytest.raises(StudyError, match=said), locked(tmp_path, 'demo'):
@@ -75,7 +75,9 @@ def test_two_calls_at_once_are_refused(tmp_path, monkeypatch):
         pass
 
 
-@pytest.mark.parametrize('content', [b'', b'{"data": nu', b'\xff\xfe', b'[]', b'{}'])
+@pytest.mark.parametrize(
+    'content', [b'', b'{"data": nu', b'\xff\xfe', b'[]', b'{}']
+)
 def test_settings_that_cannot_be_read_are_named(tmp_path, content):
     path = tmp_path / 'settings.json'
     path.write_bytes(content)

@@ -24,7 +24,10 @@ NAMES = ['pspnet', 'mask-rcnn']
 @pytest.mark.parametrize('name', NAMES)
 def test_rows_name_configs_that_fit_each_other(data, name, method):
     comparison = planned(data, method=method)[name]
-    cfgs = {role: config(entry.row.config) for role, entry in comparison.entries.items()}
+    cfgs = {
+        role: config(entry.row.config)
+        for role, entry in comparison.entries.items()
+    }
     distilled, student = cfgs['distilled'], cfgs['student']
     assert distilled.model.student.to_dict() == student.model.to_dict()
     assert cfgs['teacher'].model.to_dict() != student.model.to_dict()
@@ -118,7 +121,10 @@ def test_methods_share_teachers_and_students(data):
 @pytest.mark.parametrize('length', [1, 0.5])
 def test_masks_of_the_student_come_in_as_late_in_a_shorter_run(data, length):
     comparison = planned(data, method='maskd', length=length)['mask-rcnn']
-    run, cfg = comparison.runs['distilled'], config(comparison.runs['distilled'].config)
+    run, cfg = (
+        comparison.runs['distilled'],
+        config(comparison.runs['distilled'].config),
+    )
     warmup = run.options['model.terms.maskd.loss.custom_mask_warmup']
     share = cfg.model.terms.maskd.loss.custom_mask_warmup
     share /= cfg.train_cfg.max_iters

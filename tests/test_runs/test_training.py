@@ -12,8 +12,8 @@ from mmengine.runner import find_latest_checkpoint
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
-from mmdistill_tools.runs import TrainingError, crew, logs, training
-from mmdistill_tools.runs.mend import drop_unreadable
+from mmdistill_tools.runs import TrainingError, logs, process_pool, training
+from mmdistill_tools.runs.corrupt_checkpoints import remove_corrupt_checkpoints
 
 from ..helpers.trainings import TrainStandIn, save
 
@@ -79,8 +79,10 @@ def test_a_checkpoint_that_is_being_written_is_waited_for(make):
     teacher.checkpoint.parent.mkdir(parents=True, exist_ok=True)
     teacher.checkpoint.touch()  # not its end, as the run goes on
     busy = SimpleNamespace(running=[teacher])
-    assert training._may_start([teacher, pupil], busy) == []
-    assert training._may_start([pupil], SimpleNamespace(running=[])) == [pupil]
+    assert training._ready_runs([teacher, pupil], busy) == []
+    assert training._ready_runs([pupil], SimpleNamespace(running=[])) == [
+        pupil
+    ]
 
 
 def test_what_is_trained_is_left_alone(train, make):
@@ -109,24 +111,24 @@ def test_a_run_resumes_from_the_newest_whole_checkpoint(tmp_path):
     last = tmp_path / 'iter_15.pth'
     last.write_bytes(last.read_bytes()[:-50])
     (tmp_path / 'last_checkpoint').write_text(str(last))
-    assert drop_unreadable(tmp_path) == [last]
+    assert remove_corrupt_checkpoints(tmp_path) == [last]
     found = find_latest_checkpoint(str(tmp_path))
     assert found == str((tmp_path / 'iter_10.pth').resolve())
-    assert drop_unreadable(tmp_path) == []
+    assert remove_corrupt_checkpoints(tmp_path) == []
     assert find_latest_checkpoint(str(tmp_path)) == found
 
 
 def test_other_files_are_not_looked_at(tmp_path):
     for name in ('best_mIoU_iter_5.pth', 'iter_5_mine.pth', 'mine.pth'):
         (tmp_path / name).touch()
-    assert drop_unreadable(tmp_path) == []
+    assert remove_corrupt_checkpoints(tmp_path) == []
     assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_a_checkpoint_without_weights_is_removed(tmp_path):
     empty = tmp_path / 'iter_5.pth'
     torch.save(dict(meta={}), empty)
-    assert drop_unreadable(tmp_path) == [empty]
+    assert remove_corrupt_checkpoints(tmp_path) == [empty]
     assert not empty.exists()
 
 
@@ -135,7 +137,7 @@ def test_a_run_without_a_whole_checkpoint_starts_anew(tmp_path):
     cut.touch()
     # The one before it is removed first.
     (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'iter_4.pth'))
-    assert drop_unreadable(tmp_path) == [cut]
+    assert remove_corrupt_checkpoints(tmp_path) == [cut]
     assert find_latest_checkpoint(str(tmp_path)) is None
     assert not list(tmp_path.iterdir())
 
@@ -171,7 +173,7 @@ def test_an_interrupt_ends_the_trainings(train, make, monkeypatch):
         raise KeyboardInterrupt('by the user')
 
     popen = subprocess.Popen
-    monkeypatch.setattr(crew.subprocess, 'Popen', launch)
+    monkeypatch.setattr(process_pool.subprocess, 'Popen', launch)
     monkeypatch.setattr(training.time, 'sleep', interrupt)
     with pytest.raises(KeyboardInterrupt, match='by the user'):
         train([make('a'), make('b')], 2, a=['never'], b=['never'])

@@ -128,8 +128,8 @@ def study(read, tmp_path, monkeypatch):
     stand_in = TrainStandIn(
         tmp_path / 'stand_in', tmp_path / 'work', monkeypatch
     )
-    monkeypatch.setattr(lock, 'PATIENCE', 0)
-    monkeypatch.setattr(training, 'PAUSE', 0.02)
+    monkeypatch.setattr(lock, 'LOCK_TIMEOUT', 0)
+    monkeypatch.setattr(training, 'POLL_SECONDS', 0.02)
 
     def call(content, measure=result_of, at_once=1, **slot):
         def measure_(entry):

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from mmengine.config import Config
 
-from mmdistill_tools.runs import crew
+from mmdistill_tools.runs import process_pool
 from mmdistill_tools.runs.run import Run
 from mmdistill_tools.runs.scores import Outcome
 from mmdistill_tools.study import StudyError, measure
@@ -39,7 +39,7 @@ def entry(tmp_path):
         dict(begin=10.0, end=40.0, peak=90.0, origin=made_with('abc')),
         dict(begin=50.0, end=51.0, peak=None, origin=made_with('def')),
     ]
-    (folder / crew.STARTS).write_text(json.dumps(starts))
+    (folder / process_pool.STARTS).write_text(json.dumps(starts))
     return Entry(Row('row', 'a row', 'my.py', (5,), 1.0, {}, {}), 5, run)
 
 
@@ -121,7 +121,7 @@ def test_what_only_prepares_others_is_not_evaluated(entry, monkeypatch):
 
 def test_a_run_that_nobody_started_is_named(entry, outcome):
     outcome(mIoU=40.0)
-    (entry.run.folder / crew.STARTS).unlink()
+    (entry.run.folder / process_pool.STARTS).unlink()
     with pytest.raises(StudyError, match=r'starts\.json is gone'):
         measure.measure(scored(entry, 'mIoU'))
 

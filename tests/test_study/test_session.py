@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmdistill_tools.runs import crew, lock
+from mmdistill_tools.runs import lock, process_pool
 from mmdistill_tools.study import StudyError, devices, session
 
 from ..helpers.trainings import save
@@ -126,7 +126,7 @@ def test_a_start_that_nobody_saw_end_is_measured(study, content, tmp_path):
     study(content, failing='student')
     folder = tmp_path / 'work' / 'student' / 'seed_0'
     save(folder / 'iter_4.pth')
-    path = folder / crew.STARTS
+    path = folder / process_pool.STARTS
     starts = json.loads(path.read_text())
     starts[-1]['end'] = None
     path.write_text(json.dumps(starts))
@@ -172,7 +172,7 @@ def test_checkpoints_of_nobody_are_not_taken(study, content, tmp_path):
 def test_a_second_study_is_kept_out(study, content, tmp_path):
     (tmp_path / 'work').mkdir()
     with (tmp_path / 'work' / '.lock').open('w') as other:
-        assert lock.hold(other)
+        assert lock.acquire_lock(other)
         call = study(content)
     assert 'another study, or a training that a killed' in call.error
     assert call.events == []

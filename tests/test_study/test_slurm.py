@@ -104,7 +104,7 @@ def call(read, tmp_path, monkeypatch):
     )
     for key, value in stand_in.slot(failing='student').items():
         monkeypatch.setenv(key, value)
-    monkeypatch.setattr(training, 'PAUSE', 0.02)
+    monkeypatch.setattr(training, 'POLL_SECONDS', 0.02)
     monkeypatch.setattr(session, 'measure', result_of)
 
     def run(content, at_once=None, wait=False):

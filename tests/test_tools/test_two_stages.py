@@ -159,11 +159,11 @@ def test_two_processes_do_both_stages_together(config, tmp_path):
 @pytest.fixture
 def other(tmp_path, monkeypatch):
     """Another process works in the folder of stage 1."""
-    monkeypatch.setattr(lock, 'PATIENCE', 0)
+    monkeypatch.setattr(lock, 'LOCK_TIMEOUT', 0)
     path = tmp_path / 'tokens' / '.lock'
     path.parent.mkdir()
     with path.open('w') as held:
-        assert lock.hold(held)
+        assert lock.acquire_lock(held)
         yield held
 
 
@@ -238,7 +238,7 @@ def test_tokens_that_came_during_the_wait_are_taken(
         (tmp_path / 'tokens' / 'tokens.pth').touch()
         other.close()
 
-    monkeypatch.setattr(lock, 'PATIENCE', 60)
+    monkeypatch.setattr(lock, 'LOCK_TIMEOUT', 60)
     Timer(0.3, end).start()
     assert learn(Path.touch) == 0
 

@@ -8,7 +8,7 @@ from mmengine.structures import BaseDataElement
 
 Palette = Sequence[Sequence[int]]
 #: Instances below this score are not drawn.
-SURE = 0.3
+SCORE_THRESHOLD = 0.3
 
 
 def paint_labels(
@@ -110,7 +110,7 @@ def paint_prediction(
         labels = sample.pred_sem_seg.data[0].numpy()
         return paint_labels(image, labels, palette)
     found = sample.pred_instances
-    found = found[found.scores > SURE]
+    found = found[found.scores > SCORE_THRESHOLD]
     masks = found.masks.numpy().astype(bool)
     return paint_instances(image, masks, found.labels.tolist(), palette)
 

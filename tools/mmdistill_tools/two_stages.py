@@ -19,8 +19,8 @@ from mmengine.utils.dl_utils import set_multi_processing
 from mmengine.visualization import Visualizer
 
 from . import launch
-from .runs.lock import hold
-from .runs.mend import drop_unreadable
+from .runs.corrupt_checkpoints import remove_corrupt_checkpoints
+from .runs.lock import acquire_lock
 
 #: What stage 1 leaves in its work dir.
 TOKEN_FILE = 'tokens.pth'
@@ -199,12 +199,12 @@ def _claim(folder: Path, stack: ExitStack) -> str | None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = stack.enter_context((folder / '.lock').open('w'))
-        if not hold(lock):
+        if not acquire_lock(lock):
             return (
                 f'stage 1 is being trained in {folder} by another process; '
                 'wait for its tokens, then give this command again.'
             )
-        drop_unreadable(folder)
+        remove_corrupt_checkpoints(folder)
     except OSError as error:
         return (
             f'stage 1 cannot work in {folder}: {error}. Expected a folder '

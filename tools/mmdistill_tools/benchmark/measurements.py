@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from mmdistill_tools.runs.tool import write_whole
+from mmdistill_tools.runs.tool import write_atomically
 
 from . import BenchmarkError
 
@@ -96,7 +96,7 @@ class Report:
     def write(self, path: Path) -> None:
         """Write it as JSON; never half of it."""
         text = json.dumps(asdict(self), indent=1, allow_nan=False)
-        write_whole(path, f'{text}\n')
+        write_atomically(path, f'{text}\n')
 
 
 def read_report(path: Path) -> Report:

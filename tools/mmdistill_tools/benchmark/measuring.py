@@ -52,7 +52,7 @@ def run(
     with float32_products(settings.precision):
         for section in RUNS[mode](settings, console.print):
             report.sections.append(section)
-            report.ended = provenance.now()
+            report.ended = provenance.utc_now()
             console.print(Markdown(table_of(section)))
             if out:
                 report.write(out)
@@ -64,7 +64,7 @@ def run(
 def _begin(mode: str, settings: Settings, command: str) -> Report:
     """A report without sections."""
     found = peer.load() if settings.peer else None
-    machine = provenance.machine(1, None)
+    machine = provenance.describe_machine(1, None)
     del machine['runs_at_once']
     machine['threads'] = torch.get_num_threads()
     if hasattr(os, 'getloadavg'):

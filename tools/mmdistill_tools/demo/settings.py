@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmdistill_tools.runs.tool import write_whole
+from mmdistill_tools.runs.tool import write_atomically
 
 from . import DemoError
 
@@ -80,7 +80,7 @@ def check_settings(settings: Settings) -> None:
         if path.exists():
             _compare(path, data)
         else:
-            write_whole(path, json.dumps(dict(data=data)))
+            write_atomically(path, json.dumps(dict(data=data)))
     except OSError as error:
         raise DemoError(
             f'--work-dir {settings.work_dir} cannot be used: {error}. '

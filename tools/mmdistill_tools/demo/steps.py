@@ -10,7 +10,7 @@ from mmengine.logging import MMLogger
 from rich.console import Console
 
 from mmdistill_dense.datasets.shapes import write_dataset
-from mmdistill_tools.runs.provenance import cores
+from mmdistill_tools.runs.provenance import available_cores
 from mmdistill_tools.runs.training import cpu_slots
 from mmdistill_tools.study.measure import tested_config
 from mmdistill_tools.study.outputs import write_report
@@ -92,7 +92,9 @@ def slots() -> list[dict[str, str]]:
     Small models leave cores idle that share one of them, so two trainings
     with half the cores each end sooner than one after the other.
     """
-    return cpu_slots(min(2, cores())) if get_device() == 'cpu' else [{}]
+    return (
+        cpu_slots(min(2, available_cores())) if get_device() == 'cpu' else [{}]
+    )
 
 
 def _show(

@@ -10,10 +10,10 @@ except ImportError:  # Windows
     fcntl = None
 
 #: Data loaders of a training that was ended live on for seconds.
-PATIENCE = 10.0
+LOCK_TIMEOUT = 10.0
 
 
-def hold(file: TextIO) -> bool:
+def acquire_lock(file: TextIO) -> bool:
     """Lock an open file, for this process and the trainings it starts.
 
     The lock goes with the last of them. So one that outlived its call, which
@@ -26,7 +26,7 @@ def hold(file: TextIO) -> bool:
     if fcntl is None:
         return True
     os.set_inheritable(file.fileno(), True)
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + LOCK_TIMEOUT
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

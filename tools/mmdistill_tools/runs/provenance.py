@@ -40,7 +40,7 @@ def origin(at_once: int, slot: Mapping[str, str]) -> Origin:
     """
     environment = {**os.environ, **slot}
     threads = environment.get('OMP_NUM_THREADS')
-    return Origin(commit(), versions(), machine(at_once, threads))
+    return Origin(commit(), versions(), describe_machine(at_once, threads))
 
 
 def versions() -> dict[str, str]:
@@ -53,11 +53,11 @@ def versions() -> dict[str, str]:
     return found
 
 
-def machine(at_once: int, threads: str | None) -> dict[str, object]:
+def describe_machine(at_once: int, threads: str | None) -> dict[str, object]:
     """What runs are made on, without its name."""
     found: dict[str, object] = {
         'processor': _processor(),
-        'cores': cores(),
+        'cores': available_cores(),
         'runs_at_once': at_once,
     }
     if threads:
@@ -67,7 +67,7 @@ def machine(at_once: int, threads: str | None) -> dict[str, object]:
     return found
 
 
-def cores() -> int:
+def available_cores() -> int:
     """Those that this process may use, of all that the machine has."""
     if hasattr(os, 'sched_getaffinity'):
         return len(os.sched_getaffinity(0))
@@ -107,6 +107,6 @@ def _git(*arguments: str) -> str | None:
     return None if done.returncode else done.stdout.strip()
 
 
-def now() -> str:
+def utc_now() -> str:
     """UTC, to the second."""
     return time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())

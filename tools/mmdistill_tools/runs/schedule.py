@@ -7,9 +7,16 @@ from mmengine.config import Config
 from . import TrainingError
 
 #: Entries of a scheduler that are iterations.
-TIMES = ('begin', 'end', 'T_max', 'milestones', 'step_size', 'total_steps')
+ITERATION_KEYS = (
+    'begin',
+    'end',
+    'T_max',
+    'milestones',
+    'step_size',
+    'total_steps',
+)
 #: MMEngine's, where a config does not say it.
-VAL_INTERVAL = 1000
+DEFAULT_VAL_INTERVAL = 1000
 
 
 def length_options(cfg: Config, factor: float) -> dict[str, object]:
@@ -31,7 +38,9 @@ def length_options(cfg: Config, factor: float) -> dict[str, object]:
             'the ends of param_scheduler among the options instead.'
         )
     last = cfg.train_cfg.max_iters
-    interval = min(cfg.train_cfg.get('val_interval', VAL_INTERVAL), last)
+    interval = min(
+        cfg.train_cfg.get('val_interval', DEFAULT_VAL_INTERVAL), last
+    )
 
     def scaled(iterations: int) -> int:
         return max(2, round(iterations * factor))
@@ -45,24 +54,26 @@ def length_options(cfg: Config, factor: float) -> dict[str, object]:
         'default_hooks.checkpoint.interval': every,
     }
     schedulers = cfg.get('param_scheduler') or []
-    for place, scheduler in _named(schedulers).items():
-        for key, value in _times(
+    for place, scheduler in _by_key(schedulers).items():
+        for key, value in _scaled_entries(
             scheduler, lambda i: total if i == last else scaled(i)
         ).items():
             options[f'{place}.{key}'] = value
     return options
 
 
-def _named(schedulers: Mapping | list) -> dict[str, Mapping]:
+def _by_key(schedulers: Mapping | list) -> dict[str, Mapping]:
     """Schedulers by their place in the config, which may be a single one."""
     if isinstance(schedulers, Mapping):
         return {'param_scheduler': schedulers}
     return {f'param_scheduler.{i}': s for i, s in enumerate(schedulers)}
 
 
-def _times(scheduler: Mapping, scaled: Callable[[int], int]) -> dict:
+def _scaled_entries(scheduler: Mapping, scaled: Callable[[int], int]) -> dict:
     """The new iterations in a scheduler."""
-    found = {key: scheduler[key] for key in TIMES if scheduler.get(key)}
+    found = {
+        key: scheduler[key] for key in ITERATION_KEYS if scheduler.get(key)
+    }
     return {
         key: [scaled(i) for i in value]
         if isinstance(value, (list, tuple))

@@ -57,14 +57,14 @@ def evaluate(
         evaluator.process(predictions, batch)
         if index in examples:
             kept.extend(sample.cpu() for sample in predictions)
-    classes = _areas(evaluator)
+    classes = _class_ious(evaluator)
     scores = evaluator.evaluate(len(loader.dataset))
     if not classes:
-        scores = _nothing_found(evaluator) | scores
+        scores = _zero_scores(evaluator) | scores
     cost = model_complexity(model, predictions[0].img_shape[:2])
     return Outcome(
-        scores=_points(scores),
-        classes=classes or _precisions(scores),
+        scores=_in_points(scores),
+        classes=classes or _class_precisions(scores),
         parameters=cost.parameters,
         flops=cost.flops,
         examples=kept,
@@ -92,7 +92,7 @@ def image_scores(cfg: Config, checkpoint: str, key: str) -> list[float]:
         metric = evaluator.metrics[0]
         if hasattr(metric, 'img_ids'):  # COCO would count the other images
             metric.img_ids = [sample.img_id for sample in predictions]
-        found = _points(evaluator.evaluate(len(predictions)))
+        found = _in_points(evaluator.evaluate(len(predictions)))
         scores.append(found.get(key, 0.0))
         if scores[-1] < 0:  # COCO's word for no instances
             scores[-1] = math.nan
@@ -125,7 +125,7 @@ def _classwise(evaluator: dict) -> dict:
     return dict(evaluator)
 
 
-def _areas(evaluator: Evaluator) -> dict[str, float]:
+def _class_ious(evaluator: Evaluator) -> dict[str, float]:
     """IoU of each class in points, which IoUMetric prints but not returns."""
     metric = evaluator.metrics[0]
     if not hasattr(metric, 'total_area_to_metrics'):
@@ -136,7 +136,7 @@ def _areas(evaluator: Evaluator) -> dict[str, float]:
     return dict(zip(names, (100 * values).tolist(), strict=True))
 
 
-def _nothing_found(evaluator: Evaluator) -> dict[str, float]:
+def _zero_scores(evaluator: Evaluator) -> dict[str, float]:
     """What CocoMetric leaves out if there is not a single detection."""
     kinds = evaluator.metrics[0].metrics
     keys = [f'{kind}_mAP' for kind in kinds]
@@ -144,7 +144,7 @@ def _nothing_found(evaluator: Evaluator) -> dict[str, float]:
     return {f'coco/{key}': 0.0 for key in keys}
 
 
-def _precisions(scores: dict[str, float]) -> dict[str, float]:
+def _class_precisions(scores: dict[str, float]) -> dict[str, float]:
     """AP of each class in points, of the last kind that was evaluated."""
     return {
         key.removeprefix('coco/').removesuffix('_precision'): 100 * value
@@ -153,7 +153,7 @@ def _precisions(scores: dict[str, float]) -> dict[str, float]:
     }
 
 
-def _points(scores: dict[str, float]) -> dict[str, float]:
+def _in_points(scores: dict[str, float]) -> dict[str, float]:
     """COCO's scores are fractions, those of segmentation are not."""
     return {
         key: float(value) * (100 if key.startswith('coco/') else 1)

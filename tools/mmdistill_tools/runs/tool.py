@@ -11,7 +11,7 @@ from . import TrainingError
 
 
 @contextmanager
-def tool(name: str) -> Iterator[None]:
+def exit_with_message(name: str) -> Iterator[None]:
     """End a tool in a sentence, and its trainings with it.
 
     Args:
@@ -33,7 +33,7 @@ def tool(name: str) -> Iterator[None]:
         raise SystemExit(130) from None
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str) -> None:
     """Write a file under another name first: one that is there is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f'{path.name}.unfinished')

@@ -7,25 +7,25 @@ from collections.abc import Callable, Sequence
 from rich.progress import Progress
 
 from . import TrainingError
-from .crew import Crew
+from .corrupt_checkpoints import remove_corrupt_checkpoints
 from .logs import records
-from .mend import drop_unreadable
-from .provenance import cores
+from .process_pool import ProcessPool
+from .provenance import available_cores
 from .run import Run
 
 #: Seconds between two looks at what goes on.
-PAUSE = 0.5
+POLL_SECONDS = 0.5
 
 
 def cpu_slots(at_once: int) -> list[dict[str, str]]:
     """Environments of runs that share the cores of this machine."""
     if 'OMP_NUM_THREADS' in os.environ:  # the user's own
         return [{} for _ in range(at_once)]
-    threads = str(max(1, cores() // at_once))
+    threads = str(max(1, available_cores() // at_once))
     return [{'OMP_NUM_THREADS': threads} for _ in range(at_once)]
 
 
-def must_end_well(run: Run, failure: str | None) -> None:
+def raise_failure(run: Run, failure: str | None) -> None:
     """Stop everything at the first failure.
 
     Raises:
@@ -39,7 +39,7 @@ def train_all(
     runs: Sequence[Run],
     progress: Progress,
     slots: Sequence[dict[str, str]],
-    ended: Callable[[Run, str | None], None] = must_end_well,
+    ended: Callable[[Run, str | None], None] = raise_failure,
 ) -> None:
     """Train what is not trained yet, a run in each slot.
 
@@ -65,17 +65,17 @@ def train_all(
         )
         for run in waiting
     }
-    with Crew(slots) as crew:
-        while crew.running or _may_start(waiting, crew):
-            for run in _may_start(waiting, crew)[: crew.free]:
-                crew.start(run)
+    with ProcessPool(slots) as pool:
+        while pool.running or _ready_runs(waiting, pool):
+            for run in _ready_runs(waiting, pool)[: pool.free]:
+                pool.start(run)
                 progress.start_task(bars[run.title])
-            time.sleep(PAUSE)
-            for run in crew.running:
-                progress.update(bars[run.title], **_state(run))
-            for run, failure in crew.ended():
+            time.sleep(POLL_SECONDS)
+            for run in pool.running:
+                progress.update(bars[run.title], **_progress_fields(run))
+            for run, failure in pool.ended():
                 waiting.remove(run)
-                state = _state(run)
+                state = _progress_fields(run)
                 if failure is None:  # the last steps are not all logged
                     state['completed'] = run.length
                 progress.update(bars[run.title], **state)
@@ -85,7 +85,7 @@ def train_all(
 
 def _untrained(runs: Sequence[Run], progress: Progress) -> list[Run]:
     for run in runs:
-        for path in drop_unreadable(run.folder):
+        for path in remove_corrupt_checkpoints(run.folder):
             progress.console.print(
                 f'{run.title}: {path.name} of an earlier call was not '
                 'written to its end and is made again.',
@@ -94,7 +94,7 @@ def _untrained(runs: Sequence[Run], progress: Progress) -> list[Run]:
     return [run for run in runs if not run.checkpoint.exists()]
 
 
-def _may_start(waiting: list[Run], crew: Crew) -> list[Run]:
+def _ready_runs(waiting: list[Run], pool: ProcessPool) -> list[Run]:
     """Runs that have all they need, in their order.
 
     A checkpoint counts when its run has ended: before, it may be there in
@@ -104,13 +104,13 @@ def _may_start(waiting: list[Run], crew: Crew) -> list[Run]:
     return [
         run
         for run in waiting
-        if run not in crew.running
+        if run not in pool.running
         and unfinished.isdisjoint(run.after)
         and all(path.exists() for path in run.after)
     ]
 
 
-def _state(run: Run) -> dict:
+def _progress_fields(run: Run) -> dict:
     """How far it is, and the last loss and score in words."""
     logged = records(run.folder)
     trained = [record for record in logged if 'loss' in record]
@@ -118,10 +118,10 @@ def _state(run: Run) -> dict:
     words = [f'loss {trained[-1]["loss"]:.2f}'] if trained else []
     if scores:
         words.append(f'{run.metric.rpartition("/")[2]} {scores[-1]:.3g}')
-    return dict(completed=_done(run, trained), note=', '.join(words))
+    return dict(completed=_completed(run, trained), note=', '.join(words))
 
 
-def _done(run: Run, trained: list[dict]) -> int:
+def _completed(run: Run, trained: list[dict]) -> int:
     """How much of its length has been logged; epochs that have ended."""
     if run.unit == 'iter':
         return max((record['step'] for record in trained), default=0)

@@ -12,8 +12,8 @@ from mmengine.config import Config
 from mmdistill_dense.compat import config_path
 from mmdistill_dense.export.student import student_config
 from mmdistill_tools.runs import provenance
-from mmdistill_tools.runs.crew import STARTS, spent
 from mmdistill_tools.runs.logs import curve
+from mmdistill_tools.runs.process_pool import STARTS, resource_usage
 from mmdistill_tools.runs.run import Run
 from mmdistill_tools.runs.scores import Outcome, evaluate, image_scores
 
@@ -60,8 +60,8 @@ def measure(entry: Entry) -> Result:
     """
     outcome = _outcome(entry) if entry.row.scored else UNSCORED
     run = entry.run
-    took = spent(run.folder)
-    origin = provenance.origin(1, {}) if run.finished else took.origin
+    usage = resource_usage(run.folder)
+    origin = provenance.origin(1, {}) if run.finished else usage.origin
     if origin is None:
         raise StudyError(
             f'{run.title}: {run.folder} does not say when it was '
@@ -76,14 +76,14 @@ def measure(entry: Entry) -> Result:
         length=0 if run.finished else run.length,
         parameters=outcome.parameters,
         flops=outcome.flops,
-        train_seconds=round(took.seconds, 1),
-        peak_mib=float(max(allocated)) if allocated else took.peak_mib,
-        starts=took.starts,
+        train_seconds=round(usage.seconds, 1),
+        peak_mib=float(max(allocated)) if allocated else usage.peak_mib,
+        starts=usage.starts,
         command=command(entry),
-        commit=origin.commit if run.finished else took.commits,
+        commit=origin.commit if run.finished else usage.commits,
         versions=origin.versions,
         machine=origin.machine,
-        ended=provenance.now(),
+        ended=provenance.utc_now(),
     )
 
 

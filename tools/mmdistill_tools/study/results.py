@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mmdistill_tools.runs.tool import write_whole
+from mmdistill_tools.runs.tool import write_atomically
 
 from . import StudyError
 from .plan import Entry
@@ -101,7 +101,7 @@ class ResultsFile:
         results.sort(key=lambda r: (r.row, r.seed))
         content = dict(runs=[asdict(result) for result in results])
         text = json.dumps(content, indent=1, allow_nan=False)
-        write_whole(self.path, f'{text}\n')
+        write_atomically(self.path, f'{text}\n')
         self.results = results
 
     def _check_once(self) -> None:

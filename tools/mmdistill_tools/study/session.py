@@ -13,8 +13,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from mmdistill_tools.runs.crew import STARTS
-from mmdistill_tools.runs.lock import hold
+from mmdistill_tools.runs.lock import acquire_lock
+from mmdistill_tools.runs.process_pool import STARTS
 from mmdistill_tools.runs.run import Run
 from mmdistill_tools.runs.training import train_all
 
@@ -99,7 +99,7 @@ def locked(work_dir: Path, what: str = 'study') -> Iterator[None]:
             f'the work dir {work_dir} cannot be written: {error}.'
         ) from error
     with lock:
-        if not hold(lock):
+        if not acquire_lock(lock):
             raise StudyError(
                 f'another {what}, or a training that a killed one left, is at '
                 f'work in {work_dir}. Wait for its end, or end it first.'

@@ -20,9 +20,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from mmdistill_dense.compat import package_root
-from mmdistill_tools.runs.crew import STARTS
-from mmdistill_tools.runs.mend import drop_unreadable
-from mmdistill_tools.runs.tool import write_whole
+from mmdistill_tools.runs.corrupt_checkpoints import remove_corrupt_checkpoints
+from mmdistill_tools.runs.process_pool import STARTS
+from mmdistill_tools.runs.tool import write_atomically
 from mmdistill_tools.runs.training import cpu_slots, train_all
 
 from . import StudyError
@@ -33,7 +33,7 @@ from .session import Session, check_folder, locked
 #: In the work dir of a study: the task that each run was submitted as.
 TASKS = 'slurm_tasks.json'
 #: Seconds between two calls of squeue.
-PAUSE = 30.0
+POLL_SECONDS = 30.0
 
 
 def run_on_slurm(
@@ -70,7 +70,7 @@ def run_on_slurm(
         submitted = _submit(study, session.left, at_once, console)
         waiting = submitted | _measure_ended(study, session)
         while wait and waiting:
-            time.sleep(PAUSE)
+            time.sleep(POLL_SECONDS)
             waiting = _measure_ended(study, session)
         for entry in [e for e in session.left if _key(e) not in waiting]:
             session.ended(entry.run, _failure(entry))
@@ -132,7 +132,7 @@ def _measure_ended(study: Study, session: Session) -> dict[str, str]:
     """Write the results of runs that ended well; returns what is queued."""
     waiting = queued_tasks(study)
     for entry in [e for e in session.left if _key(e) not in waiting]:
-        drop_unreadable(entry.run.folder)
+        remove_corrupt_checkpoints(entry.run.folder)
         if entry.run.checkpoint.exists():
             session.ended(entry.run, None)
     return waiting
@@ -177,7 +177,7 @@ def _submit(
         after = sorted(tasks[key] for key in first)
         job = _submit_array(study, array, after, at_once)
         tasks |= {key: f'{job}_{i}' for i, key in enumerate(array)}
-        write_whole(study.work_dir / TASKS, json.dumps(tasks, indent=1))
+        write_atomically(study.work_dir / TASKS, json.dumps(tasks, indent=1))
         console.print(f'job {job}: {", ".join(array)}', soft_wrap=True)
     return {key: task for key, task in tasks.items() if key not in queued}
 

@@ -13,13 +13,13 @@ from mmdistill_dense.compat import package_root
 
 from .provenance import Origin, origin
 from .run import LOG, Run
-from .tool import write_whole
+from .tool import write_atomically
 
 #: In a run's work dir: begin, end and peak memory of each of its processes.
 STARTS = 'starts.json'
 
 
-class Crew:
+class ProcessPool:
     """Runs in slots; those that still go on at the end are ended.
 
     Args:
@@ -32,7 +32,7 @@ class Crew:
         self._work: dict[str, tuple[Run, subprocess.Popen, dict]] = {}
         self._peaks: dict[str, float | None] = {}
 
-    def __enter__(self) -> 'Crew':
+    def __enter__(self) -> 'ProcessPool':
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -108,7 +108,7 @@ def _peak(process: subprocess.Popen) -> float | None:
 
 
 @dataclass(frozen=True)
-class Spent:
+class ResourceUsage:
     """What a run took, over all its starts.
 
     Attributes:
@@ -126,13 +126,13 @@ class Spent:
     commits: str | None
 
 
-def spent(folder: Path) -> Spent:
+def resource_usage(folder: Path) -> ResourceUsage:
     """What the run in a work dir took."""
     starts = _starts(folder)
     peaks = [start['peak'] for start in starts if start['peak']]
     origins = [Origin(**start['origin']) for start in starts]
     commits = dict.fromkeys(origin.commit for origin in origins)
-    return Spent(
+    return ResourceUsage(
         seconds=sum(_end(folder, s) - s['begin'] for s in starts),
         peak_mib=max(peaks, default=None),
         starts=len(starts),
@@ -163,10 +163,10 @@ def _note_start(folder: Path, made_with: Origin) -> None:
     starts.append(
         dict(begin=time.time(), end=None, peak=None, origin=asdict(made_with))
     )
-    write_whole(folder / STARTS, json.dumps(starts))
+    write_atomically(folder / STARTS, json.dumps(starts))
 
 
 def _note_end(folder: Path, peak: float | None) -> None:
     starts = _starts(folder)
     starts[-1].update(end=_end(folder, starts[-1]), peak=peak)
-    write_whole(folder / STARTS, json.dumps(starts))
+    write_atomically(folder / STARTS, json.dumps(starts))

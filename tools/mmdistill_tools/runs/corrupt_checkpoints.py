@@ -7,10 +7,10 @@ from pathlib import Path
 from mmdistill_dense.export.student import student_checkpoint
 
 #: Of the checkpoints that are saved at intervals.
-NAME = re.compile(r'(iter|epoch)_\d+\.pth$')
+CHECKPOINT_NAME = re.compile(r'(iter|epoch)_\d+\.pth$')
 
 
-def drop_unreadable(folder: Path) -> list[Path]:
+def remove_corrupt_checkpoints(folder: Path) -> list[Path]:
     """Remove checkpoints that cannot be read, and return their paths.
 
     Mostly their writing was cut off; those without weights go, too.
@@ -21,8 +21,12 @@ def drop_unreadable(folder: Path) -> list[Path]:
         folder: Work dir of a training, which need not exist.
     """
     found = sorted(
-        (path for path in folder.glob('*.pth') if NAME.match(path.name)),
-        key=_age,
+        (
+            path
+            for path in folder.glob('*.pth')
+            if CHECKPOINT_NAME.match(path.name)
+        ),
+        key=_iteration,
     )
     cut = [path for path in found if not _readable(path)]
     for path in cut:
@@ -37,7 +41,7 @@ def drop_unreadable(folder: Path) -> list[Path]:
     return cut
 
 
-def _age(path: Path) -> int:
+def _iteration(path: Path) -> int:
     return int(path.stem.rpartition('_')[2])
 
 
