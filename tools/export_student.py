@@ -71,7 +71,9 @@ def write_student(cfg, args, base):
     model = export.build_student(stock, student['state_dict'])
     size = onnx_size(model, args.shape) if args.onnx else None
     save(student, args.out, stock, base)
-    print(f'{said(model)}: {args.out}, and its stock config: {base}.py')
+    print(
+        f'{describe_size(model)}: {args.out}, and its stock config: {base}.py'
+    )
     if args.onnx:
         write_onnx(model, f'{base}.onnx', size)
 
@@ -88,8 +90,8 @@ def write_backbone(cfg, args, base):
     small = backbones.backbone_config(cfg, args.out)
     save(trained, args.out, small, base)
     print(
-        f'{said(backbone)}: {args.out}, and its config: {base}.py. Start '
-        'from it with model.backbone.init_cfg='
+        f'{describe_size(backbone)}: {args.out}, and its config: {base}.py. '
+        'Start from it with model.backbone.init_cfg='
         f"dict(type='Pretrained', checkpoint='{args.out}', "
         f"prefix='{backbones.PREFIX}')."
     )
@@ -104,7 +106,7 @@ def save(content, out, cfg, base):
     cfg.dump(f'{base}.py')
 
 
-def said(model):
+def describe_size(model):
     count = sum(p.numel() for p in model.parameters()) / 1e6
     return f'{type(model).__name__} with {count:.2f} M parameters'
 

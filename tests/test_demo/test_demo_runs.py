@@ -63,7 +63,7 @@ def results_of(work_dir):
 
 
 @pytest.mark.slow
-def test_everything_is_made_before_the_verdict(made):
+def test_everything_is_made_before_the_conclusion(made):
     work_dir, (code, out, err) = made
     # A detector that trained for 3 iterations finds nothing, and the demo
     # names it.

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mmdistill_tools.demo.comparisons import demo_study, left_out
+from mmdistill_tools.demo.comparisons import demo_study, skipped_models
 from mmdistill_tools.demo.settings import Settings
 from tests.helpers.demo import DATA, config, config_of, planned, shapes_of
 
@@ -13,7 +13,7 @@ from tests.helpers.demo import DATA, config, config_of, planned, shapes_of
 def test_pre_training_is_for_segmentors_only(data):
     assert list(planned(data, method='pcd')) == ['pspnet']
     study = demo_study(Settings(Path('work'), data, method='pcd'))
-    assert left_out(study, 'pcd') == ['Mask R-CNN']
+    assert skipped_models(study, 'pcd') == ['Mask R-CNN']
 
 
 @pytest.mark.parametrize('data', DATA)

@@ -42,9 +42,9 @@ def stage_1(tmp_path):
 
 
 def test_how_tokens_were_learned_is_told(stage_1):
-    found = tokens.learned(with_runs(DET, stage_1))
-    assert found == tokens.Learned(4.95, 0.25, 12.0, 15.0)
-    said = found.sentence(DET)
+    found = tokens.read_summary(with_runs(DET, stage_1))
+    assert found == tokens.TokenSummary(4.95, 0.25, 12.0, 15.0)
+    said = found.to_sentence(DET)
     assert 'from 4.95 to 0.25' in said
     assert 'mask AP 12.0 through the masks, 15.0 without' in said
 
@@ -61,7 +61,7 @@ def test_curves_of_stage_1_show_both_losses(stage_1, tmp_path, monkeypatch):
 def test_a_masked_teacher_that_finds_nothing_has_no_points(stage_1):
     (path,) = stage_1['tokens'].folder.glob('*/vis_data/scalars.json')
     path.write_text(''.join(path.read_text().splitlines(True)[:2]))
-    assert tokens.learned(with_runs(DET, stage_1)).masked == 0
+    assert tokens.read_summary(with_runs(DET, stage_1)).masked == 0
 
 
 def test_a_picture_of_masks_that_cannot_be_written_is_named(
@@ -107,12 +107,12 @@ def stages(tmp_path):
 
 
 def test_how_the_contrast_went_is_told(stages):
-    found = pretraining.learned(with_runs(SEG, stages))
+    found = pretraining.read_summary(with_runs(SEG, stages))
     assert found.top1 == (0, pytest.approx(0.5))
     assert found.positive == (0.1, pytest.approx(0.8))
     assert found.hardest == (0.25, pytest.approx(0.25))
     assert found.found == (0.125, pytest.approx(0.4375))
-    said = found.sentence(SEG)
+    said = found.to_sentence(SEG)
     assert said.startswith('PSPNet pre-training, without labels:')
     assert 'went from 0 % to 50 %; the cosine with the teacher' in said
     assert 'from 0.10 to 0.80, with the hardest negative from 0.25' in said

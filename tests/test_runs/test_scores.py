@@ -5,7 +5,7 @@ import pytest
 from mmengine.config import Config
 
 from mmdistill_tools import overlay
-from mmdistill_tools.demo import DemoError, handover
+from mmdistill_tools.demo import DemoError, export
 from mmdistill_tools.runs import scores
 
 from ..helpers.datasets import PALETTE, write_dataset
@@ -99,7 +99,7 @@ def test_a_student_that_its_host_cannot_use_is_named(
 ):
     cfg, weights = case
     script = "raise SystemExit('no such stock model')"
-    monkeypatch.setitem(handover.SCRIPTS, cfg.default_scope, script)
+    monkeypatch.setitem(export.SCRIPTS, cfg.default_scope, script)
     with pytest.raises(DemoError, match=r'(?s)could not be used.*no such sto'):
-        handover.hand_over(cfg, weights, tmp_path / 'student', 'image.jpg')
+        export.export_student(cfg, weights, tmp_path / 'student', 'image.jpg')
     assert (tmp_path / 'student' / 'student.pth').exists()

@@ -236,13 +236,15 @@ def test_figures_are_drawn_beside_the_results(study, results):
 
 def test_examples_of_what_is_not_trained_are_refused(study):
     with pytest.raises(StudyError, match=r"'cwt' is no row with .* teacher,"):
-        outputs.entry_of(study, 'cwt', [])
+        outputs.trained_entry(study, 'cwt', [])
 
 
 def test_images_that_are_not_there_are_refused(study, monkeypatch):
     nothing = SimpleNamespace(examples=[], metainfo=dict(palette=[]))
     monkeypatch.setattr(outputs, 'plan_study', lambda study: [])
-    monkeypatch.setattr(outputs, 'entry_of', lambda *_: SimpleNamespace(run=0))
+    monkeypatch.setattr(
+        outputs, 'trained_entry', lambda *_: SimpleNamespace(run=0)
+    )
     monkeypatch.setattr(outputs, 'outcome_of', lambda *_: nothing)
     with pytest.raises(StudyError, match=r'images \[999\] only 0 are there'):
         outputs.draw_examples(study, ['cwd'], [999])

@@ -1,8 +1,12 @@
-"""Means, deviations and paired differences, by hand."""
+"""Means, deviations and paired_difference differences, by hand."""
 
 import pytest
 
-from mmdistill_tools.study.statistics import Estimate, estimate, paired
+from mmdistill_tools.study.statistics import (
+    Estimate,
+    estimate,
+    paired_difference,
+)
 
 
 def test_mean_deviation_and_error():
@@ -21,15 +25,17 @@ def test_one_value_has_no_deviation_and_none_no_mean():
 
 def test_differences_are_paired_by_seed():
     # Far apart, but each seed gains 2 or 4: the pairs leave little error.
-    gain = paired({0: 12.0, 1: 54.0}, {1: 50.0, 0: 10.0})
+    gain = paired_difference({0: 12.0, 1: 54.0}, {1: 50.0, 0: 10.0})
     assert gain.mean == pytest.approx(3)
     assert gain.error == pytest.approx(1)
 
 
 def test_a_seed_more_is_not_counted():
-    assert paired({0: 5.0, 7: 99.0}, {0: 4.0}) == Estimate(1, 1.0, None)
+    assert paired_difference({0: 5.0, 7: 99.0}, {0: 4.0}) == Estimate(
+        1, 1.0, None
+    )
 
 
 @pytest.mark.parametrize('baseline', [{}, {0: 1.0, 1: 1.0}])
 def test_a_row_that_lacks_seeds_is_not_compared(baseline):
-    assert paired({0: 5.0}, baseline) is None
+    assert paired_difference({0: 5.0}, baseline) is None

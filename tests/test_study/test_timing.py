@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmdistill_tools.study.timing import in_words, seconds_left
+from mmdistill_tools.study.timing import format_duration, seconds_left
 
 from .conftest import result_of
 
@@ -59,5 +59,5 @@ def test_nothing_left_takes_no_time():
         (4800.0, 'about 1 h 20 min'),
     ],
 )
-def test_seconds_in_words(seconds, words):
-    assert in_words(seconds) == words
+def test_seconds_as_text(seconds, words):
+    assert format_duration(seconds) == words

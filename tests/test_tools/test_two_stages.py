@@ -287,7 +287,7 @@ def test_processes_are_joined_as_the_runner_would(monkeypatch, on):
         mp_cfg=dict(mp_start_method='fork'), dist_cfg=dict(backend='nccl')
     )
     cfg = Config(dict(launcher='slurm', env_cfg=env))
-    two_stages._start_processes(cfg)
+    two_stages._init_distributed(cfg)
     expected = [
         dict(mp_start_method='fork', distributed=True),
         (('slurm',), dict(backend='nccl')),

@@ -11,7 +11,7 @@ import torch.distributed as dist
 from mmengine.config import Config
 
 #: What each launcher tells a process, by the name torch.distributed reads.
-_RANKS = dict(
+_RANK_VARIABLES = dict(
     pytorch=dict(
         RANK='RANK', WORLD_SIZE='WORLD_SIZE', LOCAL_RANK='LOCAL_RANK'
     ),
@@ -67,14 +67,14 @@ def _start_gloo(launcher: str) -> None:
     """Start the process group; MMEngine leaves one that runs alone."""
     if dist.is_initialized():
         return
-    for name, told_as in _RANKS[launcher].items():
-        if told_as not in os.environ:
+    for name, variable in _RANK_VARIABLES[launcher].items():
+        if variable not in os.environ:
             raise SystemExit(
-                f'--launcher {launcher} reads {told_as}, which is not set: '
+                f'--launcher {launcher} reads {variable}, which is not set: '
                 'start this script through tools/dist_train.sh, '
                 'tools/slurm_train.sh or mpirun.'
             )
-        os.environ[name] = os.environ[told_as]
+        os.environ[name] = os.environ[variable]
     if launcher != 'pytorch':
         if int(os.environ.get('SLURM_NNODES', 1)) == 1:
             os.environ.setdefault('MASTER_ADDR', '127.0.0.1')

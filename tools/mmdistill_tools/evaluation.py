@@ -40,7 +40,7 @@ _DET_FLIPS = dict(
 )
 
 
-def is_of_mmseg(cfg: Config) -> bool:
+def is_mmseg(cfg: Config) -> bool:
     """Whether the config is MMSegmentation's; otherwise a detector's."""
     return cfg.get('default_scope') == 'mmseg'
 
@@ -51,7 +51,7 @@ def set_visualization(
     """``--show`` and ``--show-dir``: draw predictions while testing."""
     hook = (cfg.get('default_hooks') or {}).get('visualization')
     if hook is None:
-        kind = 'Seg' if is_of_mmseg(cfg) else 'Det'
+        kind = 'Seg' if is_mmseg(cfg) else 'Det'
         raise SystemExit(
             '--show and --show-dir need the visualization hook. Add to the '
             "config: default_hooks = dict(visualization=dict(type='"
@@ -60,9 +60,9 @@ def set_visualization(
     hook.draw = True
     if show:
         hook.update(show=True, wait_time=wait_time)
-    if is_of_mmseg(cfg):
+    if is_mmseg(cfg):
         _drop_training(cfg)
-    if show_dir and is_of_mmseg(cfg):
+    if show_dir and is_mmseg(cfg):
         cfg.visualizer.save_dir = show_dir
     elif show_dir:
         hook.test_out_dir = show_dir
@@ -85,7 +85,7 @@ def _drop_training(cfg: Config) -> None:
 
 def set_out(cfg: Config, out: str) -> None:
     """``--out``: dump predictions, one file or a folder as the host does."""
-    if is_of_mmseg(cfg):
+    if is_mmseg(cfg):
         metric = _metrics(cfg)[0]
         metric.update(output_dir=out, keep_results=True)
         return
@@ -102,7 +102,7 @@ def set_out(cfg: Config, out: str) -> None:
 def set_tta(cfg: Config) -> None:
     """``--tta``: test-time augmentation around the model."""
     if cfg.get('tta_model') is None:
-        kind = dict(type='SegTTAModel') if is_of_mmseg(cfg) else _DET_TTA
+        kind = dict(type='SegTTAModel') if is_mmseg(cfg) else _DET_TTA
         warnings.warn(
             f'The config has no tta_model: {kind["type"]} is taken.',
             stacklevel=2,
@@ -118,7 +118,7 @@ def set_tta(cfg: Config) -> None:
 
 def _default_tta_pipeline(cfg: Config, pipeline: list) -> list:
     """The test pipeline with and without a flip, as MMDetection does it."""
-    if is_of_mmseg(cfg):
+    if is_mmseg(cfg):
         raise SystemExit(
             '--tta needs tta_pipeline in the config of a segmentor; '
             'mmseg::_base_/datasets/cityscapes.py shows one.'

@@ -41,13 +41,15 @@ def train_both(args: argparse.Namespace) -> None:
     """
     cfg = launch.training_config(args)
     found = [term for _, term in token_losses(cfg)]
-    if found and all(map(_rests, found)):
-        _start_processes(cfg)
-        _say(f'No stage 1: the terms with tokens in {cfg.filename} rest.')
+    if found and all(map(_is_disabled, found)):
+        _init_distributed(cfg)
+        _print_on_main(
+            f'No stage 1: the terms with tokens in {cfg.filename} rest.'
+        )
     else:
         file, teacher = masked_terms(cfg)
         if '://' not in file:
-            _start_processes(cfg)
+            _init_distributed(cfg)
             _provide_tokens(Path(file), teacher, cfg, args)
     launch.build_runner(cfg).train()
 
@@ -62,7 +64,7 @@ def masked_terms(cfg: Config) -> tuple[str, ConfigDict]:
     """
     model = cfg.get('model') or {}
     found = list(token_losses(cfg))
-    found = [named for named in found if not _rests(named[1])] or found
+    found = [named for named in found if not _is_disabled(named[1])] or found
     if not found:
         raise SystemExit(
             f'{cfg.filename} has no term with tokens, so it has no two '
@@ -93,7 +95,7 @@ def token_losses(cfg: Config) -> Iterator[tuple[str, ConfigDict]]:
             yield name, term
 
 
-def _rests(term: ConfigDict) -> bool:
+def _is_disabled(term: ConfigDict) -> bool:
     """Whether the built term would be ``resting``: it loads no tokens."""
     levels = term.get('level_weights') or [1]
     return term.loss.get('loss_weight', 1) == 0 or not any(levels)
@@ -145,19 +147,21 @@ def _provide_tokens(
     file: Path, teacher: ConfigDict, cfg: Config, args: argparse.Namespace
 ) -> None:
     """Run stage 1 where the first process has no token file."""
-    if _first_has(file):
+    if _main_process_has(file):
         again = (
             f' Remove the folder {file.parent} to learn the tokens anew.'
             if file.name == TOKEN_FILE
             else ''
         )
-        _say(f'Stage 1 is skipped: {file} is there.{again}')
+        _print_on_main(f'Stage 1 is skipped: {file} is there.{again}')
     else:
         stage = token_config(file, teacher, cfg, args)
-        with _claimed(file.parent):
+        with _locked(file.parent):
             # Another process may have made it, and then given the lock back.
-            if not _first_has(file):
-                _say(f'Stage 1, {stage.filename}, will leave {file}.')
+            if not _main_process_has(file):
+                _print_on_main(
+                    f'Stage 1, {stage.filename}, will leave {file}.'
+                )
                 _train(stage)
                 all_gather_object(None)  # the first one writes it last
     if not all(all_gather_object(file.exists())):
@@ -169,32 +173,32 @@ def _provide_tokens(
         )
 
 
-def _first_has(file: Path) -> bool:
+def _main_process_has(file: Path) -> bool:
     """What the first process sees, so that all of them do the same."""
     return all_gather_object(file.exists())[0]
 
 
-def _say(line: str) -> None:
+def _print_on_main(line: str) -> None:
     if is_main_process():
         print(line)
 
 
 @contextmanager
-def _claimed(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[None]:
     """Keep a second stage 1 out of a folder, where this one may go on.
 
     Raises:
         SystemExit: In every process, if the first one cannot.
     """
     with ExitStack() as stack:
-        trouble = _claim(folder, stack) if is_main_process() else None
-        trouble = all_gather_object(trouble)[0]
-        if trouble:
-            raise SystemExit(trouble)
+        problem = _acquire(folder, stack) if is_main_process() else None
+        problem = all_gather_object(problem)[0]
+        if problem:
+            raise SystemExit(problem)
         yield
 
 
-def _claim(folder: Path, stack: ExitStack) -> str | None:
+def _acquire(folder: Path, stack: ExitStack) -> str | None:
     """Lock until the stack ends; returns what is in the way, if anything."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -217,13 +221,13 @@ def _train(cfg: Config) -> None:
     """Train, and leave nothing behind in this process."""
     runner = launch.build_runner(cfg)
     runner.train()
-    _forget(runner.visualizer)
+    _drop_visualizer(runner.visualizer)
     del runner
     gc.collect()  # Runner, loops and hooks hold each other
     torch.cuda.empty_cache()
 
 
-def _forget(visualizer: Visualizer) -> None:
+def _drop_visualizer(visualizer: Visualizer) -> None:
     """Let the next Runner make its own visualizer.
 
     Stock configs call it 'visualizer', and MMEngine makes one of a name: the
@@ -234,7 +238,7 @@ def _forget(visualizer: Visualizer) -> None:
         made.pop(visualizer.instance_name, None)
 
 
-def _start_processes(cfg: Config) -> None:
+def _init_distributed(cfg: Config) -> None:
     """Join the other processes now, as the Runner would later."""
     if cfg.launcher == 'none' or is_distributed():
         return

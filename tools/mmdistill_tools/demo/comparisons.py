@@ -69,7 +69,7 @@ class Comparison:
         scores = {}
         for role in ROLES:
             entry = self.entries[role]
-            by_seed = results.of(entry.row.name)
+            by_seed = results.by_seed(entry.row.name)
             scores[role] = by_seed[entry.seed].scores[self.metric]
         return scores
 
@@ -108,7 +108,7 @@ def comparisons(study: Study, method: str) -> list[Comparison]:
     ]
 
 
-def left_out(study: Study, method: str) -> list[str]:
+def skipped_models(study: Study, method: str) -> list[str]:
     """Titles of the models that the method has no part in."""
     return [
         title

@@ -22,7 +22,7 @@ from .comparisons import ROLES, Comparison
 EXAMPLES = 5
 
 
-def draw_pictures(folder: Path, comparison: Comparison) -> str:
+def draw_comparison(folder: Path, comparison: Comparison) -> str:
     """Write the figures of a comparison into a folder.
 
     Args:
@@ -65,7 +65,7 @@ def draw_pictures(folder: Path, comparison: Comparison) -> str:
 
 
 def draw_examples(path: str | Path, comparison: Comparison) -> str:
-    """Draw typical validation images, with the score of each prediction.
+    """Draw the images nearest to the median gain, with their scores.
 
     Args:
         path: File to write.
@@ -78,7 +78,7 @@ def draw_examples(path: str | Path, comparison: Comparison) -> str:
     titles = [comparison.title_of(role) for role in columns]
     runs = [comparison.runs[role] for role in columns]
     scores = [image_scores_of(run, comparison.metric) for run in runs]
-    chosen = typical(np.subtract(scores[1], scores[0]), EXAMPLES)
+    chosen = nearest_to_median(np.subtract(scores[1], scores[0]), EXAMPLES)
     outcomes = [outcome_of(run, chosen) for run in runs]
     draw_predictions(
         path,
@@ -91,7 +91,7 @@ def draw_examples(path: str | Path, comparison: Comparison) -> str:
     return outcomes[0].examples[0].img_path
 
 
-def typical(gains: np.ndarray, count: int) -> list[int]:
+def nearest_to_median(gains: np.ndarray, count: int) -> list[int]:
     """Indices of the values nearest to their median, in ascending order.
 
     Args:

@@ -21,56 +21,56 @@ from .comparisons import Comparison
 #: Its row.
 ROLE = 'pretraining'
 #: Where a value was at the beginning, and where at the end.
-Course = tuple[float, float]
+FirstLast = tuple[float, float]
 #: Iterations that the end is the mean of: a batch is small.
-LAST = 10
+NUM_AVERAGED = 10
 
 
 @dataclass(frozen=True)
-class Pretrained:
+class PretrainingSummary:
     """How the pre-training went.
 
     Attributes:
         top1: Share of cells whose positive is above every negative.
         positive: Cosine of a cell and the teacher's.
         hardest: Cosine of a cell and its hardest negative.
-        found: Share of images that the teacher's head finds among those of
-            a batch.
+        image_top1: Share of images that the teacher's head finds among
+            those of a batch.
     """
 
-    top1: Course
-    positive: Course
-    hardest: Course
-    found: Course
+    top1: FirstLast
+    positive: FirstLast
+    hardest: FirstLast
+    image_top1: FirstLast
 
-    def sentence(self, comparison: Comparison) -> str:
+    def to_sentence(self, comparison: Comparison) -> str:
         """The same as a sentence."""
         first, last = (f'{100 * value:.0f} %' for value in self.top1)
         return (
             f'{comparison.title} pre-training, without labels: cells that are '
             f'nearer to the teacher than to any negative went from {first} '
             f'to {last}; the cosine with the teacher from '
-            f'{_course(self.positive)}, with the hardest negative from '
-            f"{_course(self.hardest)}. The teacher's head tells "
-            f'{100 * self.found[1]:.0f} % of the images of a batch apart.'
+            f'{_format_course(self.positive)}, with the hardest negative from '
+            f"{_format_course(self.hardest)}. The teacher's head tells "
+            f'{100 * self.image_top1[1]:.0f} % of the images of a batch apart.'
         )
 
 
-def _course(values: Course) -> str:
+def _format_course(values: FirstLast) -> str:
     return f'{values[0]:.2f} to {values[1]:.2f}'
 
 
-def learned(comparison: Comparison) -> Pretrained:
+def read_summary(comparison: Comparison) -> PretrainingSummary:
     """Read it from the logs of both stages."""
 
-    def course(role: str, key: str) -> Course:
+    def course(role: str, key: str) -> FirstLast:
         values = curve(comparison.runs[role].folder, key)[1]
-        return values[0], mean(values[-LAST:])
+        return values[0], mean(values[-NUM_AVERAGED:])
 
     keys = ('top1', 'positive', 'hardest')
-    return Pretrained(
+    return PretrainingSummary(
         *(course(ROLE, key) for key in keys),
-        found=course('contrast', 'top1'),
+        image_top1=course('contrast', 'top1'),
     )
 
 
@@ -90,7 +90,7 @@ def draw_learning(path: str | Path, run: Run) -> None:
     )
 
 
-def hand_over_backbone(run: Run, folder: Path) -> Path:
+def export_backbone(run: Run, folder: Path) -> Path:
     """Export the backbone, for any model that starts from it.
 
     Args:

@@ -13,7 +13,7 @@ from . import DemoError
 #: How the demo can distil.
 METHODS = ('cwd', 'maskd', 'pcd')
 #: What ``--data`` must hold, as configs/camvid/README.md describes it.
-LAYOUT = (
+REQUIRED_FILES = (
     *(
         f'{folder}/{split}/*{suffix}'
         for folder, suffix in (('images', '.jpg'), ('labels', '.png'))
@@ -43,14 +43,14 @@ class Settings:
     method: str = 'cwd'
 
     @property
-    def pictures(self) -> Path:
+    def data_root(self) -> Path:
         """Where the data set is."""
         return self.data or self.work_dir / 'data'
 
     def environment(self) -> dict[str, str]:
         """Where the configs find the data."""
         name = 'CAMVID_ROOT' if self.data else 'SHAPES_ROOT'
-        return {name: f'{self.pictures.resolve().as_posix()}/'}
+        return {name: f'{self.data_root.resolve().as_posix()}/'}
 
 
 def check_settings(settings: Settings) -> None:
@@ -71,7 +71,7 @@ def check_settings(settings: Settings) -> None:
     # some characters; the data root is put into the text of its config.
     option = '--data' if settings.data else '--work-dir'
     _check_path('--work-dir', settings.work_dir, r'[\s,\'"\\]')
-    _check_path(option, settings.pictures.resolve(), r'[\n\'"\\]')
+    _check_path(option, settings.data_root.resolve(), r'[\n\'"\\]')
     if settings.data:
         check_camvid(settings.data)
     data = str(settings.data.resolve()) if settings.data else None
@@ -99,14 +99,14 @@ def check_camvid(folder: Path) -> None:
             f'--data {folder} is no folder. Expected CamVid in the layout of '
             'configs/camvid/README.md.'
         )
-    missing = [name for name in LAYOUT if not any(folder.glob(name))]
+    missing = [name for name in REQUIRED_FILES if not any(folder.glob(name))]
     if missing:
         raise DemoError(
             f'--data {folder} lacks {", ".join(missing)}. Expected CamVid in '
             'the layout of configs/camvid/README.md, which python -m '
             'mmdistill_dense.datasets.camvid makes of the copy that comes '
             'with the SegNet tutorial; without --data the demo draws its own '
-            'pictures.'
+            'data_root.'
         )
 
 

@@ -18,10 +18,10 @@ from mmdistill_tools.study.results import ResultsFile
 from mmdistill_tools.study.session import Session, locked
 from mmdistill_tools.study.tables import scores_table
 
-from . import DemoError, pretraining, tokens, verdict
-from .comparisons import Comparison, comparisons, demo_study, left_out
-from .handover import hand_over
-from .pictures import draw_pictures
+from . import DemoError, conclusions, pretraining, tokens
+from .comparisons import Comparison, comparisons, demo_study, skipped_models
+from .export import export_student
+from .pictures import draw_comparison
 from .settings import Settings, check_settings
 
 
@@ -37,17 +37,17 @@ def run_demo(settings: Settings, console: Console) -> None:
         # The hosts' own words are in the logs of the trainings.
         MMLogger.get_current_instance().setLevel(logging.ERROR)
         os.environ.update(settings.environment())
-        if not settings.pictures.is_dir():
-            _draw_pictures(settings.pictures, console)
+        if not settings.data_root.is_dir():
+            _draw_dataset(settings.data_root, console)
         study = demo_study(settings)
-        for title in left_out(study, settings.method):
-            text = verdict.left_out(title, settings.method)
+        for title in skipped_models(study, settings.method):
+            text = conclusions.skipped(title, settings.method)
             console.print(text, soft_wrap=True)
-        Session.of(study, len(slots()), console).train(slots())
+        Session.from_study(study, len(slots()), console).train(slots())
         results = ResultsFile(study.results)
         compared = comparisons(study, settings.method)
         for comparison in compared:
-            _show(comparison, settings, console)
+            _write_comparison(comparison, settings, console)
         written = write_report(study, results)
         _conclude(compared, results, console)
         console.print(
@@ -55,12 +55,12 @@ def run_demo(settings: Settings, console: Console) -> None:
             f'{settings.work_dir}/figures, {settings.work_dir}/students',
             soft_wrap=True,
         )
-        complaints = [
-            verdict.complaint(comparison, comparison.scores(results))
+        problems = [
+            conclusions.teacher_problem(comparison, comparison.scores(results))
             for comparison in compared
         ]
-        if any(complaints):
-            raise DemoError(' '.join(filter(None, complaints)))
+        if any(problems):
+            raise DemoError(' '.join(filter(None, problems)))
 
 
 def _conclude(
@@ -71,13 +71,13 @@ def _conclude(
         console.print(scores_table(comparison.study, results), soft_wrap=True)
         for stage in (tokens, pretraining):
             if stage.ROLE in comparison.entries:
-                text = stage.learned(comparison).sentence(comparison)
+                text = stage.read_summary(comparison).to_sentence(comparison)
                 console.print(text, soft_wrap=True)
         scores = comparison.scores(results)
-        console.print(verdict.gain(comparison, scores), soft_wrap=True)
+        console.print(conclusions.gain(comparison, scores), soft_wrap=True)
 
 
-def _draw_pictures(folder: Path, console: Console) -> None:
+def _draw_dataset(folder: Path, console: Console) -> None:
     """Under another name first: an interrupted data set is not taken."""
     unfinished = folder.with_name(f'{folder.name}.unfinished')
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -97,22 +97,22 @@ def slots() -> list[dict[str, str]]:
     )
 
 
-def _show(
+def _write_comparison(
     comparison: Comparison, settings: Settings, console: Console
 ) -> None:
     """Figures, and the student for its host."""
     with console.status(f'drawing {comparison.title}'):
-        image = draw_pictures(settings.work_dir / 'figures', comparison)
+        image = draw_comparison(settings.work_dir / 'figures', comparison)
     folder = settings.work_dir / 'students' / comparison.stem
     run = comparison.runs['distilled']
     cfg = tested_config(run)
     with console.status(f'handing over the {comparison.title} student'):
-        script, printed = hand_over(cfg, run.checkpoint, folder, image)
+        script, printed = export_student(cfg, run.checkpoint, folder, image)
     console.print(
         f'{script} (stock config, {cfg.default_scope} alone): {printed}',
         soft_wrap=True,
     )
     if pretraining.ROLE in comparison.entries:
         run = comparison.runs[pretraining.ROLE]
-        path = pretraining.hand_over_backbone(run, folder)
+        path = pretraining.export_backbone(run, folder)
         console.print(f'{path}: its backbone after PCD', soft_wrap=True)

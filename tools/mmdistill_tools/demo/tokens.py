@@ -23,7 +23,7 @@ DIVERSITY = 'loss_diversity'
 
 
 @dataclass(frozen=True)
-class Learned:
+class TokenSummary:
     """How stage 1 went.
 
     Attributes:
@@ -38,7 +38,7 @@ class Learned:
     masked: float
     plain: float
 
-    def sentence(self, comparison: Comparison) -> str:
+    def to_sentence(self, comparison: Comparison) -> str:
         """The same as a sentence."""
         return (
             f'{comparison.title} tokens: the Dice of their masks fell from '
@@ -48,7 +48,7 @@ class Learned:
         )
 
 
-def learned(comparison: Comparison) -> Learned:
+def read_summary(comparison: Comparison) -> TokenSummary:
     """Read it from the logs of its run."""
     folder = comparison.runs[ROLE].folder
     _, diversity = curve(folder, DIVERSITY)
@@ -59,7 +59,7 @@ def learned(comparison: Comparison) -> Learned:
         * next(reversed(curve(folder, f'{name}/{comparison.metric}')[1]), 0)
         for name in ('masked', 'plain')
     )
-    return Learned(diversity[0], diversity[-1], masked, plain)
+    return TokenSummary(diversity[0], diversity[-1], masked, plain)
 
 
 def draw_learning(path: str | Path, run: Run) -> None:

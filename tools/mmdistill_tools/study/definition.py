@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from . import StudyError
-from .loading import check_keys, flag, load, text
+from .loading import check_keys, get_bool, get_text, load
 
 #: A row's final checkpoint, in the options of another row.
 REFERENCE = re.compile(r'\$\{([^}]*)\}')
 NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?')
 #: Keys that rows share unless they have their own.
 SHARED = ('metrics', 'seeds', 'length', 'options')
-WORK = 'work_dirs/studies'
+DEFAULT_WORK_DIR = 'work_dirs/studies'
 ROW_KEYS = ('config', 'checkpoint', 'title', 'scored', *SHARED, 'variants')
 
 
@@ -93,16 +93,19 @@ def read_study(path: Path) -> Study:
                 f'{path} lacks {key!r}. Expected metrics, baseline and rows; '
                 'docs/studies.md describes the file.'
             )
-    rows = _unique(path, _rows(path, content))
+    rows = _by_name(path, _rows(path, content))
     where, name = f'{path}', path.stem
     study = Study(
         path=path,
-        title=text(where, content, 'title', name),
+        title=get_text(where, content, 'title', name),
         metrics=_metrics(f'{path}', content['metrics']),
         baselines=_baselines(path, content['baseline'], rows),
         rows=rows,
-        work_dir=Path(text(where, content, 'work_dir', f'{WORK}/{name}')),
-        results=path.parent / text(where, content, 'results', f'{name}.json'),
+        work_dir=Path(
+            get_text(where, content, 'work_dir', f'{DEFAULT_WORK_DIR}/{name}')
+        ),
+        results=path.parent
+        / get_text(where, content, 'results', f'{name}.json'),
     )
     for row in rows.values():
         _check_needs(path, row, rows)
@@ -130,7 +133,7 @@ def _metrics(where: str, value: Any) -> dict[str, str]:
     )
 
 
-def _unique(path: Path, rows: Iterator[Row]) -> dict[str, Row]:
+def _by_name(path: Path, rows: Iterator[Row]) -> dict[str, Row]:
     """By name; a title is one row's too, in tables and while it trains."""
     found: dict[str, Row] = {}
     titles: dict[str, str] = {}
@@ -156,10 +159,10 @@ def _rows(path: Path, content: dict) -> Iterator[Row]:
         if not settings.get('config'):
             raise StudyError(f'{where} has no config.')
         shared = {**content, **settings}
-        options = _merged(
+        options = _merge_options(
             where, content.get('options'), settings.get('options')
         )
-        title = text(where, settings, 'title', name)
+        title = get_text(where, settings, 'title', name)
         variants = settings.get('variants') or {'': {}}
         check_keys(f'{where}: variants', variants, None)
         for variant, more in variants.items():
@@ -175,18 +178,18 @@ def _rows(path: Path, content: dict) -> Iterator[Row]:
             yield Row(
                 name=full,
                 title=f'{title}, {variant}' if variant else title,
-                config=text(where, settings, 'config'),
+                config=get_text(where, settings, 'config'),
                 seeds=seeds[:1] if checkpoint else seeds,
                 length=_length(where, shared.get('length', 1.0)),
-                options=_merged(where, options, more),
+                options=_merge_options(where, options, more),
                 metrics=_metrics(where, shared['metrics']),
-                scored=flag(where, settings, 'scored', True),
+                scored=get_bool(where, settings, 'scored', True),
                 checkpoint=checkpoint,
             )
 
 
 def _checkpoint(where: str, path: Path, settings: dict) -> Path | None:
-    name = text(where, settings, 'checkpoint')
+    name = get_text(where, settings, 'checkpoint')
     if not name:
         return None
     file = path.parent / name
@@ -198,7 +201,7 @@ def _checkpoint(where: str, path: Path, settings: dict) -> Path | None:
     return file
 
 
-def _merged(where: str, *several: Any) -> dict[str, Any]:
+def _merge_options(where: str, *several: Any) -> dict[str, Any]:
     """Options of all; later ones win."""
     merged: dict[str, Any] = {}
     for options in several:

@@ -18,22 +18,22 @@ def use_gpus(slots: Sequence[dict[str, str]]) -> None:
     Raises:
         StudyError: If one of them is not there.
     """
-    asked = [slot[VISIBLE] for slot in slots if VISIBLE in slot]
-    here = gpus_here()
-    for name in asked:
-        if name not in here and not name.startswith(('GPU-', 'MIG-')):
+    requested = [slot[VISIBLE] for slot in slots if VISIBLE in slot]
+    available = available_gpus()
+    for name in requested:
+        if name not in available and not name.startswith(('GPU-', 'MIG-')):
             raise StudyError(
                 f'there is no GPU {name!r}. Expected some of '
-                f'{", ".join(here)}, with commas between.'
-                if here
+                f'{", ".join(available)}, with commas between.'
+                if available
                 else f'there is no GPU {name!r}: torch sees none at all. '
                 'Without --gpus runs go on CPUs.'
             )
-    if asked and asked[0] in here:
-        torch.cuda.set_device(here.index(asked[0]))
+    if requested and requested[0] in available:
+        torch.cuda.set_device(available.index(requested[0]))
 
 
-def gpus_here() -> list[str]:
+def available_gpus() -> list[str]:
     """Names for ``CUDA_VISIBLE_DEVICES``, in the order of torch."""
     count = torch.cuda.device_count()
     visible = os.environ.get(VISIBLE)

@@ -65,7 +65,7 @@ def check_keys(where: str, found: Any, known: set[str] | None) -> None:
         )
 
 
-def text(where: str, content: dict, key: str, default: str = '') -> str:
+def get_text(where: str, content: dict, key: str, default: str = '') -> str:
     """A text, or a number that stands for one."""
     value = content.get(key, default)
     if isinstance(value, (str, int, float)):
@@ -73,7 +73,7 @@ def text(where: str, content: dict, key: str, default: str = '') -> str:
     raise StudyError(f'{where}: {key} must be a text, got {value!r}.')
 
 
-def flag(where: str, content: dict, key: str, default: bool) -> bool:
+def get_bool(where: str, content: dict, key: str, default: bool) -> bool:
     """True or false."""
     value = content.get(key, default)
     if isinstance(value, bool):

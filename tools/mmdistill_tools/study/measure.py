@@ -19,7 +19,7 @@ from mmdistill_tools.runs.scores import Outcome, evaluate, image_scores
 
 from . import StudyError
 from .plan import Entry
-from .results import Result, command, strict
+from .results import Result, command, json_safe
 
 #: Of a row that only prepares others.
 UNSCORED = Outcome({}, {}, 0, 0, [])
@@ -72,7 +72,7 @@ def measure(entry: Entry) -> Result:
         row=entry.row.name,
         seed=entry.seed,
         scores={k: round(v, 3) for k, v in outcome.scores.items()},
-        classes=strict(outcome.classes),
+        classes=json_safe(outcome.classes),
         length=0 if run.finished else run.length,
         parameters=outcome.parameters,
         flops=outcome.flops,

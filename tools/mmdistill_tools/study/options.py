@@ -13,9 +13,15 @@ from . import StudyError
 from .definition import Row
 
 #: Settled by the study for each run.
-OWN = {'launcher', 'load_from', 'randomness.seed', 'resume', 'work_dir'}
+RESERVED_OPTIONS = {
+    'launcher',
+    'load_from',
+    'randomness.seed',
+    'resume',
+    'work_dir',
+}
 #: Top-level keys of a config that something reads when it is merged.
-READ = {
+RECOGNISED_KEYS = {
     *signature(Runner.__init__).parameters,
     *('auto_scale_lr', 'find_unused_parameters', 'runner_type'),
 }
@@ -29,7 +35,7 @@ def merge(row: Row, cfg: Config, options: Mapping[str, Any]) -> None:
     """
     for key in row.options:
         _check_key(row, key)
-    parsed = {key: _parsed(row, key, v) for key, v in options.items()}
+    parsed = {key: _parse_option(row, key, v) for key, v in options.items()}
     try:
         cfg.merge_from_dict(parsed)
     except (AttributeError, IndexError, KeyError, TypeError) as error:
@@ -40,12 +46,12 @@ def merge(row: Row, cfg: Config, options: Mapping[str, Any]) -> None:
 
 def _check_key(row: Row, key: str) -> None:
     where = f'row {row.name!r}: option {key}'
-    if key in OWN:
+    if key in RESERVED_OPTIONS:
         raise StudyError(
             f'{where} is settled by the study for each run. Leave it out.'
         )
     first = key.partition('.')[0]
-    if first not in READ:
+    if first not in RECOGNISED_KEYS:
         raise StudyError(
             f'{where} would have no effect: nothing reads {first!r} once the '
             'config is read. Name the place where it is used, such as '
@@ -53,14 +59,14 @@ def _check_key(row: Row, key: str) -> None:
         )
 
 
-def _parsed(row: Row, key: str, value: Any) -> Any:
+def _parse_option(row: Row, key: str, value: Any) -> Any:
     """What ``--cfg-options`` makes of a value."""
     words = ['', '--cfg-options', f'{key}={value}']
     try:
         got = base_parser('').parse_args(words).cfg_options[key]
     except (AssertionError, KeyError):  # brackets, an equals sign
         got = None
-    if not _same(got, value):
+    if not _same_value(got, value):
         raise StudyError(
             f'row {row.name!r}: option {key}={value!r} cannot go through '
             f'--cfg-options, which reads {got!r}: a text there has no '
@@ -70,19 +76,19 @@ def _parsed(row: Row, key: str, value: Any) -> Any:
     return got
 
 
-def _same(got: Any, value: Any) -> bool:
+def _same_value(got: Any, value: Any) -> bool:
     if isinstance(value, list):
         return (
             isinstance(got, list)
             and len(got) == len(value)
-            and all(map(_same, got, value))
+            and all(map(_same_value, got, value))
         )
     # YAML takes 1e-3 for a text, and means a number.
     number = isinstance(value, str) and isinstance(got, (int, float))
     return number or got == value or str(got) == str(value)
 
 
-def check_trained(row: Row, cfg: Config) -> None:
+def check_trainable(row: Row, cfg: Config) -> None:
     """A config must be of what starts as it says, and is scored at its end.
 
     Raises:
@@ -108,7 +114,7 @@ def check_trained(row: Row, cfg: Config) -> None:
         )
 
 
-def end_of(row: Row, cfg: Config) -> tuple[str, int]:
+def run_length(row: Row, cfg: Config) -> tuple[str, int]:
     """Whether a run counts iterations or epochs, and its last one.
 
     Raises:

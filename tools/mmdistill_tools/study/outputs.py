@@ -106,7 +106,7 @@ def draw_examples(
         StudyError: If a row or its checkpoint is not there.
     """
     planned = plan_study(study)
-    entries = [entry_of(study, name, planned) for name in rows]
+    entries = [trained_entry(study, name, planned) for name in rows]
     outcomes = [outcome_of(entry.run, tuple(images)) for entry in entries]
     found = len(outcomes[0].examples)
     if found < len(set(images)):
@@ -148,7 +148,7 @@ def draw_predictions(
     )
 
 
-def entry_of(study: Study, name: str, planned: Sequence[Entry]) -> Entry:
+def trained_entry(study: Study, name: str, planned: Sequence[Entry]) -> Entry:
     """The first run of a row, trained.
 
     Raises:

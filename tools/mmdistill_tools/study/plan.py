@@ -12,7 +12,7 @@ from mmdistill_tools.runs.schedule import length_options
 
 from . import StudyError
 from .definition import REFERENCE, Row, Study
-from .options import check_trained, end_of, merge
+from .options import check_trainable, merge, run_length
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def _add(
         its_seed = seed if seed in other.seeds else other.seeds[0]
         needed[name] = _add(study, other, its_seed, entries).run.checkpoint
     cfg = _config(row)
-    options = _own_options(cfg, row, seed)
+    options = _study_options(cfg, row, seed)
     for key, value in row.options.items():
         if not row.scored and key.startswith('val_'):
             continue  # shared with rows that are validated
@@ -63,8 +63,8 @@ def _add(
             value = REFERENCE.sub(lambda m: str(needed[m[1]]), value)
         options[key] = value
     merge(row, cfg, options)
-    check_trained(row, cfg)
-    unit, length = end_of(row, cfg)
+    check_trainable(row, cfg)
+    unit, length = run_length(row, cfg)
     entry = Entry(
         row,
         seed,
@@ -96,7 +96,7 @@ def _read(config: str) -> Config:
     return Config.fromfile(config_path(config))
 
 
-def _own_options(cfg: Config, row: Row, seed: int) -> dict[str, object]:
+def _study_options(cfg: Config, row: Row, seed: int) -> dict[str, object]:
     """What the study sets for each run; nothing for a finished model."""
     if row.checkpoint:
         return {}

@@ -73,8 +73,8 @@ class ResultsFile:
             return
         try:
             runs = json.loads(path.read_text('utf-8'))['runs']
-            self.results = [_checked(Result(**run)) for run in runs]
-            self._check_once()
+            self.results = [_check_types(Result(**run)) for run in runs]
+            self._check_unique()
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StudyError(
                 f'{path} cannot be read as results of a study: {error!r}. '
@@ -88,7 +88,7 @@ class ResultsFile:
                 return result
         return None
 
-    def of(self, row: str) -> dict[int, Result]:
+    def by_seed(self, row: str) -> dict[int, Result]:
         """All results of a row by seed."""
         return {r.seed: r for r in self.results if r.row == row}
 
@@ -104,7 +104,7 @@ class ResultsFile:
         write_atomically(self.path, f'{text}\n')
         self.results = results
 
-    def _check_once(self) -> None:
+    def _check_unique(self) -> None:
         """Two branches that were merged may have a run each."""
         found = set()
         for result in self.results:
@@ -115,7 +115,7 @@ class ResultsFile:
             found.add((result.row, result.seed))
 
 
-def _checked(result: Result) -> Result:
+def _check_types(result: Result) -> Result:
     """A file that was edited may hold what breaks a table only later."""
     kinds = dict(row=str, seed=int, scores=dict, length=int, command=str)
     for key, kind in kinds.items():
@@ -127,7 +127,7 @@ def _checked(result: Result) -> Result:
     return result
 
 
-def check_same(entry: Entry, result: Result) -> None:
+def check_same_command(entry: Entry, result: Result) -> None:
     """A result must be of the very run that the study describes now.
 
     Raises:
@@ -153,7 +153,7 @@ def command(entry: Entry) -> str:
     return shlex.join(['python', 'tools/train.py', *run.arguments()])
 
 
-def strict(values: Mapping[str, float]) -> dict[str, float | None]:
+def json_safe(values: Mapping[str, float]) -> dict[str, float | None]:
     """To three digits; JSON has no nan."""
     return {
         key: round(value, 3) if math.isfinite(value) else None

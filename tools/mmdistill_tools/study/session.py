@@ -23,8 +23,8 @@ from .definition import Study
 from .devices import use_gpus
 from .measure import measure
 from .plan import Entry, plan_study
-from .results import ResultsFile, check_same, command
-from .timing import in_words, seconds_left
+from .results import ResultsFile, check_same_command, command
+from .timing import format_duration, seconds_left
 
 #: In the folder of each run: what trains it.
 COMMAND = 'command.txt'
@@ -46,7 +46,7 @@ def run_study(
     """
     use_gpus(slots)
     with locked(study.work_dir):
-        Session.of(study, len(slots), console).train(slots)
+        Session.from_study(study, len(slots), console).train(slots)
 
 
 def runs_to_do(entries: Sequence[Entry], results: ResultsFile) -> list[Entry]:
@@ -78,7 +78,7 @@ def missing_entries(
     for entry in entries:
         found = results.get(entry.row.name, entry.seed)
         if found:
-            check_same(entry, found)
+            check_same_command(entry, found)
         else:
             missing.append(entry)
     return missing
@@ -113,20 +113,21 @@ def check_folder(entry: Entry) -> None:
     Raises:
         StudyError: If there is one.
     """
-    path, asked = entry.run.folder / COMMAND, command(entry)
-    found = path.read_text('utf-8') if path.exists() else ''
-    if found and found != asked and (path.parent / STARTS).exists():
+    path, current = entry.run.folder / COMMAND, command(entry)
+    previous = path.read_text('utf-8') if path.exists() else ''
+    if previous and previous != current and (path.parent / STARTS).exists():
         raise StudyError(
-            f'{path.parent} holds a run with other settings.\nThen: {found}\n'
-            f'Now:  {asked}\nRemove that folder, or give the row another name.'
+            f'{path.parent} holds a run with other settings.\nThen: '
+            f'{previous}\nNow:  {current}\nRemove that folder, or give the '
+            'row another name.'
         )
-    if not found and any(path.parent.glob('*.pth')):
+    if not previous and any(path.parent.glob('*.pth')):
         raise StudyError(
             f'{path.parent} holds checkpoints, and no {COMMAND} that says '
             'what made them. Remove that folder, or give the row another name.'
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(asked, encoding='utf-8')
+    path.write_text(current, encoding='utf-8')
 
 
 def progress_bars(console: Console) -> Progress:
@@ -167,7 +168,7 @@ class Session:
         self._failures: list[str] = []
 
     @classmethod
-    def of(
+    def from_study(
         cls, study: Study, at_once: int | None, console: Console
     ) -> 'Session':
         """The runs still to do; the caller has the lock of the work dir.
@@ -242,5 +243,5 @@ class Session:
             seconds = seconds_left(
                 waiting, self._results.results, self._at_once
             )
-            text += f', {in_words(seconds)}'
+            text += f', {format_duration(seconds)}'
         self._console.print(text, soft_wrap=True)

@@ -64,7 +64,7 @@ def run_on_slurm(
             'on one GPU. Expected 1, or 0 for CPUs.'
         )
     with locked(study.work_dir):
-        session = Session.of(study, None, console)
+        session = Session.from_study(study, None, console)
         _measure_ended(study, session)
         # The queue may not show them yet; they have not failed.
         submitted = _submit(study, session.left, at_once, console)
@@ -73,7 +73,7 @@ def run_on_slurm(
             time.sleep(POLL_SECONDS)
             waiting = _measure_ended(study, session)
         for entry in [e for e in session.left if _key(e) not in waiting]:
-            session.ended(entry.run, _failure(entry))
+            session.ended(entry.run, _failure_of(entry))
     console.print(f'{len(waiting)} runs in the queue of Slurm')
     session.raise_failures()
 
@@ -138,7 +138,7 @@ def _measure_ended(study: Study, session: Session) -> dict[str, str]:
     return waiting
 
 
-def _failure(entry: Entry) -> str:
+def _failure_of(entry: Entry) -> str:
     run = entry.run
     if (run.folder / STARTS).exists():
         return f'{run.title} left no {run.checkpoint.name}; see {run.log}'
@@ -208,8 +208,8 @@ def _submit_array(
             '--kill-on-invalid-dep=yes',  # not left in the queue for ever
         ]
     options += os.environ.get('SBATCH_ARGS', '').split()
-    said = _call('sbatch', *options, '--wrap', f'exec {shlex.join(command)}')
-    return said.strip().partition(';')[0]
+    output = _call('sbatch', *options, '--wrap', f'exec {shlex.join(command)}')
+    return output.strip().partition(';')[0]
 
 
 def _call(*command: str) -> str:

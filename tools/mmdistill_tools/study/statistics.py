@@ -1,4 +1,4 @@
-"""Means over seeds, and differences paired by seed."""
+"""Means over seeds, and differences paired_difference by seed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ def estimate(values: Sequence[float]) -> Estimate | None:
     return Estimate(len(values), mean(values), deviation)
 
 
-def paired(
+def paired_difference(
     values: Mapping[int, float], baseline: Mapping[int, float]
 ) -> Estimate | None:
     """Differences to a baseline, seed by seed.

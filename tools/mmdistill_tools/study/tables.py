@@ -7,7 +7,7 @@ from mmdistill_tools.documents import markdown_table
 
 from .definition import Row, Study
 from .results import Result, ResultsFile
-from .statistics import Estimate, estimate, paired
+from .statistics import Estimate, estimate, paired_difference
 
 
 def scores_table(study: Study, results: ResultsFile) -> str:
@@ -48,10 +48,11 @@ def _gain(
 ) -> str:
     if row.name == other:
         return ''
-    ours, theirs = (
-        _scores(_found(r, results), key) for r in (row, study.rows[other])
+    values, reference = (
+        _scores(_own_results(r, results), key)
+        for r in (row, study.rows[other])
     )
-    return _value(paired(ours, theirs), sign='+', error=True)
+    return _value(paired_difference(values, reference), sign='+', error=True)
 
 
 def _value(found: Estimate | None, sign: str = '', error: bool = False) -> str:
@@ -85,16 +86,20 @@ def class_gains(
     whose classes have another score.
     """
     baseline = study.rows[study.baselines[0]]
-    theirs = _found(baseline, results)
-    base = class_means(theirs, theirs)
+    baseline_results = _own_results(baseline, results)
+    base_means = class_means(baseline_results, baseline_results)
     gains = {}
     for row, found in scored_rows(study, results):
         same = [*row.metrics][:1] == [*baseline.metrics][:1]
-        if row is not baseline and same and found.keys() >= theirs.keys():
-            means = class_means(found, theirs)
+        if (
+            row is not baseline
+            and same
+            and found.keys() >= baseline_results.keys()
+        ):
+            means = class_means(found, baseline_results)
             gains[row.title] = {
                 name: means[name] - value
-                for name, value in base.items()
+                for name, value in base_means.items()
                 if name in means
             }
     return gains
@@ -103,13 +108,13 @@ def class_gains(
 def classes_table(study: Study, results: ResultsFile) -> str:
     """The baseline's score of each class, and what others are above it."""
     baseline = study.rows[study.baselines[0]]
-    found = _found(baseline, results)
-    base = class_means(found, found)
+    found = _own_results(baseline, results)
+    base_means = class_means(found, found)
     gains = class_gains(study, results)
     lines = [
         [name, f'{value:.1f}']
         + [f'{gain.get(name, float("nan")):+.1f}' for gain in gains.values()]
-        for name, value in base.items()
+        for name, value in base_means.items()
     ]
     return markdown_table(['', baseline.title, *gains], lines)
 
@@ -162,11 +167,11 @@ def origin_list(study: Study, results: ResultsFile) -> str:
     runs: dict[str, int] = {}
     commits: dict[str, set[str]] = {}
     for result in chain.from_iterable(made):
-        said = dict(result.machine)
+        machine = dict(result.machine)
         parts = [
-            f'{said.pop("cores")} cores of {said.pop("processor")}',
-            said.pop('gpu', 'no GPU'),
-            *(f'{key} {value}' for key, value in said.items()),
+            f'{machine.pop("cores")} cores of {machine.pop("processor")}',
+            machine.pop('gpu', 'no GPU'),
+            *(f'{key} {value}' for key, value in machine.items()),
             *(f'{name} {v}' for name, v in result.versions.items()),
         ]
         line = ', '.join(map(str, parts))
@@ -185,7 +190,7 @@ def rows_with_results(
 ) -> Iterator[tuple[Row, dict[int, Result]]]:
     """Rows that have results, in the study's order."""
     for row in study.rows.values():
-        found = _found(row, results)
+        found = _own_results(row, results)
         if found:
             yield row, found
 
@@ -199,9 +204,11 @@ def scored_rows(
             yield row, found
 
 
-def _found(row: Row, results: ResultsFile) -> dict[int, Result]:
+def _own_results(row: Row, results: ResultsFile) -> dict[int, Result]:
     """Results of a row's own seeds."""
-    return {s: r for s, r in results.of(row.name).items() if s in row.seeds}
+    return {
+        s: r for s, r in results.by_seed(row.name).items() if s in row.seeds
+    }
 
 
 #: By the name that a block of a document asks for.

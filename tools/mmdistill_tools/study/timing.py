@@ -40,7 +40,7 @@ def seconds_left(
     return total / at_once
 
 
-def in_words(seconds: float | None) -> str:
+def format_duration(seconds: float | None) -> str:
     """Such as ``about 1 h 20 min``."""
     if seconds is None:
         return 'for a time that the first run will tell'

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from .comparisons import ROLES, Comparison
 
 
-def left_out(title: str, method: str) -> str:
+def skipped(title: str, method: str) -> str:
     """Why a model has no part in a method."""
     return (
         f'{title} has no part in METHOD={method}: here its student '
@@ -29,7 +29,7 @@ def gain(comparison: Comparison, scores: Mapping[str, float]) -> str:
     return f'{text}.'
 
 
-def complaint(
+def teacher_problem(
     comparison: Comparison, scores: Mapping[str, float]
 ) -> str | None:
     """Why the teacher had nothing to teach, or None."""

@@ -38,7 +38,7 @@ print(len(found), 'things:', ', '.join(classes[i] for i in found.labels))
 )
 
 
-def hand_over(
+def export_student(
     cfg: Config, checkpoint: Path, folder: Path, image: str
 ) -> tuple[Path, str]:
     """Export the student, and let its host predict a picture with it.
