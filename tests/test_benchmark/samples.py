@@ -7,8 +7,8 @@ SINGLE, FPN = 'mmrazor SingleTeacherDistill', 'mmrazor FpnTeacherDistill'
 STEPS = {
     'student': [1.0, 1.2, 1.1],
     'floor': [2.0, 2.0, 2.0],
-    'ours': [2.0, 2.2, 2.1],
-    'ours, fold_bn=True': [1.8, 1.9, 1.7],
+    'mmdistill_dense': [2.0, 2.2, 2.1],
+    'mmdistill_dense, fold_bn=True': [1.8, 1.9, 1.7],
     SINGLE: [3.0, 2.8, 3.2],
     FPN: [2.0, 2.5, 2.2],
 }
@@ -16,7 +16,7 @@ STEPS = {
 MEMORY = {
     'student': (10, 100),
     'floor': (30, 110),
-    'ours': (30, 120),
+    'mmdistill_dense': (30, 120),
     SINGLE: (30, 180),
 }
 
@@ -45,7 +45,7 @@ def loss_section():
     common = dict(feature=feature, traffic=3 * feature)
     rows = [
         Row(
-            'ours',
+            'mmdistill_dense',
             [0.1, 0.1],
             dict(common, extra=4 * MIB, saved=105 * MIB),
         ),
@@ -69,7 +69,10 @@ def scaling_section():
             ('8x8', 4000, 4e-3),
             ('9x9', 5000, 6e-3),
         )
-        for form, other in (('ours', ''), ('plain form', ', plain form'))
+        for form, other in (
+            ('mmdistill_dense', ''),
+            ('plain form', ', plain form'),
+        )
     ]
     return Section('scaling/cwd', 'CWD, scaling', {}, rows)
 

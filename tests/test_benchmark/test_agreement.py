@@ -22,7 +22,7 @@ def contender(name, distilled=0.0, model=None, **losses):
 
 def check(*others):
     return check_agreement(
-        [contender('student'), contender('ours', 3.0), *others]
+        [contender('student'), contender('mmdistill_dense', 3.0), *others]
     )
 
 
@@ -40,7 +40,10 @@ def test_losses_that_agree_are_given_back():
         (contender('floor', 0.0, loss_box=0.6), r'floor: loss_box is 0\.6'),
         (contender('peer', float('nan')), 'peer: distillation is nan'),
         (contender('peer', 3.0, loss_mask=1.0), 'peer has the losses'),
-        (contender('ours, precision=bf16', 4.0), r'bf16: distillation is 4'),
+        (
+            contender('mmdistill_dense, precision=bf16', 4.0),
+            r'bf16: distillation is 4',
+        ),
     ],
 )
 def test_others_are_refused(other, message):
@@ -51,11 +54,11 @@ def test_others_are_refused(other, message):
 def test_switches_may_round():
     with pytest.raises(BenchmarkError, match='they do not train the same'):
         check(contender('peer', 3.05))
-    check(contender('ours, precision=bf16', 3.05))
+    check(contender('mmdistill_dense, precision=bf16', 3.05))
 
 
 def test_a_stream_of_its_own_changes_nothing():
-    name = 'ours, precision=bf16'
+    name = 'mmdistill_dense, precision=bf16'
     beside = contender(name, 3.01)
     check(beside, contender(f'{name}, stream=True', 3.01))
     with pytest.raises(BenchmarkError, match=r'stream=True: .* 3\.01 to 0'):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmdistill_tools.benchmark.arguments import parse
-from mmdistill_tools.benchmark.batches import INSTANCES, draw_batch
+from mmdistill_tools.benchmark.batches import MEAN_INSTANCES, draw_batch
 from mmdistill_tools.benchmark.models import prepare
 from mmdistill_tools.benchmark.pairs import PAIRS
 
@@ -14,7 +14,7 @@ def test_a_detector_gets_boxes_masks_and_labels():
     assert [tuple(x.shape) for x in batch['inputs']] == [(3, 96, 160)] * 3
     for sample in batch['data_samples']:
         found = sample.gt_instances
-        assert abs(len(found) - INSTANCES) <= 3
+        assert abs(len(found) - MEAN_INSTANCES) <= 3
         assert len(found.labels) == len(found.masks) == len(found)
         assert 0 <= found.labels.min() <= found.labels.max() < 5
         boxes = found.bboxes.tensor  # of mmdet's own class until then

@@ -48,7 +48,7 @@ def test_a_short_time_is_taken_over_many_calls(clock):
     runs = dict(
         short=clock.contender('s', 0.01), long=clock.contender('l', 1.0)
     )
-    times = interleave(runs, 2, clock, shortest=0.1)
+    times = interleave(runs, 2, clock, min_seconds=0.1)
     assert times['short'] == pytest.approx([0.01, 0.01])
     assert clock.order.count('s') == 1 + 2 * 10
     assert clock.order.count('l') == 1 + 2
@@ -56,7 +56,7 @@ def test_a_short_time_is_taken_over_many_calls(clock):
 
 def test_what_takes_no_time_ends(clock):
     runs = dict(a=clock.contender('a', 0.0))
-    assert interleave(runs, 1, clock, shortest=0.1) == dict(a=[0.0])
+    assert interleave(runs, 1, clock, min_seconds=0.1) == dict(a=[0.0])
 
 
 def test_the_collector_is_as_before(clock):

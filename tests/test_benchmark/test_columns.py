@@ -24,7 +24,7 @@ def cells(section):
 def test_steps_beside_the_floor_and_each_peer():
     found = cells(samples.step_section())
     assert found['student']['ms'] == '1,100.0'
-    assert found['ours'] == {
+    assert found['mmdistill_dense'] == {
         'ms': '2,100.0',
         'quartiles': '2,050.0-2,150.0',
         'above the student': '+1,000.0',
@@ -45,15 +45,15 @@ def test_without_a_peer_steps_are_beside_the_floor():
 
 def test_synchronizations_have_a_column():
     section = samples.step_section()
-    section.row('ours').about['synchronizations'] = 7
+    section.row('mmdistill_dense').about['synchronizations'] = 7
     found = cells(section)
-    assert found['ours']['waits for the GPU'] == '7'
+    assert found['mmdistill_dense']['waits for the GPU'] == '7'
     assert found['student']['waits for the GPU'] == ''
 
 
 def test_memory_is_above_the_weights_and_the_student():
     found = cells(samples.memory_section())
-    assert found['ours'] == {
+    assert found['mmdistill_dense'] == {
         'weights': '30.0',
         'peak above them': '120.0',
         'above the student': '20.0',
@@ -65,12 +65,12 @@ def test_memory_is_above_the_weights_and_the_student():
 def test_a_peer_that_needs_nothing_more_gives_no_ratio():
     section = samples.memory_section()
     section.row(samples.SINGLE).bytes['peak'] = 0
-    assert cells(section)['ours'][f'/ {samples.SINGLE}'] == 'none'
+    assert cells(section)['mmdistill_dense'][f'/ {samples.SINGLE}'] == 'none'
 
 
 def test_losses_have_rates_and_bytes():
     found = cells(samples.loss_section())
-    assert found['ours'] == {
+    assert found['mmdistill_dense'] == {
         'ms': '100',
         'quartiles': '100-100',
         '/ plain form': '0.222 (0.213-0.237)',

@@ -24,9 +24,9 @@ def test_a_report_comes_back_as_it_was(tmp_path):
     (row,) = [
         row
         for row in json.loads(path.read_text())['sections'][0]['rows']
-        if row['name'] == 'ours'
+        if row['name'] == 'mmdistill_dense'
     ]
-    assert row['seconds'] == samples.STEPS['ours']
+    assert row['seconds'] == samples.STEPS['mmdistill_dense']
 
 
 def test_claims_of_earlier_files_are_ignored(tmp_path):
@@ -55,3 +55,14 @@ def test_another_file_is_refused(tmp_path, text):
 def test_a_file_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(BenchmarkError, match=r'none\.json cannot be read'):
         read_report(tmp_path / 'none.json')
+
+
+def test_labels_of_earlier_files_become_the_packages_name(tmp_path):
+    path = tmp_path / 'x.json'
+    written = samples.report(samples.step_section(), samples.scaling_section())
+    written.write(path)
+    text = path.read_text()
+    old = text.replace('"mmdistill_dense', '"ours')
+    assert old.count('"ours') > 2
+    path.write_text(old)
+    assert read_report(path) == written

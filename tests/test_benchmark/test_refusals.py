@@ -92,7 +92,7 @@ def test_other_switches_are_refused(text, capsys):
 
 @pytest.mark.parametrize('switches', ['speed=11', 'precision=fp8'])
 def test_a_switch_that_no_teacher_has_is_named(tool, switches):
-    message = rf'benchmark: ours, {switches} cannot be built: .* takes keys of'
+    message = rf'mmdistill_dense, {switches} cannot be built: .* takes keys of'
     arguments = ('--quick', '--model', 'pspnet', '--switches', switches)
     with pytest.raises(SystemExit, match=message):
         tool('step', *arguments)

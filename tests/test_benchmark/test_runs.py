@@ -63,10 +63,16 @@ def test_step_of_a_detector(measured):
     report, printed = measured('step', '--model', 'mask-rcnn', *switches)
     check_common(report, 'step', printed)
     (section,) = report.sections
-    assert names(section) == ['student', 'floor', 'ours', 'ours, fold_bn=True']
+    assert names(section) == [
+        'student',
+        'floor',
+        'mmdistill_dense',
+        'mmdistill_dense, fold_bn=True',
+    ]
     assert all(len(row.seconds) == 2 for row in section.rows)
     distilled, stock = (
-        section.row(name).about['first_losses'] for name in ('ours', 'student')
+        section.row(name).about['first_losses']
+        for name in ('mmdistill_dense', 'student')
     )
     assert distilled['loss_mask'] == pytest.approx(stock['loss_mask'])
     assert distilled['distillation'] > 0 == stock['distillation']
@@ -78,7 +84,7 @@ def test_memory_of_a_segmentor(measured):
     report, printed = measured('memory', '--model', 'pspnet')
     check_common(report, 'memory', printed)
     (section,) = report.sections
-    assert names(section) == ['student', 'floor', 'ours']
+    assert names(section) == ['student', 'floor', 'mmdistill_dense']
     student, floor, distilled = (row.bytes for row in section.rows)
     assert 0 < student['weights'] < floor['weights']
     # No further weights, and little of other things.
@@ -102,7 +108,7 @@ def test_losses(measured):
     ]
     maskd = report.sections[2]
     # The plain form makes six maps of each.
-    feature = maskd.row('ours').bytes['feature']
+    feature = maskd.row('mmdistill_dense').bytes['feature']
     assert maskd.row('plain form').bytes['extra'] > 6 * feature
     axes = [row.about['axis'] for row in report.sections[4].rows]
     assert list(dict.fromkeys(axes)) == ['size', 'N', 'levels']

@@ -80,9 +80,12 @@ def test_every_part_runs_dry_on_a_cpu(tmp_path):
     }
     for name in ('step-tf32', 'step-bf16', 'step-fp16'):
         rows = parts[name]['facts']['step/pspnet']
-        assert {'student', 'floor', 'ours'} < set(rows)
+        assert {'student', 'floor', 'mmdistill_dense'} < set(rows)
         assert all(row['ms'] > 0 for row in rows.values())
-    assert parts['memory']['facts']['memory/pspnet']['ours']['peak'] > 0
+    assert (
+        parts['memory']['facts']['memory/pspnet']['mmdistill_dense']['peak']
+        > 0
+    )
     found = parts['trainings']['facts']
     assert found['resumed'] == dict(first=2, last=2)
     assert found['mIoU_on_cpu'] == found['mIoU']
@@ -188,14 +191,16 @@ def test_parts_come_with_what_they_need(gpu_check):
 def test_a_step_that_waits_more_than_the_floor_fails(gpu_check):
     import gpu_measuring
 
-    def section(ours):
-        counts = dict(floor=3, ours=ours)
+    def section(count):
+        counts = dict(floor=3, mmdistill_dense=count)
         rows = [
             dict(name=k, seconds=[1], bytes={}, about=dict(synchronizations=v))
             for k, v in counts.items()
         ]
         return dict(name='step/pspnet', rows=rows)
 
-    gpu_measuring.check_synchronizations(section(ours=3))
-    with pytest.raises(gpu_check.PartFailed, match=r'ours waits .* 4 times'):
-        gpu_measuring.check_synchronizations(section(ours=4))
+    gpu_measuring.check_synchronizations(section(count=3))
+    with pytest.raises(
+        gpu_check.PartFailed, match=r'mmdistill_dense waits .* 4 times'
+    ):
+        gpu_measuring.check_synchronizations(section(count=4))

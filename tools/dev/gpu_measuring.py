@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from gpu_commands import ROOT, Check, PartFailed, PartSkipped
 
+PACKAGE = 'mmdistill_dense'
 PEER = 'mmrazor'
 #: Imported first: what these need shows at once, not after minutes.
 PACKAGES = (
@@ -152,7 +153,7 @@ def check_synchronizations(section: dict) -> None:
     floor = rows.get('floor', {}).get('synchronizations')
     for name, row in rows.items():
         count = row.get('synchronizations')
-        if None in (count, floor) or not name.startswith('ours'):
+        if None in (count, floor) or not name.startswith(PACKAGE):
             continue
         if count > floor:
             raise PartFailed(

@@ -7,14 +7,15 @@ from math import isclose
 from mmdistill_dense.models.utils import evaluated
 
 from . import BenchmarkError
+from .arguments import PACKAGE
 from .contenders import Contender
 from .precision import float32_products
 
 #: Relative difference of losses, and of the distillation loss of a teacher
 #: whose switches change its numbers.
-EXACT, SWITCHED = 1e-3, 0.05
+TOLERANCE, SWITCHES_TOLERANCE = 1e-3, 0.05
 #: What a teacher on a stream of its own changes: nothing.
-STREAM = ', stream=True'
+STREAM_SUFFIX = ', stream=True'
 NOT_COMPARED = 'they do not train the same, nothing is compared'
 
 
@@ -24,8 +25,8 @@ def check_agreement(
     """Compare the losses of the first step, in full precision.
 
     The student's own ones must be those of the stock student, by name; the
-    distillation loss must be that of ``ours``. A peer's teacher is in eval
-    mode for it, dropout included.
+    distillation loss must be that of the distilled model without switches.
+    A peer's teacher is in eval mode for this, including its dropout.
 
     Returns:
         The losses of each contender, ``distillation`` among them.
@@ -35,13 +36,14 @@ def check_agreement(
     """
     found = {}
     for one in contenders:
-        # That of ``ours``, in eval mode as ever, is no child of the model.
+        # The package's teacher is no child of the model and always in eval
+        # mode.
         teacher = getattr(one.model, 'teacher', None)
         in_eval = nullcontext() if teacher is None else evaluated(teacher)
         with in_eval, float32_products('fp32'):
             found[one.name] = one.losses()
     stock, _ = found['student']
-    _, distilled = found['ours']
+    _, distilled = found[PACKAGE]
     for name, (task, distillation) in found.items():
         if task.keys() != stock.keys():
             raise BenchmarkError(
@@ -49,12 +51,19 @@ def check_agreement(
                 f'{sorted(stock)}: {NOT_COMPARED}.'
             )
         for key, value in task.items():
-            _compare(name, key, value, stock[key], EXACT)
+            _compare(name, key, value, stock[key], TOLERANCE)
         if name not in ('student', 'floor'):
-            loose = SWITCHED if name.startswith('ours,') else EXACT
-            _compare(name, 'distillation', distillation, distilled, loose)
-        if name.endswith(STREAM) and name.removesuffix(STREAM) in found:
-            _, beside = found[name.removesuffix(STREAM)]
+            tolerance = (
+                SWITCHES_TOLERANCE
+                if name.startswith(f'{PACKAGE},')
+                else TOLERANCE
+            )
+            _compare(name, 'distillation', distillation, distilled, tolerance)
+        if (
+            name.endswith(STREAM_SUFFIX)
+            and name.removesuffix(STREAM_SUFFIX) in found
+        ):
+            _, beside = found[name.removesuffix(STREAM_SUFFIX)]
             _compare(name, 'distillation', distillation, beside, 1e-4)
     return {
         name: {**task, 'distillation': distillation}

@@ -12,17 +12,19 @@ import torch
 from . import BenchmarkError
 from .pairs import PAIRS, Pair, Size
 
+#: Label of this package in results and tables.
+PACKAGE = 'mmdistill_dense'
 #: The peer, and how it is installed.
 PEER = 'mmrazor'
 INSTALL = 'pip install --no-deps mmrazor==1.0.0 ordered-set'
 MODES = dict(
     losses='every loss by itself, against other forms of it and over sizes',
-    step='whole training steps: student, floor, ours, peer',
+    step='whole training steps: student, floor, distilled, peer',
     memory='peak memory of whole training steps',
 )
 ROUNDS = dict(cpu=7, cuda=25, quick=2)
 #: Seconds that the time of a loss is taken over, as some take little.
-SHORTEST = dict(cpu=0.02, cuda=0.05, quick=0.0)
+MIN_SECONDS = dict(cpu=0.02, cuda=0.05, quick=0.0)
 
 
 class Settings(argparse.Namespace):
@@ -44,22 +46,22 @@ class Settings(argparse.Namespace):
             torch.set_num_threads(self.threads)
 
     @property
-    def turns(self) -> int:
+    def num_rounds(self) -> int:
         """Rounds, as set or by device."""
-        return self.rounds or self.by_kind(ROUNDS)
+        return self.rounds or self.by_device(ROUNDS)
 
     @property
-    def shortest(self) -> float:
+    def min_seconds(self) -> float:
         """Seconds that the time of a loss is taken over."""
-        return self.by_kind(SHORTEST)
+        return self.by_device(MIN_SECONDS)
 
-    def by_kind(self, table: dict[str, Any]) -> Any:
+    def by_device(self, table: dict[str, Any]) -> Any:
         """The entry of ``quick``, or of the device."""
         return table['quick' if self.quick else self.device]
 
     def images(self, pair: Pair) -> tuple[int, Size]:
         """Number of images of a batch, and their height and width."""
-        count, size = self.by_kind(pair.sizes)
+        count, size = self.by_device(pair.sizes)
         return self.batch or count, tuple(self.size or size)
 
 

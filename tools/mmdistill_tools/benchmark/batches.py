@@ -12,9 +12,9 @@ from mmengine.registry import TRANSFORMS, DefaultScope
 
 Size = tuple[int, int]
 #: Mean number of instances on an image, that of COCO.
-INSTANCES = 7
+MEAN_INSTANCES = 7
 #: Share of a label map that is ignored.
-VOID = 0.05
+IGNORED_SHARE = 0.05
 
 
 def draw_batch(
@@ -44,7 +44,7 @@ def _image(rng: np.random.Generator, size: Size) -> dict[str, Any]:
 
 
 def _detection(rng: np.random.Generator, size: Size, classes: int) -> dict:
-    count = int(rng.integers(INSTANCES - 3, INSTANCES + 4))
+    count = int(rng.integers(MEAN_INSTANCES - 3, MEAN_INSTANCES + 4))
     results = _image(rng, size)
     results['instances'] = [
         _instance(rng, size, classes) for _ in range(count)
@@ -78,7 +78,7 @@ def _segmentation(rng: np.random.Generator, size: Size, classes: int) -> dict:
     """Regions of 16x16 pixels of one class each."""
     rows, columns = (-(-side // 16) for side in size)
     labels = rng.integers(0, classes, (rows, columns), dtype=np.uint8)
-    labels[rng.random((rows, columns)) < VOID] = 255
+    labels[rng.random((rows, columns)) < IGNORED_SHARE] = 255
     full = labels.repeat(16, 0).repeat(16, 1)[: size[0], : size[1]]
     results = _image(rng, size)
     results.update(

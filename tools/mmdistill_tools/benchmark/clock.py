@@ -9,7 +9,7 @@ from math import ceil
 import torch
 
 #: Most calls that one time is taken over.
-MOST_CALLS = 1000
+MAX_CALLS = 1000
 
 
 def device_clock(device: str) -> Callable[[], float]:
@@ -29,7 +29,7 @@ def interleave(
     rounds: int,
     clock: Callable[[], float],
     warmup: int = 1,
-    shortest: float = 0.0,
+    min_seconds: float = 0.0,
 ) -> dict[str, list[float]]:
     """Time contenders side by side.
 
@@ -41,7 +41,7 @@ def interleave(
         rounds: Times that are taken of each.
         clock: Gives seconds; see :func:`device_clock`.
         warmup: Rounds before, whose times are dropped; at least 1.
-        shortest: Seconds that a time is taken over, by calling as often as
+        min_seconds: Seconds that a time is taken over, by calling as often as
             the warm-up says that it needs; the time is that of one call.
 
     Returns:
@@ -49,23 +49,26 @@ def interleave(
     """
     for _ in range(warmup):
         once = {
-            name: _timed(run, 1, clock) for name, run in contenders.items()
+            name: _seconds_per_call(run, 1, clock)
+            for name, run in contenders.items()
         }
-    calls = {name: _calls(taken, shortest) for name, taken in once.items()}
+    calls = {
+        name: _num_calls(taken, min_seconds) for name, taken in once.items()
+    }
     times: dict[str, list[float]] = {name: [] for name in contenders}
     names = list(contenders)
-    with quick_collection():
+    with frozen_garbage():
         for index in range(rounds):
             first = index % len(names)
             for name in names[first:] + names[:first]:
                 gc.collect()  # here, not while the clock runs
-                taken = _timed(contenders[name], calls[name], clock)
+                taken = _seconds_per_call(contenders[name], calls[name], clock)
                 times[name].append(taken)
     return times
 
 
 @contextmanager
-def quick_collection() -> Iterator[None]:
+def frozen_garbage() -> Iterator[None]:
     """Let Python's collector look at what is made from now on only."""
     gc.collect()
     gc.freeze()
@@ -75,11 +78,11 @@ def quick_collection() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _calls(once: float, shortest: float) -> int:
-    return min(max(1, ceil(shortest / max(once, 1e-9))), MOST_CALLS)
+def _num_calls(once: float, min_seconds: float) -> int:
+    return min(max(1, ceil(min_seconds / max(once, 1e-9))), MAX_CALLS)
 
 
-def _timed(
+def _seconds_per_call(
     run: Callable[[], object], calls: int, clock: Callable[[], float]
 ) -> float:
     """Seconds of one call."""

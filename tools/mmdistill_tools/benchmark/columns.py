@@ -12,7 +12,7 @@ from statistics import quantiles
 from mmdistill_tools.documents import markdown_table
 
 from .arguments import PEER
-from .forms import PLAIN
+from .loss_forms import PLAIN
 from .measurements import Row, Section
 
 MIB = 2**20

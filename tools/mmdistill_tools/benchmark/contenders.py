@@ -8,6 +8,7 @@ from mmengine.registry import OPTIMIZERS
 from torch import Tensor, nn
 
 from . import BenchmarkError
+from .arguments import PACKAGE
 from .models import Setup
 from .precision import DTYPES, autocast
 
@@ -51,7 +52,7 @@ class Contender:
         # Where the student begins: a peer's teacher, which runs before, may
         # have drawn some.
         self._seed = setup.settings.seed
-        (student or model).register_forward_pre_hook(self._draw_alike)
+        (student or model).register_forward_pre_hook(self._reseed)
         self.optimizer = OPTIMIZERS.build(
             dict(setup.optimizer, params=model.parameters())
         )
@@ -59,7 +60,7 @@ class Contender:
             self.device, enabled=self.precision == 'fp16'
         )
 
-    def _draw_alike(self, *_: object) -> None:
+    def _reseed(self, *_: object) -> None:
         torch.manual_seed(self._seed)
 
     def step(self) -> None:
@@ -154,4 +155,4 @@ def distilled(setup: Setup, switches: dict[str, Any]) -> Contender:
 def distilled_name(switches: dict[str, Any]) -> str:
     """For tables and results."""
     parts = (f'{key}={value}' for key, value in switches.items())
-    return ', '.join(['ours', *parts])
+    return ', '.join([PACKAGE, *parts])

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from . import forms
-from .arguments import Settings
+from . import loss_forms
+from .arguments import PACKAGE, Settings
 from .clock import device_clock, interleave
-from .forms import (
+from .loss_forms import (
     TOKENS,
     Forms,
     Maps,
@@ -23,7 +23,9 @@ from .measurements import Row, Section
 from .meter import measure, saved_bytes
 
 #: Rounds at most where one pass takes many seconds.
-FEW = 3
+MAX_SLOW_ROUNDS = 3
+#: Row of the package's loss without a backward pass.
+FORWARD = f'{PACKAGE}, forward'
 BATCHES = LEVELS = (1, 2, 3, 4)
 NOTE = (
     'extra: peak bytes over the inputs and one gradient. Bandwidth counts '
@@ -54,11 +56,17 @@ def cases(settings: Settings) -> dict[str, Case]:
     ]
     logits = (small(8), 19, small(65), small(65))
     cells, queue = (small(128), channels, 7, 7), small(65536)
-    contrast = partial(forms.contrast, queue_length=queue)
+    contrast = partial(loss_forms.contrast, queue_length=queue)
     return {
-        'cwd-neck': Case('CWD, five levels', forms.cwd, levels, dict(tau=1.0)),
-        'cwd-logits': Case('CWD, logits', forms.cwd, [logits], dict(tau=1.0)),
-        'maskd': Case('MasKD', forms.maskd, levels[:1], dict(tokens=TOKENS)),
+        'cwd-neck': Case(
+            'CWD, five levels', loss_forms.cwd, levels, dict(tau=1.0)
+        ),
+        'cwd-logits': Case(
+            'CWD, logits', loss_forms.cwd, [logits], dict(tau=1.0)
+        ),
+        'maskd': Case(
+            'MasKD', loss_forms.maskd, levels[:1], dict(tokens=TOKENS)
+        ),
         'pcd': Case(
             'PCD', contrast, [cells], dict(queue=queue, tau=0.2), slow=True
         ),
@@ -76,31 +84,31 @@ def run_losses(
         rows = compare(case, settings)
         yield Section(f'losses/{name}', case.title, sizes, rows, [NOTE])
     if settings.scaling:
-        for name, growth in growths(settings).items():
+        for name, sweep in size_sweeps(settings).items():
             echo(f'{name}, scaling: measuring')
             yield Section(
                 f'scaling/{name.lower().replace(" ", "-")}',
                 f'{name}, scaling',
-                dict(channels=growth.channels),
-                scale(growth, settings),
+                dict(channels=sweep.channels),
+                measure_scaling(sweep, settings),
             )
 
 
 def compare(case: Case, settings: Settings) -> list[Row]:
     """Times, extra and saved bytes of all forms of a loss.
 
-    ``ours`` is timed without gradients too, and so is a copy of the
-    student's maps.
+    The package's own form is also timed without gradients; a copy of the
+    student's maps is the reference for bandwidth.
     """
     maps = draw_maps(case.shapes, settings)
     values = values_of(case.forms, maps, settings)
     runs = {name: partial(maps.grad, value) for name, value in values.items()}
-    runs['ours, forward'] = torch.no_grad()(values['ours'])
+    runs[FORWARD] = torch.no_grad()(values[PACKAGE])
     runs['copy'] = _copy(maps)
-    few = case.slow and settings.device == 'cpu'
+    is_slow = case.slow and settings.device == 'cpu'
     rows = []
-    for name, seconds in _time(runs, settings, few).items():
-        factor = 2 if name in ('copy', 'ours, forward') else 3
+    for name, seconds in _time(runs, settings, is_slow).items():
+        factor = 2 if name in ('copy', FORWARD) else 3
         row = Row(name, seconds, dict(feature=maps.bytes))
         row.bytes['traffic'] = maps.bytes * factor
         if name in values:
@@ -114,9 +122,13 @@ def compare(case: Case, settings: Settings) -> list[Row]:
 def _time(
     runs: Mapping[str, Callable[[], object]],
     settings: Settings,
-    few: bool = False,
+    is_slow: bool = False,
 ) -> dict[str, list[float]]:
-    rounds = min(settings.turns, FEW) if few else settings.turns
+    rounds = (
+        min(settings.num_rounds, MAX_SLOW_ROUNDS)
+        if is_slow
+        else settings.num_rounds
+    )
     return interleave(
         runs,
         rounds,
@@ -124,7 +136,7 @@ def _time(
         # The first call on a GPU compiles kernels: it tells nothing of how
         # many calls a time has to be taken over.
         warmup=3 if settings.device == 'cuda' else 1,
-        shortest=settings.shortest,
+        min_seconds=settings.min_seconds,
     )
 
 
@@ -140,7 +152,7 @@ def _copy(maps: Maps) -> Callable[[], object]:
 
 
 @dataclass(frozen=True)
-class Growth:
+class SizeSweep:
     """What sizes a loss is measured at.
 
     Attributes:
@@ -166,7 +178,7 @@ class Growth:
         yield 'levels', {str(i): [one] * i for i in LEVELS}
 
 
-def growths(settings: Settings) -> dict[str, Growth]:
+def size_sweeps(settings: Settings) -> dict[str, SizeSweep]:
     """By title of the loss."""
     grids = [(50, 84), (100, 168), (199, 335), (200, 336), (201, 337)]
     grids, even, channels = [*grids, (400, 672)], (200, 336), 64
@@ -177,26 +189,30 @@ def growths(settings: Settings) -> dict[str, Growth]:
         cells, middle, queue = cells[:2], (7, 7), 64
     elif settings.device == 'cuda':
         grids, channels = [*grids, (800, 1344)], 256
-    contrast = partial(forms.contrast, queue_length=queue)
+    contrast = partial(loss_forms.contrast, queue_length=queue)
     return {
-        'CWD': Growth(forms.cwd, channels, grids, even),
-        'pixel-wise KL': Growth(forms.pixel_wise, 19, grids, even),
-        'MasKD': Growth(forms.maskd, channels, grids, even),
-        'PCD': Growth(contrast, channels, cells, middle, batch=4),
+        'CWD': SizeSweep(loss_forms.cwd, channels, grids, even),
+        'pixel-wise KL': SizeSweep(loss_forms.pixel_wise, 19, grids, even),
+        'MasKD': SizeSweep(loss_forms.maskd, channels, grids, even),
+        'PCD': SizeSweep(contrast, channels, cells, middle, batch=4),
     }
 
 
-def scale(growth: Growth, settings: Settings) -> list[Row]:
-    """Times by size, of all forms, with bytes; by batch and levels, ours."""
+def measure_scaling(sweep: SizeSweep, settings: Settings) -> list[Row]:
+    """Measure a loss over sizes, batches and levels.
+
+    All forms are measured over sizes, with their extra bytes; over batches
+    and levels only the package's own form is.
+    """
     rows = []
-    for axis, cases in growth.cases():
+    for axis, cases in sweep.cases():
         runs, found = {}, []
         for label, shapes in cases.items():
             maps = draw_maps(shapes, settings)
-            values = values_of(growth.forms, maps, settings)
-            for form in values if axis == 'size' else ['ours']:
+            values = values_of(sweep.forms, maps, settings)
+            for form in values if axis == 'size' else [PACKAGE]:
                 name = f'{axis} {label}'
-                name += '' if form == 'ours' else f', {form}'
+                name += '' if form == PACKAGE else f', {form}'
                 runs[name] = partial(maps.grad, values[form])
                 about = dict(axis=axis, at=label, form=form)
                 about['elements'] = maps.elements

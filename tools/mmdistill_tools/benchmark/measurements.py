@@ -1,6 +1,7 @@
 """What a benchmark measured, and everything needed to do it again."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,6 +11,10 @@ from typing import Any
 from mmdistill_tools.runs.tool import write_atomically
 
 from . import BenchmarkError
+from .arguments import PACKAGE
+
+#: The label of this package in files of earlier versions.
+_OLD_LABEL = re.compile(r'our[s]\b')
 
 
 @dataclass
@@ -116,7 +121,21 @@ def read_report(path: Path) -> Report:
         ) from error
 
 
-def _section(found: Mapping[str, Any]) -> Section:
-    # Earlier files also hold ``claims``, computed from the rows.
-    fields = {key: found[key] for key in found if key != 'claims'}
-    return Section(**{**fields, 'rows': [Row(**row) for row in found['rows']]})
+def _section(content: Mapping[str, Any]) -> Section:
+    # Earlier files also have ``claims``, computed from the rows.
+    fields = {key: content[key] for key in content if key != 'claims'}
+    return Section(**{**fields, 'rows': [*map(_row, content['rows'])]})
+
+
+def _row(content: Mapping[str, Any]) -> Row:
+    """A row with the current label of this package."""
+    row = Row(**content)
+    row.name = _current_label(row.name)
+    if 'form' in row.about:
+        row.about['form'] = _current_label(row.about['form'])
+    return row
+
+
+def _current_label(name: str) -> str:
+    match = _OLD_LABEL.match(name)
+    return f'{PACKAGE}{name[match.end() :]}' if match else name

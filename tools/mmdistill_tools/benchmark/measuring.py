@@ -23,7 +23,7 @@ RUNS: dict[str, Run] = dict(
     losses=run_losses, step=run_step, memory=run_memory
 )
 #: Load of the last minute that is worth a warning.
-BUSY = 0.5
+BUSY_LOAD = 0.5
 
 
 def run(
@@ -47,7 +47,7 @@ def run(
             do not agree.
     """
     settings.check()
-    report = _begin(mode, settings, command)
+    report = _empty_report(mode, settings, command)
     _warn(report, console)
     with float32_products(settings.precision):
         for section in RUNS[mode](settings, console.print):
@@ -61,7 +61,7 @@ def run(
     return report
 
 
-def _begin(mode: str, settings: Settings, command: str) -> Report:
+def _empty_report(mode: str, settings: Settings, command: str) -> Report:
     """A report without sections."""
     found = peer.load() if settings.peer else None
     machine = provenance.describe_machine(1, None)
@@ -83,7 +83,7 @@ def _begin(mode: str, settings: Settings, command: str) -> Report:
         dict(
             device=settings.device,
             precision=settings.precision,
-            rounds=settings.turns,
+            rounds=settings.num_rounds,
             seed=settings.seed,
             quick=settings.quick,
         ),
@@ -103,7 +103,7 @@ def _warn(report: Report, console: Console) -> None:
     if report.settings['quick']:
         console.print('--quick: small sizes; these numbers mean nothing.')
     load = report.machine.get('load_before', 0)
-    if load > BUSY:
+    if load > BUSY_LOAD:
         console.print(
             f'Other processes are at work here (load {load}): expect wide '
             'quartiles, or wait until they have ended.'

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.profiler import ProfilerActivity, profile
 
-from .clock import quick_collection
+from .clock import frozen_garbage
 
 
 class Peak(NamedTuple):
@@ -37,7 +37,7 @@ def measure(fn: Callable[[], object], device: str = 'cpu') -> Peak:
         fn: Called once; its result is dropped at once.
         device: ``cpu``, or ``cuda``.
     """
-    with quick_collection():
+    with frozen_garbage():
         if device.startswith('cuda'):
             return _measure_cuda(fn, device)
         activities = [ProfilerActivity.CPU]
@@ -97,12 +97,12 @@ def saved_bytes(fn: Callable[[], object]) -> int:
         fn: Gives what ``backward`` could be called on; it is not.
     """
     storages: dict[int, int] = {}
-    kept = []  # or an address would be given out twice
+    tensors = []  # or an address would be given out twice
 
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         storages[storage.data_ptr()] = storage.nbytes()
-        kept.append(tensor)
+        tensors.append(tensor)
         return tensor
 
     with saved_tensors_hooks(pack, lambda tensor: tensor):

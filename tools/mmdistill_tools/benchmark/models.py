@@ -95,7 +95,7 @@ def prepare(name: str, settings: Settings, folder: Path) -> Setup:
         teacher = deepcopy(student)
     count, size = settings.images(pair)
     for side in (student, teacher):
-        _fit(side, size)
+        _adapt(side, size)
     checkpoint = folder / f'{name}_teacher.pth'
     model['teacher'].update(
         cfg=dict(model=teacher, default_scope=resolved.default_scope),
@@ -122,7 +122,7 @@ def _draw_weights(setup: Setup, cfg: dict, seed: int) -> dict[str, Tensor]:
     return {key: value.clone() for key, value in model.state_dict().items()}
 
 
-def _fit(model: dict, size: Size) -> None:
+def _adapt(model: dict, size: Size) -> None:
     """Leave out files of weights, and set the size of the images."""
     replace_sync_bn(model)
     model['backbone'].pop('init_cfg', None)

@@ -37,7 +37,7 @@ LEFT_OUT = {
 SINGLE, FPN = 'mmrazor SingleTeacherDistill', 'mmrazor FpnTeacherDistill'
 
 
-class _Empty(ModuleType):
+class _EmptyModule(ModuleType):
     """A module in which every name is an empty class."""
 
     __path__: list[str] = []
@@ -56,7 +56,9 @@ def stand_ins() -> Iterator[None]:
     What imports one of them meanwhile keeps it; afterwards no import finds
     them.
     """
-    added = {name: _Empty(name) for name in LEFT_OUT.keys() - sys.modules}
+    added = {
+        name: _EmptyModule(name) for name in LEFT_OUT.keys() - sys.modules
+    }
     sys.modules.update(added)
     try:
         yield
@@ -107,7 +109,7 @@ def names(setup: Setup) -> tuple[str, ...]:
 
 
 def contender(name: str, setup: Setup) -> Contender:
-    """A training step of it, with the temperature and weight of ``ours``."""
+    """The peer's training step, with the same temperature and weight."""
     from mmrazor.models.algorithms import (
         FpnTeacherDistill,
         SingleTeacherDistill,

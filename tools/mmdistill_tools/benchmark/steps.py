@@ -17,11 +17,11 @@ from .models import prepare
 Makers = dict[str, Callable[[], Contender]]
 Echo = Callable[[str], None]
 
-WEIGHTS = (
+WEIGHTS_NOTE = (
     'Random weights: the teacher and the student start with the same ones in '
     'every contender; learning rate 0, so that each round repeats the work.'
 )
-AGREED = (
+AGREEMENT_NOTE = (
     'The losses of the first step agree in fp32, that of distillation too; '
     "for that comparison alone a peer's teacher has its dropout off."
 )
@@ -32,13 +32,15 @@ def run_step(settings: Settings, echo: Echo) -> Iterator[Section]:
     for name in settings.models:
         with TemporaryDirectory() as folder:
             echo(f'{name}: building')
-            section, makers = _begin(name, settings, Path(folder), 'step')
+            section, makers = _empty_section(
+                name, settings, Path(folder), 'step'
+            )
             found = {key: make() for key, make in makers.items()}
             losses = check_agreement([*found.values()])
-            echo(f'{name}: {settings.turns} rounds of {", ".join(found)}')
+            echo(f'{name}: {settings.num_rounds} rounds of {", ".join(found)}')
             times = interleave(
                 {key: one.step for key, one in found.items()},
-                settings.turns,
+                settings.num_rounds,
                 device_clock(settings.device),
                 warmup=2,
             )
@@ -46,7 +48,7 @@ def run_step(settings: Settings, echo: Echo) -> Iterator[Section]:
             Row(key, times[key], about=dict(first_losses=losses[key]))
             for key in found
         ]
-        section.notes.append(AGREED)
+        section.notes.append(AGREEMENT_NOTE)
         if settings.device == 'cuda':
             for row in section.rows:
                 step = found[row.name].step
@@ -59,7 +61,9 @@ def run_memory(settings: Settings, echo: Echo) -> Iterator[Section]:
     for name in settings.models:
         with TemporaryDirectory() as folder:
             echo(f'{name}: building')
-            section, makers = _begin(name, settings, Path(folder), 'memory')
+            section, makers = _empty_section(
+                name, settings, Path(folder), 'memory'
+            )
             if settings.device == 'cuda':
                 # Libraries take their workspace from torch with the first
                 # step of a process; it belongs to no contender.
@@ -76,7 +80,7 @@ def run_memory(settings: Settings, echo: Echo) -> Iterator[Section]:
         yield section
 
 
-def _begin(
+def _empty_section(
     name: str, settings: Settings, folder: Path, mode: str
 ) -> tuple[Section, Makers]:
     """An empty section, and what builds each contender."""
@@ -99,7 +103,7 @@ def _begin(
         width=width,
         instances=_instances(setup.data),
     )
-    section = Section(f'{mode}/{name}', name, sizes, notes=[WEIGHTS])
+    section = Section(f'{mode}/{name}', name, sizes, notes=[WEIGHTS_NOTE])
     return section, makers
 
 
@@ -113,14 +117,16 @@ def _instances(data: dict) -> list[int] | None:
 
 def _bytes_of(make: Callable[[], Contender], device: str) -> dict[str, int]:
     """Bytes of a contender, which is alone alive."""
-    held: list[Contender] = []
-    weights = measure(lambda: held.append(make()), device).net
-    (one,) = held
+    built: list[Contender] = []
+    weights = measure(lambda: built.append(make()), device).net
+    (one,) = built
 
     def first() -> None:
         one.step()
         one.optimizer.zero_grad()
 
-    kept = measure(first, device).net
+    remaining = measure(first, device).net
     step = measure(one.step, device)
-    return dict(weights=weights, peak=kept + step.peak, net=kept + step.net)
+    return dict(
+        weights=weights, peak=remaining + step.peak, net=remaining + step.net
+    )

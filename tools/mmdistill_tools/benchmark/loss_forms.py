@@ -1,6 +1,6 @@
 """Forms of each loss: this package's, the plain one, and the peer's if any.
 
-``'ours'`` names this package's form in results.
+Results label the package's own form with :data:`.arguments.PACKAGE`.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,8 +19,8 @@ from mmdistill_dense.functional import (
     receptive_masks,
 )
 
-from . import BenchmarkError, peer, plain
-from .arguments import PEER, Settings
+from . import BenchmarkError, peer, plain_losses
+from .arguments import PACKAGE, PEER, Settings
 from .precision import DTYPES, autocast, float32_products
 
 #: Called with ``student`` and ``teacher``, maps of one level.
@@ -80,8 +80,8 @@ def _normal(settings: Settings) -> Callable[..., Tensor]:
 def cwd(channels: int, settings: Settings) -> dict[str, Loss]:
     """Channel-wise divergence, tau 1."""
     losses: dict[str, Loss] = {
-        'ours': partial(channel_wise_divergence, tau=1.0),
-        PLAIN: partial(plain.channel_wise, tau=1.0),
+        PACKAGE: partial(channel_wise_divergence, tau=1.0),
+        PLAIN: partial(plain_losses.channel_wise, tau=1.0),
     }
     if settings.peer:
         losses[PEER] = peer.channel_wise_loss(1.0)
@@ -91,8 +91,8 @@ def cwd(channels: int, settings: Settings) -> dict[str, Loss]:
 def pixel_wise(channels: int, settings: Settings) -> dict[str, Loss]:
     """Divergence over classes, tau 1."""
     return {
-        'ours': partial(pixel_wise_divergence, tau=1.0),
-        PLAIN: partial(plain.pixel_wise, tau=1.0),
+        PACKAGE: partial(pixel_wise_divergence, tau=1.0),
+        PLAIN: partial(plain_losses.pixel_wise, tau=1.0),
     }
 
 
@@ -104,7 +104,10 @@ def maskd(channels: int, settings: Settings) -> dict[str, Loss]:
         masks = receptive_masks(teacher, tokens)
         return masked_distance(student=student, teacher=teacher, masks=masks)
 
-    return {'ours': distance, PLAIN: partial(plain.masked, tokens=tokens)}
+    return {
+        PACKAGE: distance,
+        PLAIN: partial(plain_losses.masked, tokens=tokens),
+    }
 
 
 def contrast(
@@ -113,8 +116,8 @@ def contrast(
     """Pixel-wise contrast with a queue, tau 0.2."""
     queue = normalize(_normal(settings)(channels, queue_length), dim=0)
     return {
-        'ours': partial(pixel_contrast, queue=queue, tau=0.2),
-        PLAIN: partial(plain.contrast, queue=queue, tau=0.2),
+        PACKAGE: partial(pixel_contrast, queue=queue, tau=0.2),
+        PLAIN: partial(plain_losses.contrast, queue=queue, tau=0.2),
     }
 
 
@@ -155,11 +158,11 @@ def check_equal(name: str, values: dict[str, Value], tolerance: float) -> None:
         BenchmarkError: If they differ.
     """
     found = {key: value().item() for key, value in values.items()}
-    expected = found['ours']
+    expected = found[PACKAGE]
     for key, value in found.items():
         if not abs(value - expected) <= tolerance * abs(expected) + 1e-7:
             raise BenchmarkError(
-                f'{name}: {key} is {value:.6g} and ours {expected:.6g}, which '
-                f'differ by more than {tolerance:g}: not the same loss, '
+                f'{name}: {key} is {value:.6g} and {PACKAGE} {expected:.6g}, '
+                f'which differ by more than {tolerance:g}: not the same loss, '
                 'nothing is compared.'
             )
