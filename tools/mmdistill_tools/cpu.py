@@ -1,7 +1,7 @@
-"""Make a config that was written for GPUs run without one.
+"""Adapt a config written for GPUs to CPUs.
 
-MMEngine's own launch ends in ``torch.cuda.set_device``, and SyncBN exists
-for GPUs only; a GPU run never comes here.
+MMEngine's own launch calls ``torch.cuda.set_device``, and SyncBN exists for
+GPUs only. GPU runs do not use this module.
 """
 
 import os
@@ -10,7 +10,7 @@ import warnings
 import torch.distributed as dist
 from mmengine.config import Config
 
-#: What each launcher tells a process, by the name torch.distributed reads.
+#: Environment variables of each launcher, by torch.distributed's name.
 _RANK_VARIABLES = dict(
     pytorch=dict(
         RANK='RANK', WORLD_SIZE='WORLD_SIZE', LOCAL_RANK='LOCAL_RANK'
@@ -40,7 +40,7 @@ def prepare(cfg: Config) -> None:
         return
     _start_gloo(cfg.launcher)
     if not cfg.get('model_wrapper_cfg'):
-        # What the Runner passes to DDP when a config says nothing.
+        # The Runner's defaults for DDP.
         cfg.model_wrapper_cfg = dict(
             type='MMDistributedDataParallel',
             broadcast_buffers=False,
@@ -50,7 +50,7 @@ def prepare(cfg: Config) -> None:
 
 
 def replace_sync_bn(node: object) -> bool:
-    """Turn every ``type='SyncBN'`` below ``node`` into BN; tell if any was."""
+    """Replace every SyncBN below ``node`` by BN; returns whether any was."""
     found = False
     if isinstance(node, dict):
         if node.get('type') in ('SyncBN', 'MMSyncBN'):
@@ -64,7 +64,7 @@ def replace_sync_bn(node: object) -> bool:
 
 
 def _start_gloo(launcher: str) -> None:
-    """Start the process group; MMEngine leaves one that runs alone."""
+    """Start the process group; MMEngine keeps an initialized one."""
     if dist.is_initialized():
         return
     for name, variable in _RANK_VARIABLES[launcher].items():

@@ -1,6 +1,6 @@
 """Tables that are written into blocks of Markdown files.
 
-A document says where a table goes, and the lines in between are written::
+Two comment lines mark a block; the lines between them are replaced::
 
     <!-- study: docs/studies/camvid_pspnet.yaml scores -->
     <!-- end of study -->
@@ -14,7 +14,7 @@ from pathlib import Path
 def markdown_table(
     header: Sequence[str], lines: Sequence[Sequence[str]]
 ) -> str:
-    """A table whose first column stands left, the others right."""
+    """A table; the first column is left-aligned, the others right-aligned."""
     rule = ['---', *['--:'] * (len(header) - 1)]
     return '\n'.join(
         f'| {" | ".join(cells)} |' for cells in (header, rule, *lines)
@@ -25,9 +25,9 @@ class Blocks:
     """Blocks of one kind, such as ``study``.
 
     Args:
-        kind: The word that a block begins and ends with.
-        example: A file and the name of a table, for messages.
-        error: What is raised, as a sentence for the user.
+        kind: Keyword of the first and last line of a block.
+        example: File and table name of an example, for messages.
+        error: Exception type for user errors.
     """
 
     def __init__(
@@ -48,8 +48,8 @@ class Blocks:
 
         Args:
             path: A Markdown file.
-            make: Gives the text of a table of a file, as the block names
-                both.
+            make: Function of a file and a table name, as given in the
+                block, that returns the text of the table.
 
         Returns:
             Whether something changed.

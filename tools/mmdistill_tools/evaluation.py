@@ -1,8 +1,8 @@
-"""What the options of ``tools/test.py`` change in a config.
+"""Apply the options of ``tools/test.py`` to a config.
 
 Detectors (``default_scope='mmdet'``) and segmentors (``'mmseg'``) differ in
-where pictures and predictions go; the hosts' own scripts are followed in
-each. Types carry the host's prefix and no host is imported.
+where images and predictions are written; each follows its host's own script.
+Types carry the host's prefix and no host is imported.
 """
 
 import warnings
@@ -41,7 +41,7 @@ _DET_FLIPS = dict(
 
 
 def is_mmseg(cfg: Config) -> bool:
-    """Whether the config is MMSegmentation's; otherwise a detector's."""
+    """Whether the config belongs to MMSegmentation, else to MMDetection."""
     return cfg.get('default_scope') == 'mmseg'
 
 
@@ -69,10 +69,10 @@ def set_visualization(
 
 
 def _drop_training(cfg: Config) -> None:
-    """Take the training parts out of a config that is only tested with.
+    """Remove the training settings from a config that is only tested.
 
-    SegVisualizationHook asks for ``runner.iter``, for which the Runner builds
-    the train loop, and so reads training data that may not even be there.
+    SegVisualizationHook reads ``runner.iter``, for which the Runner builds the
+    train loop and loads training data, which may be missing.
     """
     for key in (
         'train_dataloader',
@@ -117,7 +117,7 @@ def set_tta(cfg: Config) -> None:
 
 
 def _default_tta_pipeline(cfg: Config, pipeline: list) -> list:
-    """The test pipeline with and without a flip, as MMDetection does it."""
+    """The test pipeline with and without a flip, as in MMDetection."""
     if is_mmseg(cfg):
         raise SystemExit(
             '--tta needs tta_pipeline in the config of a segmentor; '
@@ -132,7 +132,7 @@ def _default_tta_pipeline(cfg: Config, pipeline: list) -> list:
 
 
 def _metrics(cfg: Config) -> list:
-    """The list of metrics in ``test_evaluator``, put there if need be."""
+    """The list of metrics in ``test_evaluator``, created if necessary."""
     evaluator = cfg.test_evaluator
     owner, key = cfg, 'test_evaluator'
     if isinstance(evaluator, dict) and 'metrics' in evaluator:

@@ -25,10 +25,10 @@ def picture_grid(
 
     Args:
         path: File to write.
-        rows: Of each row the pictures, (H, W, 3), RGB, uint8.
-        titles: One above each column.
+        rows: Images of each row, (H, W, 3), RGB, uint8.
+        titles: Title of each column.
         legend: RGB colour in 0-255 of each class name.
-        notes: Of each row a text for each picture, written into it.
+        notes: Text of each image, by row, drawn into the image.
     """
     height, width = rows[0][0].shape[:2]
     side = 2.4  # inches, of a column
@@ -77,7 +77,7 @@ def curves(
         path: File to write.
         losses: A curve for each run.
         scores: A curve for each run.
-        score: What is validated, for the axis.
+        score: Name of the score, for the axis.
     """
     figure = Figure((9, 3.4), layout='constrained')
     left, right = figure.subplots(1, 2)
@@ -98,8 +98,8 @@ def points(
 
     Args:
         path: File to write.
-        values: Of the runs of each row.
-        label: What they are, for the axis.
+        values: Values of the runs of each row.
+        label: Name of the value, for the axis.
     """
     figure = Figure((8, 0.9 + 0.34 * len(values)), layout='constrained')
     axis = figure.subplots()
@@ -121,8 +121,8 @@ def class_points(
 
     Args:
         path: File to write.
-        gains: Of each row, the gain of each class.
-        label: What was gained over what, for the axis.
+        gains: Gain of each class, by row.
+        label: Name of the gain, for the axis.
     """
     names = list(
         dict.fromkeys(name for found in gains.values() for name in found)
@@ -144,5 +144,7 @@ def class_points(
 
 
 def _save(figure: Figure, path: str | Path) -> None:
-    FigureCanvasAgg(figure)  # no display, whatever matplotlib's settings say
+    FigureCanvasAgg(
+        figure
+    )  # no display, whatever backend matplotlib is set to
     figure.savefig(path, dpi=DPI)

@@ -1,4 +1,4 @@
-"""What the tools that train and test share: arguments and launch.
+"""Arguments and launch of the tools that train and test.
 
 The arguments are those of MMDetection's and MMSegmentation's own scripts.
 Beyond them, CPU-only machines work, with one process or several.
@@ -46,7 +46,7 @@ def base_parser(description: str) -> argparse.ArgumentParser:
 
 
 def train_parser(description: str) -> argparse.ArgumentParser:
-    """Those arguments, and the ones of training."""
+    """The base arguments, and those of training."""
     parser = base_parser(description)
     parser.add_argument(
         '--amp',
@@ -70,7 +70,7 @@ def train_parser(description: str) -> argparse.ArgumentParser:
 
 
 def training_config(args: argparse.Namespace) -> Config:
-    """Read the config, with all that the arguments say of a training."""
+    """Read the config and apply the training arguments."""
     cfg = load_config(args)
     if args.amp:
         set_amp(cfg)
@@ -83,7 +83,7 @@ def training_config(args: argparse.Namespace) -> Config:
 
 
 def load_config(args: argparse.Namespace) -> Config:
-    """Read ``args.config``, merge ``--cfg-options``, settle the work dir."""
+    """Read ``args.config``, merge ``--cfg-options``, set the work dir."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = Config.fromfile(config_path(args.config))
     cfg.launcher = args.launcher

@@ -1,4 +1,4 @@
-"""Label maps and instances, painted onto pictures."""
+"""Draw label maps and instances on images."""
 
 from collections.abc import Sequence
 

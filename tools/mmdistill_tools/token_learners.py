@@ -1,4 +1,4 @@
-"""What a token picture is made of: a config's first stage, and its learner."""
+"""Stage 1 of a MasKD config, and its learner with loaded tokens."""
 
 from collections.abc import Sequence
 
@@ -16,11 +16,11 @@ from .two_stages import masked_terms
 
 
 def stage_one(cfg: Config) -> Config:
-    """The config of stage 1: this one, or the one that a stage 2 names.
+    """The stage 1 config: ``cfg`` itself, or the one a stage 2 config names.
 
     Raises:
-        FileNotFoundError: If the config that is named does not exist.
-        ValueError: If this one belongs to neither stage.
+        FileNotFoundError: If the named config does not exist.
+        ValueError: If ``cfg`` belongs to neither stage.
     """
     if _is_learner(cfg):
         return cfg
@@ -46,7 +46,7 @@ def stage_one(cfg: Config) -> Config:
 def load_learner(cfg: Config, tokens: str, device: str) -> nn.Module:
     """Build the learner of a stage 1 config, with teacher and tokens.
 
-    It has as many tokens as the file.
+    The number of tokens is that of the file.
     """
     first = read_tokens(tokens).modules[0]
     model = dict(num_tokens=first.num_tokens, weighting=first.prob is not None)

@@ -22,17 +22,17 @@ from . import launch
 from .runs.corrupt_checkpoints import remove_corrupt_checkpoints
 from .runs.lock import acquire_lock
 
-#: What stage 1 leaves in its work dir.
+#: File that stage 1 writes into its work dir.
 TOKEN_FILE = 'tokens.pth'
 
 
 def train_both(args: argparse.Namespace) -> None:
-    """Run stage 1, if its token file is not there yet, then stage 2.
+    """Run stage 1, unless its token file exists, then stage 2.
 
-    Where all terms with tokens rest, stage 2 reads none and runs alone.
+    If all terms with tokens are disabled, only stage 2 runs.
 
     Args:
-        args: Those of ``tools/train.py``, for stage 2, and
+        args: Arguments of ``tools/train.py``, for stage 2, and
             ``token_options``, settings of stage 1.
 
     Raises:
@@ -55,12 +55,12 @@ def train_both(args: argparse.Namespace) -> None:
 
 
 def masked_terms(cfg: Config) -> tuple[str, ConfigDict]:
-    """The token file of a stage 2 config, and the teacher that it is of.
+    """The token file of a stage 2 config, and the teacher it belongs to.
 
-    Terms that rest count only where all of them do.
+    Disabled terms are considered only if all terms are disabled.
 
     Raises:
-        SystemExit: If no term has one, or terms have different ones.
+        SystemExit: If no term has a token file, or terms have different ones.
     """
     model = cfg.get('model') or {}
     found = list(token_losses(cfg))
@@ -96,7 +96,7 @@ def token_losses(cfg: Config) -> Iterator[tuple[str, ConfigDict]]:
 
 
 def _is_disabled(term: ConfigDict) -> bool:
-    """Whether the built term would be ``resting``: it loads no tokens."""
+    """Whether the built term is disabled, so that it loads no tokens."""
     levels = term.get('level_weights') or [1]
     return term.loss.get('loss_weight', 1) == 0 or not any(levels)
 
@@ -107,7 +107,7 @@ def token_config(
     """The config of stage 1, with the teacher of stage 2.
 
     Raises:
-        SystemExit: If it is not named, or would leave its tokens elsewhere.
+        SystemExit: If it is not named, or writes its tokens elsewhere.
     """
     name = cfg.get('token_cfg')
     if not name:
@@ -137,7 +137,7 @@ def token_config(
             'config': name,
             'cfg_options': options,
             'work_dir': str(file.parent),
-            'resume': 'auto',  # an interrupted stage 1 goes on
+            'resume': 'auto',  # resumes an interrupted stage 1
         }
     )
     return launch.training_config(stage)
@@ -146,7 +146,7 @@ def token_config(
 def _provide_tokens(
     file: Path, teacher: ConfigDict, cfg: Config, args: argparse.Namespace
 ) -> None:
-    """Run stage 1 where the first process has no token file."""
+    """Run stage 1 if the main process has no token file."""
     if _main_process_has(file):
         again = (
             f' Remove the folder {file.parent} to learn the tokens anew.'
@@ -157,13 +157,15 @@ def _provide_tokens(
     else:
         stage = token_config(file, teacher, cfg, args)
         with _locked(file.parent):
-            # Another process may have made it, and then given the lock back.
+            # Another process may have written it before releasing the lock.
             if not _main_process_has(file):
                 _print_on_main(
                     f'Stage 1, {stage.filename}, will leave {file}.'
                 )
                 _train(stage)
-                all_gather_object(None)  # the first one writes it last
+                all_gather_object(
+                    None
+                )  # wait for the main process, which writes the file
     if not all(all_gather_object(file.exists())):
         raise SystemExit(
             f'{file} is not there for every process after stage 1. Several '
@@ -174,7 +176,7 @@ def _provide_tokens(
 
 
 def _main_process_has(file: Path) -> bool:
-    """What the first process sees, so that all of them do the same."""
+    """Whether the file exists for the main process; same in all processes."""
     return all_gather_object(file.exists())[0]
 
 
@@ -185,10 +187,10 @@ def _print_on_main(line: str) -> None:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Keep a second stage 1 out of a folder, where this one may go on.
+    """Lock the folder of stage 1 against other processes.
 
     Raises:
-        SystemExit: In every process, if the first one cannot.
+        SystemExit: In every process, if the main process cannot lock it.
     """
     with ExitStack() as stack:
         problem = _acquire(folder, stack) if is_main_process() else None
@@ -199,7 +201,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _acquire(folder: Path, stack: ExitStack) -> str | None:
-    """Lock until the stack ends; returns what is in the way, if anything."""
+    """Lock until the stack closes; returns an error message or None."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = stack.enter_context((folder / '.lock').open('w'))
@@ -218,20 +220,20 @@ def _acquire(folder: Path, stack: ExitStack) -> str | None:
 
 
 def _train(cfg: Config) -> None:
-    """Train, and leave nothing behind in this process."""
+    """Train, and free all state of the run in this process."""
     runner = launch.build_runner(cfg)
     runner.train()
     _drop_visualizer(runner.visualizer)
     del runner
-    gc.collect()  # Runner, loops and hooks hold each other
+    gc.collect()  # Runner, loops and hooks refer to each other
     torch.cuda.empty_cache()
 
 
 def _drop_visualizer(visualizer: Visualizer) -> None:
-    """Let the next Runner make its own visualizer.
+    """Remove the visualizer, so that the next Runner creates its own.
 
-    Stock configs call it 'visualizer', and MMEngine makes one of a name: the
-    logs of the next run would go where those of the first one are.
+    Stock configs name it 'visualizer', and MMEngine keeps one instance per
+    name: the next run would log into the folder of the first one.
     """
     for kind in type(visualizer).__mro__:
         made = vars(kind).get('_instance_dict', {})
@@ -239,7 +241,7 @@ def _drop_visualizer(visualizer: Visualizer) -> None:
 
 
 def _init_distributed(cfg: Config) -> None:
-    """Join the other processes now, as the Runner would later."""
+    """Initialize the process group, as the Runner does later."""
     if cfg.launcher == 'none' or is_distributed():
         return
     env = cfg.get('env_cfg') or {}

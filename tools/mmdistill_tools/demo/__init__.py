@@ -1,7 +1,7 @@
-"""What ``tools/demo.py`` does."""
+"""Code of ``tools/demo.py``."""
 
 from mmdistill_tools.runs import TrainingError
 
 
 class DemoError(TrainingError):
-    """What ends the demo, as a sentence for its user."""
+    """Error that ends the demo with a message for its user."""

@@ -1,4 +1,4 @@
-"""Which study METHOD and DATA make, and what is compared in it."""
+"""The study of a method and data set, and its comparisons."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,9 +13,9 @@ from .settings import Settings
 
 #: Roles that are evaluated and compared.
 ROLES = ('teacher', 'student', 'distilled')
-#: Title of each model, by the folder of its rows.
+#: Title of each model, by the row prefix.
 MODELS = {'pspnet': 'PSPNet', 'mask-rcnn': 'Mask R-CNN'}
-#: Ending of an option that counts iterations of the schedule.
+#: Suffix of an option that counts iterations of the schedule.
 WARMUP = '.custom_mask_warmup'
 
 
@@ -24,10 +24,10 @@ class Comparison:
     """A student without and with distillation, and its teacher.
 
     Attributes:
-        model: Folder of its rows in the study.
-        method: How the student is distilled.
-        study: The rows of this model alone.
-        entries: By role: ``ROLES``, and the stages of the method by name.
+        model: Prefix of its rows in the study.
+        method: Distillation method.
+        study: The study with the rows of this model only.
+        entries: Entries by role: ``ROLES``, and the stages of the method.
     """
 
     model: str
@@ -37,7 +37,7 @@ class Comparison:
 
     @property
     def title(self) -> str:
-        """Of the model."""
+        """Title of the model."""
         return MODELS[self.model]
 
     @property
@@ -61,7 +61,7 @@ class Comparison:
 
     @property
     def stem(self) -> str:
-        """Start of the file names that show this method on this model."""
+        """File name prefix of this method and model."""
         return f'{self.model}_{self.method}'
 
     def scores(self, results: ResultsFile) -> dict[str, float]:
@@ -75,7 +75,7 @@ class Comparison:
 
 
 def demo_study(settings: Settings) -> Study:
-    """The rows of the method and all that they need, in the work dir."""
+    """The study with the rows of the method and their dependencies."""
     study = read_study(Path(own_config(f'{_study_name(settings)}.yaml')))
     method = settings.method
     needed = [
@@ -99,7 +99,7 @@ def demo_study(settings: Settings) -> Study:
 
 
 def comparisons(study: Study, method: str) -> list[Comparison]:
-    """What is compared once the runs of a study of the demo have ended."""
+    """Comparisons of a demo study, whose runs have ended."""
     entries = plan_study(study)
     return [
         _comparison(study, model, method, entries)
@@ -109,7 +109,7 @@ def comparisons(study: Study, method: str) -> list[Comparison]:
 
 
 def skipped_models(study: Study, method: str) -> list[str]:
-    """Titles of the models that the method has no part in."""
+    """Titles of the models without a row for the method."""
     return [
         title
         for model, title in MODELS.items()
@@ -122,7 +122,7 @@ def _study_name(settings: Settings) -> str:
 
 
 def _row(row: Row, settings: Settings) -> Row:
-    """With the user's seed and length."""
+    """The row with the user's seed and length."""
     warmups = {
         key: max(1, round(value * settings.length))
         for key, value in row.options.items()

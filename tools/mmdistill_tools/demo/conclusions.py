@@ -1,4 +1,4 @@
-"""What the demo concludes from its scores."""
+"""Conclusions of the demo, as sentences."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ from .comparisons import ROLES, Comparison
 
 
 def skipped(title: str, method: str) -> str:
-    """Why a model has no part in a method."""
+    """Reason why a model is skipped for a method."""
     return (
         f'{title} has no part in METHOD={method}: here its student '
         'starts from a backbone trained with labels, and one pre-trained '
@@ -15,7 +15,7 @@ def skipped(title: str, method: str) -> str:
 
 
 def gain(comparison: Comparison, scores: Mapping[str, float]) -> str:
-    """A sentence on what distillation brought, whichever way it went."""
+    """Gain or loss through distillation, as a sentence."""
     teacher, student, distilled = (scores[role] for role in ROLES)
     points = round(distilled - student, 1)
     word = 'above' if points >= 0 else 'BELOW'
@@ -32,7 +32,7 @@ def gain(comparison: Comparison, scores: Mapping[str, float]) -> str:
 def teacher_problem(
     comparison: Comparison, scores: Mapping[str, float]
 ) -> str | None:
-    """Why the teacher had nothing to teach, or None."""
+    """Message if the teacher is not better than its student, or None."""
     teacher, student = (scores[role] for role in ROLES[:2])
     if teacher > student:
         return None

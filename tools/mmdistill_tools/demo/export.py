@@ -1,4 +1,4 @@
-"""The distilled student, handed on: what its host loads without us."""
+"""Export the distilled student, and test it in its host."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from mmdistill_dense.export.student import build_student, student_checkpoint
 
 from . import DemoError
 
-#: Left beside the student, by its host: all that loading it takes.
+#: Script that loads the exported student, by host.
 SCRIPTS = dict(
     mmseg="""\
 import sys
@@ -41,22 +41,22 @@ print(len(found), 'things:', ', '.join(classes[i] for i in found.labels))
 def export_student(
     cfg: Config, checkpoint: Path, folder: Path, image: str
 ) -> tuple[Path, str]:
-    """Export the student, and let its host predict a picture with it.
+    """Export the student, and run inference on an image in its host.
 
     ``student.pth``, ``student.py`` and ``use_student.py`` are written. The
-    last names the host only, and runs in a process of its own.
+    script imports the host only, and runs in its own process.
 
     Args:
-        cfg: The student's stock config; changed.
-        checkpoint: Of the run that trained it.
-        folder: Gets the three files.
-        image: The picture.
+        cfg: The student's stock config; modified in place.
+        checkpoint: Checkpoint of the run that trained it.
+        folder: Output folder of the three files.
+        image: Image file.
 
     Returns:
-        The script, and the last line that it printed.
+        The script, and the last line of its output.
 
     Raises:
-        DemoError: If the host cannot use the student.
+        DemoError: If the host cannot load or run the student.
     """
     student = student_checkpoint(str(checkpoint))
     build_student(cfg, student['state_dict'])

@@ -1,4 +1,4 @@
-"""The demo's figures of one comparison, from its runs and outcomes."""
+"""Figures of one comparison of the demo."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from mmdistill_tools.study.results import ResultsFile
 from . import pretraining, tokens
 from .comparisons import ROLES, Comparison
 
-#: Validation images of the example figures.
+#: Number of validation images in the example figure.
 EXAMPLES = 5
 
 
@@ -26,15 +26,15 @@ def draw_comparison(folder: Path, comparison: Comparison) -> str:
     """Write the figures of a comparison into a folder.
 
     Args:
-        folder: Gets ``<model>_<method>_examples.png``, ``_curves.png``, and
-            the figures of its study, ``_scores.png`` and ``_classes.png``;
-            for MasKD also ``_tokens.png``, how they were learned, and
-            ``_masks.png``, where they look; for PCD ``_pretraining.png``,
-            how the contrast went.
-        comparison: Its runs have ended.
+        folder: Output folder of ``<model>_<method>_examples.png``,
+            ``_curves.png``, and the figures of the study, ``_scores.png`` and
+            ``_classes.png``; for MasKD also ``_tokens.png`` (learning curves)
+            and ``_masks.png`` (masks of an image); for PCD
+            ``_pretraining.png`` (curves of the contrast).
+        comparison: A comparison whose runs have ended.
 
     Returns:
-        File of the first image among the examples.
+        File of the first example image.
     """
     runs, stem = comparison.runs, folder / comparison.stem
     folder.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ def draw_examples(path: str | Path, comparison: Comparison) -> str:
 
     Args:
         path: File to write.
-        comparison: Its runs have ended.
+        comparison: A comparison whose runs have ended.
 
     Returns:
         File of the first image.
@@ -95,15 +95,15 @@ def nearest_to_median(gains: np.ndarray, count: int) -> list[int]:
     """Indices of the values nearest to their median, in ascending order.
 
     Args:
-        gains: Of each image; nan for one that has none.
-        count: How many are wanted.
+        gains: Gain of each image; nan without a score.
+        count: Number of indices.
     """
     distance = np.abs(gains - np.nanmedian(gains))  # nan comes last
     return sorted(np.argsort(distance, kind='stable')[:count].tolist())
 
 
 def _task_loss(run: Run) -> figures.Curve:
-    """The loss without its distillation terms, so that all runs compare."""
+    """Steps and loss without distillation terms, comparable in all runs."""
     terms = trained_config(run).model.get('terms', ())
     logged = [record for record in records(run.folder) if 'loss' in record]
     return (

@@ -1,4 +1,4 @@
-"""What PCD left: how its contrast went, and the backbone for others."""
+"""Summary of PCD's pre-training, and export of the backbone."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,24 +18,24 @@ from mmdistill_tools.study.measure import trained_config
 
 from .comparisons import Comparison
 
-#: Its row.
+#: Role of its row.
 ROLE = 'pretraining'
-#: Where a value was at the beginning, and where at the end.
+#: First and last value of a curve.
 FirstLast = tuple[float, float]
-#: Iterations that the end is the mean of: a batch is small.
+#: Number of iterations averaged at the end, as a batch is small.
 NUM_AVERAGED = 10
 
 
 @dataclass(frozen=True)
 class PretrainingSummary:
-    """How the pre-training went.
+    """Metrics at the start and end of the pre-training.
 
     Attributes:
-        top1: Share of cells whose positive is above every negative.
-        positive: Cosine of a cell and the teacher's.
-        hardest: Cosine of a cell and its hardest negative.
-        image_top1: Share of images that the teacher's head finds among
-            those of a batch.
+        top1: Fraction of cells whose positive is above every negative.
+        positive: Cosine between a cell and the teacher's cell.
+        hardest: Cosine between a cell and its hardest negative.
+        image_top1: Fraction of images that the teacher's head identifies in
+            a batch.
     """
 
     top1: FirstLast
@@ -44,7 +44,7 @@ class PretrainingSummary:
     image_top1: FirstLast
 
     def to_sentence(self, comparison: Comparison) -> str:
-        """The same as a sentence."""
+        """The summary as a sentence."""
         first, last = (f'{100 * value:.0f} %' for value in self.top1)
         return (
             f'{comparison.title} pre-training, without labels: cells that are '
@@ -61,7 +61,7 @@ def _format_course(values: FirstLast) -> str:
 
 
 def read_summary(comparison: Comparison) -> PretrainingSummary:
-    """Read it from the logs of both stages."""
+    """Read the summary from the logs of both stages."""
 
     def course(role: str, key: str) -> FirstLast:
         values = curve(comparison.runs[role].folder, key)[1]
@@ -75,7 +75,7 @@ def read_summary(comparison: Comparison) -> PretrainingSummary:
 
 
 def draw_learning(path: str | Path, run: Run) -> None:
-    """Curves of the pre-training: its loss, and what the loss is about."""
+    """Draw curves of the pre-training: loss, top 1 and cosines."""
     folder = run.folder
     names = dict(
         top1='cells above all negatives, share',
@@ -91,11 +91,11 @@ def draw_learning(path: str | Path, run: Run) -> None:
 
 
 def export_backbone(run: Run, folder: Path) -> Path:
-    """Export the backbone, for any model that starts from it.
+    """Export the pre-trained backbone.
 
     Args:
-        run: The pre-training, which has ended.
-        folder: Gets ``backbone.pth`` and ``backbone.py``.
+        run: The finished pre-training.
+        folder: Output folder of ``backbone.pth`` and ``backbone.py``.
 
     Returns:
         The checkpoint.

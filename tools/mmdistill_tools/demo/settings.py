@@ -1,4 +1,4 @@
-"""What the user has set, checked before anything is written."""
+"""Settings of the demo, and their checks."""
 
 import json
 import math
@@ -10,9 +10,9 @@ from mmdistill_tools.runs.tool import write_atomically
 
 from . import DemoError
 
-#: How the demo can distil.
+#: Distillation methods of the demo.
 METHODS = ('cwd', 'maskd', 'pcd')
-#: What ``--data`` must hold, as configs/camvid/README.md describes it.
+#: Files that ``--data`` must contain, see configs/camvid/README.md.
 REQUIRED_FILES = (
     *(
         f'{folder}/{split}/*{suffix}'
@@ -29,9 +29,9 @@ class Settings:
     """The options of ``tools/demo.py``.
 
     Attributes:
-        work_dir: Gets everything.
-        data: CamVid, or None for the embedded data set.
-        seed: Of the trainings.
+        work_dir: Output folder.
+        data: CamVid folder, or None for the embedded data set.
+        seed: Seed of the trainings.
         length: Factor on all iterations.
         method: One of ``METHODS``.
     """
@@ -44,31 +44,31 @@ class Settings:
 
     @property
     def data_root(self) -> Path:
-        """Where the data set is."""
+        """Folder of the data set."""
         return self.data or self.work_dir / 'data'
 
     def environment(self) -> dict[str, str]:
-        """Where the configs find the data."""
+        """Environment variable with the data folder, read by the configs."""
         name = 'CAMVID_ROOT' if self.data else 'SHAPES_ROOT'
         return {name: f'{self.data_root.resolve().as_posix()}/'}
 
 
 def check_settings(settings: Settings) -> None:
-    """Check the settings; keep runs of other data out of this work dir.
+    """Check the settings, and that the work dir has no demo of other data.
 
-    Seeds and methods may share one; the study refuses another length.
+    Seeds and methods can share a work dir; the study refuses another length.
 
     Raises:
-        DemoError: If a setting cannot be met, or the work dir cannot be
-            written or holds a demo of other data.
+        DemoError: If a setting is invalid, or the work dir cannot be written
+            or has a demo of other data.
     """
     if not 0 < settings.length < math.inf:  # nor is nan
         raise DemoError(
             '--length must be more than 0 and finite, got '
             f'{settings.length:g}: 1 is the full demo, 0.02 a quick look.'
         )
-    # Checkpoints reach a training as --cfg-options, which drop and split at
-    # some characters; the data root is put into the text of its config.
+    # Checkpoints are passed as --cfg-options, which drop or split at some
+    # characters; the data root is inserted into the text of the config.
     option = '--data' if settings.data else '--work-dir'
     _check_path('--work-dir', settings.work_dir, r'[\s,\'"\\]')
     _check_path(option, settings.data_root.resolve(), r'[\n\'"\\]')
@@ -89,10 +89,10 @@ def check_settings(settings: Settings) -> None:
 
 
 def check_camvid(folder: Path) -> None:
-    """Look for everything that the CamVid configs read.
+    """Check that the folder has all files that the CamVid configs read.
 
     Raises:
-        DemoError: If something is missing; all of it is named.
+        DemoError: If files are missing; the message lists them.
     """
     if not folder.is_dir():
         raise DemoError(
@@ -122,7 +122,7 @@ def _check_path(option: str, path: Path, unwanted: str) -> None:
 
 
 def _compare(path: Path, data: str | None) -> None:
-    """Refuse other data than those in the file."""
+    """Refuse data that differ from those in the settings file."""
     try:
         found = json.loads(path.read_text('utf-8'))['data']
     except (ValueError, KeyError, TypeError) as error:

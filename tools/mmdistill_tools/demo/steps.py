@@ -1,4 +1,4 @@
-"""The demo from its first picture to its last sentence."""
+"""Run the demo: data, trainings, figures and conclusions."""
 
 import logging
 import os
@@ -26,15 +26,15 @@ from .settings import Settings, check_settings
 
 
 def run_demo(settings: Settings, console: Console) -> None:
-    """Everything; what was done in an earlier, interrupted call stays.
+    """Run the demo; an interrupted one is resumed.
 
     Raises:
-        TrainingError: If a setting cannot be met, a step fails, or a
-            teacher had nothing to teach.
+        TrainingError: If a setting is invalid, a step fails, or a teacher
+            is not better than its student.
     """
     check_settings(settings)
     with locked(settings.work_dir, 'demo'):
-        # The hosts' own words are in the logs of the trainings.
+        # The hosts' messages are in the logs of the trainings.
         MMLogger.get_current_instance().setLevel(logging.ERROR)
         os.environ.update(settings.environment())
         if not settings.data_root.is_dir():
@@ -66,7 +66,7 @@ def run_demo(settings: Settings, console: Console) -> None:
 def _conclude(
     compared: list[Comparison], results: ResultsFile, console: Console
 ) -> None:
-    """Scores, how the stages of the method went, and what it brought."""
+    """Print scores, summaries of the stages, and the gain."""
     for comparison in compared:
         console.print(scores_table(comparison.study, results), soft_wrap=True)
         for stage in (tokens, pretraining):
@@ -78,7 +78,7 @@ def _conclude(
 
 
 def _draw_dataset(folder: Path, console: Console) -> None:
-    """Under another name first: an interrupted data set is not taken."""
+    """Write the data set to a temporary folder and rename it."""
     unfinished = folder.with_name(f'{folder.name}.unfinished')
     shutil.rmtree(unfinished, ignore_errors=True)
     with console.status('drawing the pictures'):
@@ -89,8 +89,8 @@ def _draw_dataset(folder: Path, console: Console) -> None:
 def slots() -> list[dict[str, str]]:
     """Two runs side by side on a CPU, one at a time on a GPU.
 
-    Small models leave cores idle that share one of them, so two trainings
-    with half the cores each end sooner than one after the other.
+    Small models do not use all cores, so two trainings with half the cores
+    each are faster than one after the other.
     """
     return (
         cpu_slots(min(2, available_cores())) if get_device() == 'cpu' else [{}]
@@ -100,7 +100,7 @@ def slots() -> list[dict[str, str]]:
 def _write_comparison(
     comparison: Comparison, settings: Settings, console: Console
 ) -> None:
-    """Figures, and the student for its host."""
+    """Draw the figures and export the student."""
     with console.status(f'drawing {comparison.title}'):
         image = draw_comparison(settings.work_dir / 'figures', comparison)
     folder = settings.work_dir / 'students' / comparison.stem

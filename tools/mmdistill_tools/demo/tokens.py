@@ -1,4 +1,4 @@
-"""What stage 1 of MasKD left: how its tokens were learned, and their masks."""
+"""Summary and figures of MasKD's stage 1."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,21 +16,21 @@ from mmdistill_tools.study.measure import trained_config
 from . import DemoError
 from .comparisons import Comparison
 
-#: Its row.
+#: Role of its row.
 ROLE = 'tokens'
-#: Its log key of the diversity loss, summed over the levels.
+#: Log key of the diversity loss, summed over the levels.
 DIVERSITY = 'loss_diversity'
 
 
 @dataclass(frozen=True)
 class TokenSummary:
-    """How stage 1 went.
+    """Metrics of stage 1.
 
     Attributes:
-        first: Diversity loss (Dice, summed over levels) as first logged.
-        last: As last logged.
-        masked: Score of the teacher that sees through the masks, in points.
-        plain: Score of the teacher as it is.
+        first: First logged diversity loss (Dice, summed over levels).
+        last: Last logged diversity loss.
+        masked: Score of the teacher on masked features, in points.
+        plain: Score of the unmodified teacher, in points.
     """
 
     first: float
@@ -39,7 +39,7 @@ class TokenSummary:
     plain: float
 
     def to_sentence(self, comparison: Comparison) -> str:
-        """The same as a sentence."""
+        """The summary as a sentence."""
         return (
             f'{comparison.title} tokens: the Dice of their masks fell from '
             f'{self.first:.2f} to {self.last:.2f}; the teacher has '
@@ -49,12 +49,12 @@ class TokenSummary:
 
 
 def read_summary(comparison: Comparison) -> TokenSummary:
-    """Read it from the logs of its run."""
+    """Read the summary from the logs of its run."""
     folder = comparison.runs[ROLE].folder
     _, diversity = curve(folder, DIVERSITY)
     points = 100 if comparison.metric.startswith('coco/') else 1
     masked, plain = (
-        # A detector that finds nothing has no score.
+        # A detector without detections has no score.
         points
         * next(reversed(curve(folder, f'{name}/{comparison.metric}')[1]), 0)
         for name in ('masked', 'plain')
@@ -63,7 +63,7 @@ def read_summary(comparison: Comparison) -> TokenSummary:
 
 
 def draw_learning(path: str | Path, run: Run) -> None:
-    """Curves of what stage 1 makes smaller: task loss and diversity loss."""
+    """Draw the curves of stage 1: task loss and diversity loss."""
     logged = [record for record in records(run.folder) if DIVERSITY in record]
     steps = [record['step'] for record in logged]
     task = [record['loss'] - record[DIVERSITY] for record in logged]
@@ -76,12 +76,12 @@ def draw_learning(path: str | Path, run: Run) -> None:
 
 
 def draw_tokens(path: str | Path, run: Run, image: str) -> None:
-    """Show where each token looks in an image.
+    """Draw the mask of each token on an image.
 
     Args:
         path: File to write.
-        run: The stage 1 that learned them, which has ended.
-        image: File of the image.
+        run: The finished run of stage 1.
+        image: Image file.
 
     Raises:
         DemoError: If the file cannot be written.

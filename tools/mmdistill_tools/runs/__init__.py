@@ -1,5 +1,5 @@
-"""Several trainings, each one as a user would start it."""
+"""Several trainings, each started with ``tools/train.py``."""
 
 
 class TrainingError(Exception):
-    """What ends a tool that trains, as a sentence for its user."""
+    """Error that ends a training tool with a message for its user."""

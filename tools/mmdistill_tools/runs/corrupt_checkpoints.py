@@ -1,4 +1,4 @@
-"""What an interrupted call left of its trainings, made fit to go on."""
+"""Checkpoints that an interrupted training has left corrupt."""
 
 import errno
 import re
@@ -6,16 +6,16 @@ from pathlib import Path
 
 from mmdistill_dense.export.student import student_checkpoint
 
-#: Of the checkpoints that are saved at intervals.
+#: File names of the checkpoints that are saved at intervals.
 CHECKPOINT_NAME = re.compile(r'(iter|epoch)_\d+\.pth$')
 
 
 def remove_corrupt_checkpoints(folder: Path) -> list[Path]:
     """Remove checkpoints that cannot be read, and return their paths.
 
-    Mostly their writing was cut off; those without weights go, too.
-    ``train.py --resume`` then goes on from the newest one that is left, or
-    starts anew.
+    Most of them were interrupted while being written; files without weights
+    are removed, too. ``train.py --resume`` then resumes from the newest
+    readable checkpoint, or starts from scratch.
 
     Args:
         folder: Work dir of a training, which need not exist.
@@ -32,7 +32,7 @@ def remove_corrupt_checkpoints(folder: Path) -> list[Path]:
     for path in cut:
         path.unlink()
     left = [path for path in found if path not in cut]
-    # MMEngine resumes from what this file names, and fails if it is gone.
+    # MMEngine resumes from the file named here, and fails if it is missing.
     pointer = folder / 'last_checkpoint'
     if pointer.exists() and not Path(pointer.read_text().strip()).is_file():
         pointer.unlink()
@@ -50,7 +50,7 @@ def _readable(path: Path) -> bool:
         student_checkpoint(str(path))
     except ValueError:
         return False
-    except OSError as error:  # torch looks before the begin of a short file
+    except OSError as error:  # torch seeks before the start of a short file
         if error.errno != errno.EINVAL:
             raise
         return False

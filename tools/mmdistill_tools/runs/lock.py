@@ -1,4 +1,4 @@
-"""One call at a time in a work dir."""
+"""Lock that allows one call at a time in a work dir."""
 
 import os
 import time
@@ -9,19 +9,19 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-#: Data loaders of a training that was ended live on for seconds.
+#: Seconds to wait: data loaders of a terminated training exit late.
 LOCK_TIMEOUT = 10.0
 
 
 def acquire_lock(file: TextIO) -> bool:
     """Lock an open file, for this process and the trainings it starts.
 
-    The lock goes with the last of them. So one that outlived its call, which
-    was killed, still keeps others away.
+    The last of these processes releases it, so a training that outlives its
+    killed parent still excludes other calls.
 
     Returns:
-        False if another process has the lock. True also where there are no
-        locks, as on some network file systems.
+        False if another process has the lock. True also on file systems
+        without locks, such as some network file systems.
     """
     if fcntl is None:
         return True

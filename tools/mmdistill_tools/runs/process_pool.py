@@ -1,4 +1,4 @@
-"""Processes that train side by side, and what each of them took."""
+"""Pool of training processes, with time and memory of each."""
 
 import json
 import os
@@ -15,15 +15,15 @@ from .provenance import Origin, origin
 from .run import LOG, Run
 from .tool import write_atomically
 
-#: In a run's work dir: begin, end and peak memory of each of its processes.
+#: File in a work dir: begin, end and peak memory of each training process.
 STARTS = 'starts.json'
 
 
 class ProcessPool:
-    """Runs in slots; those that still go on at the end are ended.
+    """Pool of training processes; leaving the context terminates them.
 
     Args:
-        slots: What each slot adds to the environment of its process.
+        slots: Environment variables that each slot adds for its process.
     """
 
     def __init__(self, slots: Sequence[dict[str, str]]) -> None:
@@ -44,16 +44,16 @@ class ProcessPool:
 
     @property
     def free(self) -> int:
-        """How many slots have nothing to do."""
+        """Number of free slots."""
         return len(self._idle)
 
     @property
     def running(self) -> list[Run]:
-        """Runs that have a slot."""
+        """Runs whose process is in a slot."""
         return [run for run, _, _ in self._work.values()]
 
     def start(self, run: Run) -> None:
-        """Start it in a free slot; what it prints goes to its log."""
+        """Start a run in a free slot; its output goes to its log."""
         slot = self._idle.pop(0)
         run.folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, f'{package_root()}/tools/train.py']
@@ -64,13 +64,13 @@ class ProcessPool:
                 env={**os.environ, **slot},
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                close_fds=False,  # it shares the lock, see lock.py
+                close_fds=False,  # the process shares the lock, see lock.py
             )
         self._work[run.title] = run, process, slot
         self._peaks[run.title] = None
 
     def ended(self) -> Iterator[tuple[Run, str | None]]:
-        """Runs whose process has ended, and what went wrong, if anything."""
+        """Runs whose process has ended, with an error message or None."""
         for run, process, slot in list(self._work.values()):
             self._peaks[run.title] = _peak(process) or self._peaks[run.title]
             if process.poll() is None:
@@ -93,10 +93,10 @@ def _failure(run: Run, code: int) -> str | None:
 
 
 def _peak(process: subprocess.Popen) -> float | None:
-    """Peak resident memory in MiB of a process that goes on.
+    """Peak resident memory in MiB of a running process.
 
-    None where the system does not tell. What ``wait4`` tells in the end is
-    no less than what this process had when it started the other.
+    None without ``/proc``. ``wait4`` is no substitute: its value is at least
+    the memory that the parent had when it started the process.
     """
     try:
         status = Path(f'/proc/{process.pid}/status').read_text('utf-8')
@@ -104,19 +104,19 @@ def _peak(process: subprocess.Popen) -> float | None:
         return None
     lines = (line.split() for line in status.splitlines())
     sizes = [int(line[1]) for line in lines if line[:1] == ['VmHWM:']]
-    return sizes[0] / 1024 if sizes else None  # none of one that has ended
+    return sizes[0] / 1024 if sizes else None  # absent once it has ended
 
 
 @dataclass(frozen=True)
 class ResourceUsage:
-    """What a run took, over all its starts.
+    """Time, memory and origin of a run, over all its starts.
 
     Attributes:
         seconds: Wall time.
-        peak_mib: Peak memory; None if it is not known of any start.
-        starts: How many there were.
-        origin: What the last one was made with; None without a start.
-        commits: Of this package, each one once; None where there is none.
+        peak_mib: Peak memory; None if no start has recorded it.
+        starts: Number of starts.
+        origin: Origin of the last start; None without a start.
+        commits: Distinct commits of this package; None without a commit.
     """
 
     seconds: float
@@ -127,7 +127,7 @@ class ResourceUsage:
 
 
 def resource_usage(folder: Path) -> ResourceUsage:
-    """What the run in a work dir took."""
+    """Time, memory and origin of the run in a work dir."""
     starts = _starts(folder)
     peaks = [start['peak'] for start in starts if start['peak']]
     origins = [Origin(**start['origin']) for start in starts]
@@ -147,9 +147,9 @@ def _starts(folder: Path) -> list[dict]:
 
 
 def _end(folder: Path, start: dict) -> float:
-    """When a process ended: what it printed last tells.
+    """Time at which a process ended.
 
-    Nobody may have been there to see it, or only later.
+    The parent may have died; fall back to the log's mtime.
     """
     log = folder / LOG
     last = log.stat().st_mtime if log.exists() else 0.0
@@ -158,7 +158,7 @@ def _end(folder: Path, start: dict) -> float:
 
 def _note_start(folder: Path, made_with: Origin) -> None:
     starts = _starts(folder)
-    if starts:  # the machine may have gone down
+    if starts:  # the previous parent may have died
         starts[-1]['end'] = _end(folder, starts[-1])
     starts.append(
         dict(begin=time.time(), end=None, peak=None, origin=asdict(made_with))

@@ -1,4 +1,4 @@
-"""What a run was made with, without naming the machine."""
+"""Commit, versions and hardware of a run, without the host name."""
 
 import os
 import platform
@@ -17,12 +17,12 @@ PACKAGES = ('mmdistill_dense', 'mmengine', 'mmcv', 'mmdet', 'mmseg', 'torch')
 
 @dataclass(frozen=True)
 class Origin:
-    """What a process was started with.
+    """Software and hardware of a process when it was started.
 
     Attributes:
-        commit: Of this package, ``-dirty`` if its code has changes that are
-            not committed; None if it is no checkout.
-        versions: Of Python and packages.
+        commit: Commit of this package, ``-dirty`` with uncommitted changes
+            of its code; None outside a checkout.
+        versions: Versions of Python and packages.
         machine: Processor, cores, runs side by side, threads, GPU.
     """
 
@@ -32,11 +32,11 @@ class Origin:
 
 
 def origin(at_once: int, slot: Mapping[str, str]) -> Origin:
-    """That of now.
+    """The current origin.
 
     Args:
-        at_once: Trainings side by side.
-        slot: What the process gets beyond this one's environment.
+        at_once: Number of trainings side by side.
+        slot: Environment variables that the process gets in addition.
     """
     environment = {**os.environ, **slot}
     threads = environment.get('OMP_NUM_THREADS')
@@ -44,7 +44,7 @@ def origin(at_once: int, slot: Mapping[str, str]) -> Origin:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the packages that are there."""
+    """Versions of Python and of the installed packages."""
     found = {'python': platform.python_version()}
     for name in PACKAGES:
         version = module_version(name)
@@ -54,7 +54,7 @@ def versions() -> dict[str, str]:
 
 
 def describe_machine(at_once: int, threads: str | None) -> dict[str, object]:
-    """What runs are made on, without its name."""
+    """Hardware and threads of the runs, without the host name."""
     found: dict[str, object] = {
         'processor': _processor(),
         'cores': available_cores(),
@@ -68,7 +68,7 @@ def describe_machine(at_once: int, threads: str | None) -> dict[str, object]:
 
 
 def available_cores() -> int:
-    """Those that this process may use, of all that the machine has."""
+    """Number of cores that this process may use."""
     if hasattr(os, 'sched_getaffinity'):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -84,10 +84,10 @@ def _processor() -> str:
 
 
 def commit() -> str | None:
-    """Revision of this package, if it is a checkout of its own."""
+    """Revision of this package; None unless it is its own checkout."""
     root = package_root()
     if _git('rev-parse', '--show-toplevel') != os.path.realpath(root):
-        return None  # installed, perhaps below somebody's repository
+        return None  # installed, perhaps inside another repository
     revision = _git('rev-parse', '--short=12', 'HEAD')
     code = ('mmdistill_dense', 'configs', 'tools')  # not the results
     changed = _git('status', '--porcelain', '--', *code)
@@ -95,7 +95,7 @@ def commit() -> str | None:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git prints about the package's folder; None if it fails."""
+    """Output of git in the package's folder; None if git fails."""
     try:
         done = subprocess.run(
             ['git', '-C', package_root(), *arguments],
@@ -108,5 +108,5 @@ def _git(*arguments: str) -> str | None:
 
 
 def utc_now() -> str:
-    """UTC, to the second."""
+    """Current time in UTC, to the second."""
     return time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())

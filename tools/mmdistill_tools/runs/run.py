@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-#: In its folder: all that its processes printed.
+#: Log in the folder of a run: output of all its processes.
 LOG = 'train.log'
 
 
@@ -12,16 +12,16 @@ class Run:
     """One training.
 
     Attributes:
-        title: For people; no other run has the same.
-        config: File of its config.
+        title: Unique name to display.
+        config: Config file.
         folder: Work dir.
-        length: How long it is, in iterations or epochs.
-        options: What ``--cfg-options`` gets.
-        metric: Key of the score in its validation.
-        after: Checkpoints that must be there before it starts.
-        unit: ``'iter'`` or ``'epoch'``, of the length.
-        finished: Checkpoint of a model that is not trained again; None for
-            a run that is trained.
+        length: Number of iterations or epochs.
+        options: Values of ``--cfg-options``.
+        metric: Key of the score in the validation log.
+        after: Checkpoints that must exist before the run starts.
+        unit: Unit of the length, ``'iter'`` or ``'epoch'``.
+        finished: Checkpoint of a finished model, which is not trained; None
+            for a run that is trained.
     """
 
     title: str
@@ -36,17 +36,17 @@ class Run:
 
     @property
     def checkpoint(self) -> Path:
-        """What it leaves at its end."""
+        """The last checkpoint of the run."""
         return self.finished or self.folder / f'{self.unit}_{self.length}.pth'
 
     @property
     def log(self) -> Path:
-        """All that its process printed."""
+        """Log with the output of all processes of the run."""
         return self.folder / LOG
 
     def arguments(self) -> list[str]:
-        """Those of ``tools/train.py``."""
-        # An interrupted training goes on from its last checkpoint.
+        """Arguments for ``tools/train.py``."""
+        # An interrupted training resumes from its last checkpoint.
         started = [self.config, '--work-dir', str(self.folder), '--resume']
         return [*started, *self.option_arguments()]
 

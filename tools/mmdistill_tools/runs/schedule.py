@@ -1,4 +1,4 @@
-"""A config's schedule, longer or shorter."""
+"""Scale the schedule of a config."""
 
 from collections.abc import Callable, Mapping
 
@@ -6,7 +6,7 @@ from mmengine.config import Config
 
 from . import TrainingError
 
-#: Entries of a scheduler that are iterations.
+#: Keys of a scheduler whose values are iterations.
 ITERATION_KEYS = (
     'begin',
     'end',
@@ -15,21 +15,21 @@ ITERATION_KEYS = (
     'step_size',
     'total_steps',
 )
-#: MMEngine's, where a config does not say it.
+#: MMEngine's default.
 DEFAULT_VAL_INTERVAL = 1000
 
 
 def length_options(cfg: Config, factor: float) -> dict[str, object]:
-    """What makes a config's schedule ``factor`` times as long.
+    """Options that make a config's schedule ``factor`` times as long.
 
-    The learning rate has the same course over it.
+    The learning rate curve is scaled with it.
 
     Args:
         cfg: A config that counts iterations.
         factor: Above 0.
 
     Raises:
-        TrainingError: If it counts epochs.
+        TrainingError: If the config counts epochs.
     """
     if 'max_iters' not in cfg.train_cfg:
         raise TrainingError(
@@ -46,7 +46,7 @@ def length_options(cfg: Config, factor: float) -> dict[str, object]:
         return max(2, round(iterations * factor))
 
     every = scaled(interval)
-    # Rounding must not part the last iteration from its validation.
+    # After rounding the last iteration must still be validated.
     total = scaled(last) if last % interval else every * (last // interval)
     options = {
         'train_cfg.max_iters': total,
@@ -63,14 +63,14 @@ def length_options(cfg: Config, factor: float) -> dict[str, object]:
 
 
 def _by_key(schedulers: Mapping | list) -> dict[str, Mapping]:
-    """Schedulers by their place in the config, which may be a single one."""
+    """Schedulers by config key; the config may have a single one."""
     if isinstance(schedulers, Mapping):
         return {'param_scheduler': schedulers}
     return {f'param_scheduler.{i}': s for i, s in enumerate(schedulers)}
 
 
 def _scaled_entries(scheduler: Mapping, scaled: Callable[[int], int]) -> dict:
-    """The new iterations in a scheduler."""
+    """Scaled iterations of a scheduler, by key."""
     found = {
         key: scheduler[key] for key in ITERATION_KEYS if scheduler.get(key)
     }

@@ -1,4 +1,4 @@
-"""How good and how large a trained model is."""
+"""Scores and cost of a trained model."""
 
 import math
 from collections.abc import Container
@@ -20,16 +20,16 @@ from mmdistill_dense.inspection.complexity import model_complexity
 
 @dataclass
 class Outcome:
-    """What was measured of one model on the validation set.
+    """Result of evaluating one model on the validation set.
 
     Attributes:
-        scores: What the host's evaluator says, in points (0-100).
-        classes: The score of each class, in points; nan of one that the
-            set does not have.
+        scores: Scores of the host's evaluator, in points (0-100).
+        classes: Score of each class, in points; nan for a class that is not
+            in the set.
         parameters: Number of parameters.
-        flops: Of one image, 2 per multiply-add.
-        examples: Predictions with ground truth, of the images asked for.
-        metainfo: Of the validation set: classes, palette.
+        flops: FLOPs of one image, 2 per multiply-add.
+        examples: Predictions with ground truth of the requested images.
+        metainfo: Classes and palette of the validation set.
     """
 
     scores: dict[str, float]
@@ -47,7 +47,7 @@ def evaluate(
 
     Args:
         cfg: Config of a stock model.
-        checkpoint: File, of a stock or a distilled model.
+        checkpoint: Checkpoint file of a stock or a distilled model.
         examples: Indices of validation images to keep predictions of.
     """
     model, loader, evaluator = _load(cfg, checkpoint)
@@ -77,8 +77,8 @@ def image_scores(cfg: Config, checkpoint: str, key: str) -> list[float]:
 
     Args:
         cfg: Config of a stock model.
-        checkpoint: File, of a stock or a distilled model.
-        key: Of the score, such as ``'mIoU'``.
+        checkpoint: Checkpoint file of a stock or a distilled model.
+        key: Key of the score, such as ``'mIoU'``.
 
     Returns:
         Points (0-100); nan where an image has none, such as an average
@@ -94,7 +94,7 @@ def image_scores(cfg: Config, checkpoint: str, key: str) -> list[float]:
             metric.img_ids = [sample.img_id for sample in predictions]
         found = _in_points(evaluator.evaluate(len(predictions)))
         scores.append(found.get(key, 0.0))
-        if scores[-1] < 0:  # COCO's word for no instances
+        if scores[-1] < 0:  # -1: COCO's value without instances
             scores[-1] = math.nan
     return scores
 
@@ -102,9 +102,9 @@ def image_scores(cfg: Config, checkpoint: str, key: str) -> list[float]:
 def _load(
     cfg: Config, checkpoint: str
 ) -> tuple[nn.Module, DataLoader, Evaluator]:
-    """The model, its validation images and their evaluator."""
+    """Build the model, the validation data loader and the evaluator."""
     init_default_scope(cfg.default_scope)
-    torch.set_num_threads(1)  # several gain nothing on one small image
+    torch.set_num_threads(1)  # more threads do not help on one small image
     weights = student_checkpoint(checkpoint)['state_dict']
     model = build_student(cfg, weights).to(get_device()).eval()
     loader = Runner.build_dataloader(cfg.val_dataloader)
@@ -119,14 +119,14 @@ def _predict(model: nn.Module, batch: dict) -> list[BaseDataElement]:
 
 
 def _classwise(evaluator: dict) -> dict:
-    """Let COCO's metric give the average precision of each class."""
+    """Enable the average precision of each class in COCO's metric."""
     if evaluator['type'] == 'CocoMetric':
         return dict(evaluator, classwise=True)
     return dict(evaluator)
 
 
 def _class_ious(evaluator: Evaluator) -> dict[str, float]:
-    """IoU of each class in points, which IoUMetric prints but not returns."""
+    """IoU of each class in points; IoUMetric prints but not returns it."""
     metric = evaluator.metrics[0]
     if not hasattr(metric, 'total_area_to_metrics'):
         return {}
@@ -137,7 +137,7 @@ def _class_ious(evaluator: Evaluator) -> dict[str, float]:
 
 
 def _zero_scores(evaluator: Evaluator) -> dict[str, float]:
-    """What CocoMetric leaves out if there is not a single detection."""
+    """Scores of 0, which CocoMetric omits without any detection."""
     kinds = evaluator.metrics[0].metrics
     keys = [f'{kind}_mAP' for kind in kinds]
     keys += [f'{name}_precision' for name in evaluator.dataset_meta['classes']]
@@ -145,7 +145,7 @@ def _zero_scores(evaluator: Evaluator) -> dict[str, float]:
 
 
 def _class_precisions(scores: dict[str, float]) -> dict[str, float]:
-    """AP of each class in points, of the last kind that was evaluated."""
+    """AP of each class in points, for the last evaluated kind."""
     return {
         key.removeprefix('coco/').removesuffix('_precision'): 100 * value
         for key, value in scores.items()
@@ -154,7 +154,7 @@ def _class_precisions(scores: dict[str, float]) -> dict[str, float]:
 
 
 def _in_points(scores: dict[str, float]) -> dict[str, float]:
-    """COCO's scores are fractions, those of segmentation are not."""
+    """Scores in points; COCO's are fractions, IoUMetric's are not."""
     return {
         key: float(value) * (100 if key.startswith('coco/') else 1)
         for key, value in scores.items()

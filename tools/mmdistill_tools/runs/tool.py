@@ -1,4 +1,4 @@
-"""What the tools that train several models have in common."""
+"""Shared parts of the tools that train several models."""
 
 import signal
 import sys
@@ -12,14 +12,14 @@ from . import TrainingError
 
 @contextmanager
 def exit_with_message(name: str) -> Iterator[None]:
-    """End a tool in a sentence, and its trainings with it.
+    """Exit with a message instead of a traceback.
 
     Args:
-        name: Of the tool; opens each sentence.
+        name: Name of the tool, prefixed to messages.
     """
-    # The trainings are ended with this process, however it ends.
+    # Exit normally on SIGTERM, so that the trainings are terminated, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    # What the hosts say of themselves is in the logs of the trainings.
+    # The hosts' warnings are in the logs of the trainings.
     warnings.filterwarnings('ignore', module='mm(cv|det|engine|seg)')
     try:
         yield
@@ -34,7 +34,7 @@ def exit_with_message(name: str) -> Iterator[None]:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a file under another name first: one that is there is whole."""
+    """Write a temporary file and rename it, so no partial file remains."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f'{path.name}.unfinished')
     unfinished.write_text(text, encoding='utf-8')

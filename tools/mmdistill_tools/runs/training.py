@@ -1,4 +1,4 @@
-"""Trainings as the user would start them: ``tools/train.py``, several."""
+"""Run several trainings with ``tools/train.py``."""
 
 import os
 import time
@@ -13,23 +13,23 @@ from .process_pool import ProcessPool
 from .provenance import available_cores
 from .run import Run
 
-#: Seconds between two looks at what goes on.
+#: Seconds between two polls of the processes.
 POLL_SECONDS = 0.5
 
 
 def cpu_slots(at_once: int) -> list[dict[str, str]]:
-    """Environments of runs that share the cores of this machine."""
-    if 'OMP_NUM_THREADS' in os.environ:  # the user's own
+    """Slot environments that divide the cores of this machine."""
+    if 'OMP_NUM_THREADS' in os.environ:  # set by the user
         return [{} for _ in range(at_once)]
     threads = str(max(1, available_cores() // at_once))
     return [{'OMP_NUM_THREADS': threads} for _ in range(at_once)]
 
 
 def raise_failure(run: Run, failure: str | None) -> None:
-    """Stop everything at the first failure.
+    """Raise the failure of a run, if there is one.
 
     Raises:
-        TrainingError: If there is one.
+        TrainingError: If the run has failed.
     """
     if failure:
         raise TrainingError(failure)
@@ -41,19 +41,18 @@ def train_all(
     slots: Sequence[dict[str, str]],
     ended: Callable[[Run, str | None], None] = raise_failure,
 ) -> None:
-    """Train what is not trained yet, a run in each slot.
+    """Train the runs without a final checkpoint, one per slot.
 
-    A checkpoint of an earlier call that cannot be read is removed first.
-    Runs that wait for one that failed are not started.
+    Corrupt checkpoints of an earlier call are removed first. Runs that
+    depend on a failed run are not started.
 
     Args:
-        runs: What to train.
-        progress: Gets a bar for each run, with a field ``note``.
-        slots: Environment of each place where a run can go; as many run
-            side by side.
-        ended: Gets each run when it has ended, those of an earlier call
-            first, and what went wrong, if anything; if it raises, the
-            other runs are ended.
+        runs: Runs to train.
+        progress: Shows a bar for each run, with a field ``note``.
+        slots: Environment of each slot; as many runs train side by side.
+        ended: Called with each run that has ended, those of an earlier call
+            first, and an error message or None; if it raises, the other
+            runs are terminated.
     """
     waiting = _untrained(runs, progress)
     for run in runs:
@@ -76,7 +75,7 @@ def train_all(
             for run, failure in pool.ended():
                 waiting.remove(run)
                 state = _progress_fields(run)
-                if failure is None:  # the last steps are not all logged
+                if failure is None:  # the last steps may not be logged
                     state['completed'] = run.length
                 progress.update(bars[run.title], **state)
                 progress.console.print(f'{run.title}: {state["note"]}')
@@ -95,10 +94,10 @@ def _untrained(runs: Sequence[Run], progress: Progress) -> list[Run]:
 
 
 def _ready_runs(waiting: list[Run], pool: ProcessPool) -> list[Run]:
-    """Runs that have all they need, in their order.
+    """Runs whose dependencies are finished, in order.
 
-    A checkpoint counts when its run has ended: before, it may be there in
-    part.
+    A checkpoint counts once its run has ended; until then it may be
+    incomplete.
     """
     unfinished = {run.checkpoint for run in waiting}
     return [
@@ -111,7 +110,7 @@ def _ready_runs(waiting: list[Run], pool: ProcessPool) -> list[Run]:
 
 
 def _progress_fields(run: Run) -> dict:
-    """How far it is, and the last loss and score in words."""
+    """Completed steps, and the last loss and score as text."""
     logged = records(run.folder)
     trained = [record for record in logged if 'loss' in record]
     scores = [r[run.metric] for r in logged if run.metric in r]
@@ -122,7 +121,7 @@ def _progress_fields(run: Run) -> dict:
 
 
 def _completed(run: Run, trained: list[dict]) -> int:
-    """How much of its length has been logged; epochs that have ended."""
+    """Logged iterations, or finished epochs."""
     if run.unit == 'iter':
         return max((record['step'] for record in trained), default=0)
     return max((record.get('epoch', 1) - 1 for record in trained), default=0)

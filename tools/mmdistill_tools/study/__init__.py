@@ -1,7 +1,7 @@
-"""What ``tools/study.py`` does."""
+"""Code of ``tools/study.py``."""
 
 from mmdistill_tools.runs import TrainingError
 
 
 class StudyError(TrainingError):
-    """What ends a study, as a sentence for its user."""
+    """Error that ends a study with a message for its user."""

@@ -1,4 +1,4 @@
-"""A study as its file describes it: rows, seeds, and what they share."""
+"""Definition of a study, read from its YAML file."""
 
 import re
 from collections.abc import Iterator
@@ -9,10 +9,10 @@ from typing import Any
 from . import StudyError
 from .loading import check_keys, get_bool, get_text, load
 
-#: A row's final checkpoint, in the options of another row.
+#: Reference to a row's final checkpoint in another row's options.
 REFERENCE = re.compile(r'\$\{([^}]*)\}')
 NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?')
-#: Keys that rows share unless they have their own.
+#: Keys of the study that apply to each row without its own.
 SHARED = ('metrics', 'seeds', 'length', 'options')
 DEFAULT_WORK_DIR = 'work_dirs/studies'
 ROW_KEYS = ('config', 'checkpoint', 'title', 'scored', *SHARED, 'variants')
@@ -24,17 +24,17 @@ class Row:
 
     Attributes:
         name: ``row``, or ``row/variant``.
-        title: For tables and figures.
-        config: A file, or ``package::path``.
-        seeds: One run for each.
+        title: Title in tables and figures.
+        config: Config file, or ``package::path``.
+        seeds: Seed of each run.
         length: Factor on the iterations of the config.
-        options: As for ``--cfg-options``; ``${row}`` in a value stands for
-            the final checkpoint of that row.
-        metrics: Name in tables of each score, by its key in the log; the
+        options: Values for ``--cfg-options``; ``${row}`` in a value is
+            replaced by the final checkpoint of that row.
+        metrics: Name of each score in tables, by its key in the log; the
             first one is plotted.
-        scored: Whether its models are evaluated; a pre-training is not.
-        checkpoint: Of a finished model, which is evaluated and not trained;
-            None for a row that is trained.
+        scored: Whether the models are evaluated; a pre-training is not.
+        checkpoint: Checkpoint of a finished model, which is evaluated and
+            not trained; None for a row that is trained.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Row:
     checkpoint: Path | None = None
 
     def needs(self) -> Iterator[str]:
-        """Names of the rows whose checkpoints its options name."""
+        """Names of the rows whose checkpoints the options refer to."""
         for value in self.options.values():
             if isinstance(value, str):
                 yield from REFERENCE.findall(value)
@@ -56,16 +56,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Study:
-    """What a study file says.
+    """Content of a study file.
 
     Attributes:
-        path: The file.
-        title: For tables and figures.
-        metrics: Those of rows that have none of their own.
-        baselines: Rows that the others are compared with; classes with
-            the first one.
-        rows: By name, in the order of the tables.
-        work_dir: Gets the trainings.
+        path: The study file.
+        title: Title in tables and figures.
+        metrics: Default metrics of the rows.
+        baselines: Rows that the others are compared with; class scores are
+            compared with the first one.
+        rows: Rows by name, in the order of the tables.
+        work_dir: Folder of the trainings.
         results: The results file.
     """
 
@@ -82,7 +82,7 @@ def read_study(path: Path) -> Study:
     """Read a study file and check it.
 
     Raises:
-        StudyError: If it cannot be read, or says something wrong.
+        StudyError: If it cannot be read, or is invalid.
     """
     content = load(path)
     known = {f.name for f in fields(Study)} - {'path', 'baselines'}
@@ -134,7 +134,7 @@ def _metrics(where: str, value: Any) -> dict[str, str]:
 
 
 def _by_name(path: Path, rows: Iterator[Row]) -> dict[str, Row]:
-    """By name; a title is one row's too, in tables and while it trains."""
+    """Rows by name; names and titles must be unique."""
     found: dict[str, Row] = {}
     titles: dict[str, str] = {}
     for row in rows:
@@ -202,7 +202,7 @@ def _checkpoint(where: str, path: Path, settings: dict) -> Path | None:
 
 
 def _merge_options(where: str, *several: Any) -> dict[str, Any]:
-    """Options of all; later ones win."""
+    """Merge options; later ones override earlier ones."""
     merged: dict[str, Any] = {}
     for options in several:
         if options is None:
@@ -249,7 +249,7 @@ def _length(where: str, value: Any) -> float:
 def _check_needs(
     path: Path, row: Row, rows: dict[str, Row], above: tuple[str, ...] = ()
 ) -> None:
-    """Checkpoints must come from rows that are there, in no circle."""
+    """Check that referenced rows exist and form no cycle."""
     if row.name in above:
         circle = ' -> '.join((*above, row.name))
         raise StudyError(

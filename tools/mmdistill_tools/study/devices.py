@@ -11,12 +11,12 @@ VISIBLE = 'CUDA_VISIBLE_DEVICES'
 
 
 def use_gpus(slots: Sequence[dict[str, str]]) -> None:
-    """Check the GPUs of slots, and measure on the first one.
+    """Check the GPUs of the slots, and evaluate on the first one.
 
-    A training with a wrong one would run on the CPU and not say so.
+    With a wrong GPU a training would silently run on the CPU.
 
     Raises:
-        StudyError: If one of them is not there.
+        StudyError: If a GPU does not exist.
     """
     requested = [slot[VISIBLE] for slot in slots if VISIBLE in slot]
     available = available_gpus()

@@ -1,4 +1,4 @@
-"""YAML as it is meant: a mistake is told, not passed over."""
+"""Strict YAML loading: duplicate and unknown keys are errors."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ def load(path: Path) -> dict:
     """The mapping in a YAML file.
 
     Raises:
-        StudyError: If there is none, or a key of it comes twice.
+        StudyError: If there is no mapping, or a key is duplicated.
     """
     try:
         loader = yaml.SafeLoader(path.read_text('utf-8'))
@@ -32,7 +32,7 @@ def load(path: Path) -> dict:
 
 
 def _check_unique(path: Path, node: yaml.Node | None) -> None:
-    """YAML forbids it; PyYAML would take the last of them."""
+    """Refuse duplicate keys, of which PyYAML would take the last one."""
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
             _check_unique(path, item)
@@ -41,7 +41,7 @@ def _check_unique(path: Path, node: yaml.Node | None) -> None:
     seen = set()
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode):
-            continue  # no text: refused later
+            continue  # not a string: refused later
         if key.value in seen:
             raise StudyError(
                 f'{path}, line {key.start_mark.line + 1}: the key '
@@ -52,7 +52,7 @@ def _check_unique(path: Path, node: yaml.Node | None) -> None:
 
 
 def check_keys(where: str, found: Any, known: set[str] | None) -> None:
-    """A mapping with some of these keys, and no others; None: with any."""
+    """Check that ``found`` is a mapping with known keys; None allows any."""
     if not isinstance(found, dict):
         raise StudyError(
             f'{where} must be a mapping, got {type(found).__name__}.'
@@ -66,7 +66,7 @@ def check_keys(where: str, found: Any, known: set[str] | None) -> None:
 
 
 def get_text(where: str, content: dict, key: str, default: str = '') -> str:
-    """A text, or a number that stands for one."""
+    """The value of a key as a string; numbers are converted."""
     value = content.get(key, default)
     if isinstance(value, (str, int, float)):
         return str(value)
@@ -74,7 +74,7 @@ def get_text(where: str, content: dict, key: str, default: str = '') -> str:
 
 
 def get_bool(where: str, content: dict, key: str, default: bool) -> bool:
-    """True or false."""
+    """The value of a key, which must be a bool."""
     value = content.get(key, default)
     if isinstance(value, bool):
         return value

@@ -1,4 +1,4 @@
-"""From a finished training to its result."""
+"""Measure the result of a finished training."""
 
 import math
 from collections.abc import Container
@@ -21,12 +21,12 @@ from . import StudyError
 from .plan import Entry
 from .results import Result, command, json_safe
 
-#: Of a row that only prepares others.
+#: Outcome of a row that is not scored.
 UNSCORED = Outcome({}, {}, 0, 0, [])
 
 
 def trained_config(run: Run) -> Config:
-    """The config of a run, as its work dir holds it if it has trained."""
+    """The config of a run, from its work dir if it was trained."""
     if run.finished:
         cfg = Config.fromfile(config_path(run.config))
         cfg.merge_from_dict(run.options)
@@ -35,14 +35,14 @@ def trained_config(run: Run) -> Config:
 
 
 def tested_config(run: Run) -> Config:
-    """The stock config of what a run trains."""
+    """The stock config of the model that a run trains."""
     cfg = trained_config(run)
     return student_config(cfg) if 'student' in cfg.model else cfg
 
 
 def outcome_of(run: Run, examples: Container[int] = ()) -> Outcome:
     """Evaluate a run's last checkpoint on its validation set."""
-    with redirect_stdout(StringIO()):  # pycocotools tells a lot
+    with redirect_stdout(StringIO()):  # pycocotools prints a lot
         return evaluate(tested_config(run), str(run.checkpoint), examples)
 
 
@@ -56,7 +56,7 @@ def measure(entry: Entry) -> Result:
     """The result of a finished run.
 
     Raises:
-        StudyError: If the evaluation does not give a score asked for.
+        StudyError: If the evaluation lacks a requested score.
     """
     outcome = _outcome(entry) if entry.row.scored else UNSCORED
     run = entry.run
@@ -88,7 +88,7 @@ def measure(entry: Entry) -> Result:
 
 
 def _outcome(entry: Entry) -> Outcome:
-    """The evaluation, with the scores that the row names."""
+    """Evaluate a run and select the metrics of its row."""
     metrics = entry.row.metrics
     outcome = outcome_of(entry.run)
     missing = [key for key in metrics if key not in outcome.scores]

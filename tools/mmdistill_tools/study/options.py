@@ -1,4 +1,4 @@
-"""What the options of a row make of its config, found before it trains."""
+"""Merge and check the options of a row before it is trained."""
 
 from collections.abc import Mapping
 from inspect import signature
@@ -12,7 +12,7 @@ from mmdistill_tools.launch import base_parser
 from . import StudyError
 from .definition import Row
 
-#: Settled by the study for each run.
+#: Options that the study sets for each run.
 RESERVED_OPTIONS = {
     'launcher',
     'load_from',
@@ -20,7 +20,7 @@ RESERVED_OPTIONS = {
     'resume',
     'work_dir',
 }
-#: Top-level keys of a config that something reads when it is merged.
+#: Top-level config keys that are read after the options are merged.
 RECOGNISED_KEYS = {
     *signature(Runner.__init__).parameters,
     *('auto_scale_lr', 'find_unused_parameters', 'runner_type'),
@@ -31,7 +31,7 @@ def merge(row: Row, cfg: Config, options: Mapping[str, Any]) -> None:
     """Merge options into a config as ``tools/train.py`` will.
 
     Raises:
-        StudyError: If one would not arrive, or have no effect.
+        StudyError: If an option cannot be passed on, or has no effect.
     """
     for key in row.options:
         _check_key(row, key)
@@ -60,11 +60,11 @@ def _check_key(row: Row, key: str) -> None:
 
 
 def _parse_option(row: Row, key: str, value: Any) -> Any:
-    """What ``--cfg-options`` makes of a value."""
+    """The value that ``--cfg-options`` parses."""
     words = ['', '--cfg-options', f'{key}={value}']
     try:
         got = base_parser('').parse_args(words).cfg_options[key]
-    except (AssertionError, KeyError):  # brackets, an equals sign
+    except (AssertionError, KeyError):  # brackets or an equals sign
         got = None
     if not _same_value(got, value):
         raise StudyError(
@@ -83,16 +83,16 @@ def _same_value(got: Any, value: Any) -> bool:
             and len(got) == len(value)
             and all(map(_same_value, got, value))
         )
-    # YAML takes 1e-3 for a text, and means a number.
+    # YAML reads 1e-3 as a string; a number is meant.
     number = isinstance(value, str) and isinstance(got, (int, float))
     return number or got == value or str(got) == str(value)
 
 
 def check_trainable(row: Row, cfg: Config) -> None:
-    """A config must be of what starts as it says, and is scored at its end.
+    """Check that a config can start without load_from and be validated.
 
     Raises:
-        StudyError: If it is not.
+        StudyError: If it cannot.
     """
     if cfg.get('load_from'):
         raise StudyError(
@@ -115,10 +115,10 @@ def check_trainable(row: Row, cfg: Config) -> None:
 
 
 def run_length(row: Row, cfg: Config) -> tuple[str, int]:
-    """Whether a run counts iterations or epochs, and its last one.
+    """Unit (``'iter'`` or ``'epoch'``) and length of a run.
 
     Raises:
-        StudyError: If its config does not say.
+        StudyError: If the config sets no length.
     """
     for unit, key in (('iter', 'max_iters'), ('epoch', 'max_epochs')):
         value = (cfg.get('train_cfg') or {}).get(key)

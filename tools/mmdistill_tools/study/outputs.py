@@ -1,4 +1,4 @@
-"""A study's tables in documents, and its figures."""
+"""Tables of a study in documents, and its figures."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ BLOCK = BLOCKS.pattern
 
 
 def update_document(path: Path, root: Path) -> bool:
-    """Write the tables that a document asks for.
+    """Write the tables of a document into its blocks.
 
     Args:
         path: A Markdown file.
@@ -63,12 +63,12 @@ def draw_figures(
 
     Args:
         study: The study.
-        results: Of its runs.
-        stem: Start of the files' names; default: that of the results file.
+        results: Results of its runs.
+        stem: Prefix of the file names; default: that of the results file.
 
     Returns:
-        ``<stem>_scores.png``, and ``<stem>_classes.png`` where there are
-        classes.
+        ``<stem>_scores.png``, and ``<stem>_classes.png`` if there are class
+        scores.
     """
     key, label = next(iter(study.metrics.items()))
     stem = stem or study.results.with_suffix('')
@@ -90,9 +90,9 @@ def draw_figures(
 def draw_examples(
     study: Study, rows: Sequence[str], images: Sequence[int]
 ) -> Path:
-    """Draw validation images with truth and predictions of some rows.
+    """Draw validation images with ground truth and predictions of rows.
 
-    Their last checkpoints of the first seed must be in the work dir.
+    The work dir must have the last checkpoint of each row's first seed.
 
     Args:
         study: The study.
@@ -103,7 +103,7 @@ def draw_examples(
         The figure.
 
     Raises:
-        StudyError: If a row or its checkpoint is not there.
+        StudyError: If a row or its checkpoint does not exist.
     """
     planned = plan_study(study)
     entries = [trained_entry(study, name, planned) for name in rows]
@@ -125,12 +125,12 @@ def draw_predictions(
     outcomes: Mapping[str, Outcome],
     notes: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
-    """Draw images with truth and predictions, a column for each title.
+    """Draw images with ground truth and predictions, a column per title.
 
     Args:
         path: File to write.
-        outcomes: By title, with predictions of the same images.
-        notes: By title, a text for each image.
+        outcomes: Outcomes by title, with predictions of the same images.
+        notes: Text of each image, by title.
     """
     shown = [outcome.examples for outcome in outcomes.values()]
     metainfo = next(iter(outcomes.values())).metainfo
@@ -149,10 +149,10 @@ def draw_predictions(
 
 
 def trained_entry(study: Study, name: str, planned: Sequence[Entry]) -> Entry:
-    """The first run of a row, trained.
+    """The entry of a row's first run.
 
     Raises:
-        StudyError: If there is none.
+        StudyError: If the row or its checkpoint does not exist.
     """
     for entry in planned:
         if entry.row.name == name and entry.row.scored:

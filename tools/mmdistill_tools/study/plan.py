@@ -1,4 +1,4 @@
-"""From the rows of a study to the trainings that make it."""
+"""Plan the trainings of a study from its rows."""
 
 from copy import deepcopy
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from .options import check_trainable, merge, run_length
 
 @dataclass(frozen=True)
 class Entry:
-    """One value of a table: a row with a seed, and its training."""
+    """A row with a seed, and its training."""
 
     row: Row
     seed: int
@@ -25,9 +25,9 @@ class Entry:
 
 
 def plan_study(study: Study) -> list[Entry]:
-    """All trainings of a study, those that others wait for first.
+    """All trainings of a study, dependencies first.
 
-    Seed by seed, so that an unfinished study has whole seeds.
+    They are ordered by seed, so that an unfinished study has complete seeds.
 
     Raises:
         StudyError: If a config is missing or cannot be used, or an option
@@ -46,7 +46,7 @@ def plan_study(study: Study) -> list[Entry]:
 def _add(
     study: Study, row: Row, seed: int, entries: dict[tuple[str, int], Entry]
 ) -> Entry:
-    """The entry of a row, after those that it waits for."""
+    """Add the entry of a row, after those that it depends on."""
     if (row.name, seed) in entries:
         return entries[row.name, seed]
     needed = {}
@@ -58,7 +58,7 @@ def _add(
     options = _study_options(cfg, row, seed)
     for key, value in row.options.items():
         if not row.scored and key.startswith('val_'):
-            continue  # shared with rows that are validated
+            continue  # meant for rows that are validated
         if isinstance(value, str):
             value = REFERENCE.sub(lambda m: str(needed[m[1]]), value)
         options[key] = value
@@ -92,12 +92,12 @@ def _config(row: Row) -> Config:
 
 @cache
 def _read(config: str) -> Config:
-    """Once for all seeds, as packages are looked through for it."""
+    """Read a config; cached for all seeds, as the lookup is slow."""
     return Config.fromfile(config_path(config))
 
 
 def _study_options(cfg: Config, row: Row, seed: int) -> dict[str, object]:
-    """What the study sets for each run; nothing for a finished model."""
+    """Options that the study sets for each run; none for a finished model."""
     if row.checkpoint:
         return {}
     if row.length == 1:

@@ -1,4 +1,4 @@
-"""The results file: what every run gave, and how it was made."""
+"""The results file: scores, cost and origin of every run."""
 
 import json
 import math
@@ -15,26 +15,26 @@ from .plan import Entry
 
 @dataclass(frozen=True)
 class Result:
-    """What one run gave.
+    """Result of one run.
 
     Attributes:
-        row: Name of its row.
-        seed: Of the run.
-        scores: Of the validation set at the end of the run, in points.
-        classes: The score of each class, in points; None of one that the
-            set does not have.
-        length: Iterations or epochs.
-        parameters: Of the model that is tested: number of parameters.
-        flops: Of one image, 2 per multiply-add.
+        row: Name of the row.
+        seed: Seed of the run.
+        scores: Scores on the validation set at the end, in points.
+        classes: Score of each class, in points; None for a class that is not
+            in the set.
+        length: Number of iterations or epochs.
+        parameters: Number of parameters of the tested model.
+        flops: FLOPs of one image, 2 per multiply-add.
         train_seconds: Wall time of the training, over all its starts.
         peak_mib: Peak memory in MiB: on a GPU what torch allocated, on a
             CPU the resident memory of the training process; None if unknown.
-        starts: How often the training was started.
-        command: What trained it.
-        commit: Of this package, ``-dirty`` if its code has changes that are
-            not committed; several if the run went on with another; None if
-            it is no checkout.
-        versions: Of Python and packages.
+        starts: Number of starts of the training.
+        command: Command line that trains the run.
+        commit: Commit of this package, ``-dirty`` with uncommitted changes
+            of its code; several if the run was resumed with another; None
+            outside a checkout.
+        versions: Versions of Python and packages.
         machine: Processor, cores, threads, runs side by side, GPU.
         ended: Date and time, UTC.
     """
@@ -57,7 +57,7 @@ class Result:
 
 
 class ResultsFile:
-    """Results in a JSON file, written anew with each one.
+    """Results in a JSON file, which is rewritten with each result.
 
     Args:
         path: The file, which need not exist.
@@ -82,7 +82,7 @@ class ResultsFile:
             ) from error
 
     def get(self, row: str, seed: int) -> Result | None:
-        """The result of a row and seed, if there is one."""
+        """The result of a row and seed, or None."""
         for result in self.results:
             if (result.row, result.seed) == (row, seed):
                 return result
@@ -93,9 +93,9 @@ class ResultsFile:
         return {r.seed: r for r in self.results if r.row == row}
 
     def add(self, result: Result) -> None:
-        """Write the file with one result more; never half of it.
+        """Add a result and rewrite the file atomically.
 
-        What it has got from elsewhere meanwhile stays.
+        Results that another process has added meanwhile are kept.
         """
         results = [*ResultsFile(self.path).results, result]
         results.sort(key=lambda r: (r.row, r.seed))
@@ -105,7 +105,7 @@ class ResultsFile:
         self.results = results
 
     def _check_unique(self) -> None:
-        """Two branches that were merged may have a run each."""
+        """Refuse duplicate results, such as from merged branches."""
         found = set()
         for result in self.results:
             if (result.row, result.seed) in found:
@@ -116,7 +116,7 @@ class ResultsFile:
 
 
 def _check_types(result: Result) -> Result:
-    """A file that was edited may hold what breaks a table only later."""
+    """Check types now; an edited file would break a table later."""
     kinds = dict(row=str, seed=int, scores=dict, length=int, command=str)
     for key, kind in kinds.items():
         if not isinstance(getattr(result, key), kind):
@@ -128,7 +128,7 @@ def _check_types(result: Result) -> Result:
 
 
 def check_same_command(entry: Entry, result: Result) -> None:
-    """A result must be of the very run that the study describes now.
+    """Check that a result was made by the command of its entry.
 
     Raises:
         StudyError: If the run had other settings.
@@ -144,7 +144,7 @@ def check_same_command(entry: Entry, result: Result) -> None:
 
 
 def command(entry: Entry) -> str:
-    """What trains an entry, or tests a finished model, for a shell."""
+    """Shell command that trains an entry, or tests a finished model."""
     run = entry.run
     if run.finished:
         options = run.option_arguments()
@@ -154,7 +154,7 @@ def command(entry: Entry) -> str:
 
 
 def json_safe(values: Mapping[str, float]) -> dict[str, float | None]:
-    """To three digits; JSON has no nan."""
+    """Values rounded to three digits; None for nan, which JSON lacks."""
     return {
         key: round(value, 3) if math.isfinite(value) else None
         for key, value in values.items()

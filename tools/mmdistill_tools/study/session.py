@@ -1,4 +1,4 @@
-"""A study from its first missing run to its tables."""
+"""Train and measure the missing runs of a study."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,23 +26,23 @@ from .plan import Entry, plan_study
 from .results import ResultsFile, check_same_command, command
 from .timing import format_duration, seconds_left
 
-#: In the folder of each run: what trains it.
+#: File in the folder of each run: the command that trains it.
 COMMAND = 'command.txt'
 
 
 def run_study(
     study: Study, slots: Sequence[dict[str, str]], console: Console
 ) -> None:
-    """Train and measure what is missing; what is there stays.
+    """Train and measure the runs without a result.
 
     Args:
-        study: What to do.
-        slots: Environment of each run that goes on at a time.
-        console: Told what is done and what is left.
+        study: The study.
+        slots: Environment of each slot; as many runs train side by side.
+        console: Prints what is done and what is left.
 
     Raises:
-        StudyError: If results or folders are of other settings, or at the
-            end, if runs failed; the others are done by then.
+        StudyError: If results or folders have other settings, or at the
+            end, if runs failed; the others are finished by then.
     """
     use_gpus(slots)
     with locked(study.work_dir):
@@ -50,12 +50,12 @@ def run_study(
 
 
 def runs_to_do(entries: Sequence[Entry], results: ResultsFile) -> list[Entry]:
-    """Those without a result, and what they wait for and is gone.
+    """Entries without a result, and missing dependencies of theirs.
 
-    A checkpoint is gone in a fresh work dir, say.
+    A dependency is missing without its checkpoint, as in a fresh work dir.
 
     Raises:
-        StudyError: If a result is of other settings.
+        StudyError: If a result has other settings.
     """
     needed = missing_entries(entries, results)
     for entry in needed:  # grows
@@ -69,10 +69,10 @@ def runs_to_do(entries: Sequence[Entry], results: ResultsFile) -> list[Entry]:
 def missing_entries(
     entries: Sequence[Entry], results: ResultsFile
 ) -> list[Entry]:
-    """Those without a result.
+    """Entries without a result.
 
     Raises:
-        StudyError: If a result is of other settings.
+        StudyError: If a result has other settings.
     """
     missing = []
     for entry in entries:
@@ -86,10 +86,14 @@ def missing_entries(
 
 @contextmanager
 def locked(work_dir: Path, what: str = 'study') -> Iterator[None]:
-    """Keep a second call out of a work dir, of a study or ``what`` it is.
+    """Lock a work dir against a second call.
+
+    Args:
+        work_dir: The work dir.
+        what: Kind of call, for the message.
 
     Raises:
-        StudyError: If there is one, or the folder cannot be written.
+        StudyError: If it is locked, or cannot be written.
     """
     try:
         work_dir.mkdir(parents=True, exist_ok=True)
@@ -108,10 +112,10 @@ def locked(work_dir: Path, what: str = 'study') -> Iterator[None]:
 
 
 def check_folder(entry: Entry) -> None:
-    """Keep a run out of the folder of one with other settings.
+    """Check that the folder of a run has no run with other settings.
 
     Raises:
-        StudyError: If there is one.
+        StudyError: If it has one.
     """
     path, current = entry.run.folder / COMMAND, command(entry)
     previous = path.read_text('utf-8') if path.exists() else ''
@@ -131,7 +135,7 @@ def check_folder(entry: Entry) -> None:
 
 
 def progress_bars(console: Console) -> Progress:
-    """A bar for each run, where there is a terminal to show it."""
+    """A bar for each run; disabled without a terminal."""
     columns = (
         TextColumn('{task.description}', markup=False),
         BarColumn(),
@@ -139,19 +143,19 @@ def progress_bars(console: Console) -> Progress:
         TextColumn('{task.fields[note]}'),
         TimeRemainingColumn(),
     )
-    # In a file or a pipe, bars would be a last word without a sense.
+    # In a file or a pipe, only meaningless last frames would be printed.
     return Progress(*columns, console=console, disable=not console.is_terminal)
 
 
 class Session:
-    """The runs of one call, and how each of them ended.
+    """The runs of one call, with their results and failures.
 
     Args:
-        results: Gets the result of each run.
-        left: The runs; each one leaves the list when it has ended.
-        at_once: Runs side by side, for the time that is left; None if that
-            is not known.
-        console: Gets what is done and what is left.
+        results: File to which the result of each run is added.
+        left: Runs that have not ended yet.
+        at_once: Number of runs side by side, for the remaining time; None if
+            unknown.
+        console: Prints what is done and what is left.
     """
 
     def __init__(
@@ -171,10 +175,10 @@ class Session:
     def from_study(
         cls, study: Study, at_once: int | None, console: Console
     ) -> 'Session':
-        """The runs still to do; the caller has the lock of the work dir.
+        """A session of all runs to do; the caller must lock the work dir.
 
         Raises:
-            StudyError: If results or folders are of other settings.
+            StudyError: If results or folders have other settings.
         """
         entries = plan_study(study)
         results = ResultsFile(study.results)
@@ -188,7 +192,7 @@ class Session:
         """Train all of them on this machine.
 
         Raises:
-            StudyError: At the end, if something failed.
+            StudyError: At the end, if a run failed.
         """
         self._print_left()
         with progress_bars(self._console) as progress:
@@ -200,7 +204,7 @@ class Session:
         self.raise_failures()
 
     def ended(self, run: Run, failure: str | None) -> None:
-        """Measure a run that has ended, unless it has failed."""
+        """Measure a run that has ended; record a failed one."""
         entry = next(e for e in self.left if e.run is run)
         self.left.remove(entry)
         if failure is None:
@@ -211,12 +215,12 @@ class Session:
         self._print_left()
 
     def raise_failures(self) -> None:
-        """Raise a StudyError of all failures, if there are any."""
+        """Raise a StudyError with all failures, if there are any."""
         if self._failures:
             raise StudyError('\n\n'.join(self._failures))
 
     def _measure(self, entry: Entry) -> str | None:
-        """Write the result; returns what went wrong, if anything."""
+        """Add the result of a run; returns an error message or None."""
         if self._results.get(entry.row.name, entry.seed):
             self._console.print(
                 f'{entry.run.title}: trained again for what waits for it; '
@@ -229,7 +233,7 @@ class Session:
             self._results.add(result)
         except StudyError as error:
             return str(error)
-        except Exception as error:  # of one run; the others go on
+        except Exception as error:  # the other runs continue
             return f'{entry.run.title} could not be measured: {error!r}'
         scores = ', '.join(f'{k} {v:.2f}' for k, v in result.scores.items())
         text = f'{entry.run.title}: {scores or "done"}'

@@ -1,9 +1,8 @@
-"""The runs of a study as arrays of jobs, on a cluster with Slurm.
+"""Submit the runs of a study as Slurm job arrays.
 
-Each task of an array is ``tools/study.py --task``, which notes its start and
-runs the plain ``tools/train.py ... --resume`` of one run as its child. Slurm
-keeps the order: an array starts when the runs that its own need have ended
-well.
+Each task of an array is ``tools/study.py --task``, which records its start
+and runs ``tools/train.py ... --resume`` for one run as its child. Slurm keeps
+the order: an array starts when its dependencies have succeeded.
 """
 
 import getpass
@@ -30,7 +29,7 @@ from .definition import Study
 from .plan import Entry, plan_study
 from .session import Session, check_folder, locked
 
-#: In the work dir of a study: the task that each run was submitted as.
+#: File in the work dir of a study: Slurm task of each submitted run.
 TASKS = 'slurm_tasks.json'
 #: Seconds between two calls of squeue.
 POLL_SECONDS = 30.0
@@ -42,15 +41,16 @@ def run_on_slurm(
     """Measure the runs that have ended, and submit those still to do.
 
     Args:
-        study: What to do; its work dir is on a file system that the nodes
-            of the cluster share.
-        at_once: Largest number of runs of an array at a time; None for any.
-        wait: Come back when all submitted runs have left the queue.
-        console: Gets what is done and what is left.
+        study: The study; its work dir is on a file system that the nodes of
+            the cluster share.
+        at_once: Maximum number of runs of an array at a time; None for no
+            limit.
+        wait: Return only when all submitted runs have left the queue.
+        console: Prints what is done and what is left.
 
     Raises:
-        StudyError: If Slurm is not there or refuses, results or folders are
-            of other settings, or runs failed.
+        StudyError: If Slurm is missing or fails, results or folders have
+            other settings, or runs failed.
     """
     for name in ('sbatch', 'squeue'):
         if not shutil.which(name):
@@ -66,7 +66,7 @@ def run_on_slurm(
     with locked(study.work_dir):
         session = Session.from_study(study, None, console)
         _measure_ended(study, session)
-        # The queue may not show them yet; they have not failed.
+        # New jobs may not be in the queue yet; they have not failed.
         submitted = _submit(study, session.left, at_once, console)
         waiting = submitted | _measure_ended(study, session)
         while wait and waiting:
@@ -79,10 +79,10 @@ def run_on_slurm(
 
 
 def check_not_queued(study: Study) -> None:
-    """Keep this machine from runs that a cluster is to make.
+    """Check that no run of a study is in the queue of Slurm.
 
     Raises:
-        StudyError: If there are any.
+        StudyError: If there is one.
     """
     if shutil.which('squeue') and queued_tasks(study):
         raise StudyError(
@@ -107,11 +107,11 @@ def run_task(study: Study, keys: Sequence[str]) -> None:
     """Train the run of this task of an array, on a node of the cluster.
 
     Args:
-        study: As it was when the array was submitted.
-        keys: Of the runs of the array, by the index of their tasks.
+        study: The study, unchanged since the array was submitted.
+        keys: Keys of the runs of the array, by task index.
 
     Raises:
-        StudyError: If the study has no such run any more.
+        StudyError: If the study no longer has this run.
         TrainingError: If the training fails.
     """
     key = keys[int(os.environ['SLURM_ARRAY_TASK_ID'])]
@@ -124,12 +124,12 @@ def run_task(study: Study, keys: Sequence[str]) -> None:
 
 
 def _key(entry: Entry) -> str:
-    """Names a run: its folder below the work dir of the study."""
+    """Key of a run: its folder below the work dir of the study."""
     return f'{entry.row.name}/seed_{entry.seed}'
 
 
 def _measure_ended(study: Study, session: Session) -> dict[str, str]:
-    """Write the results of runs that ended well; returns what is queued."""
+    """Measure runs with a final checkpoint; returns the queued tasks."""
     waiting = queued_tasks(study)
     for entry in [e for e in session.left if _key(e) not in waiting]:
         remove_corrupt_checkpoints(entry.run.folder)
@@ -154,9 +154,9 @@ def _submit(
     at_once: int | None,
     console: Console,
 ) -> dict[str, str]:
-    """Submit what is not in the queue, an array for runs that need the same.
+    """Submit the runs not in the queue, grouped by their dependencies.
 
-    Runs come after those that they need, so these have a task already.
+    Dependencies come first, so that their task is known.
 
     Returns:
         The task of each run that was submitted.
@@ -188,7 +188,7 @@ def _submit_array(
     after: Sequence[str],
     at_once: int | None,
 ) -> str:
-    """Call sbatch; returns the number of the job."""
+    """Call sbatch; returns the job id."""
     tool = f'{package_root()}/tools/study.py'
     command = [sys.executable, tool, str(study.path), '--task', *keys]
     limit = f'%{at_once}' if at_once else ''
@@ -205,7 +205,7 @@ def _submit_array(
     if after:
         options += [
             f'--dependency=afterok:{":".join(after)}',
-            '--kill-on-invalid-dep=yes',  # not left in the queue for ever
+            '--kill-on-invalid-dep=yes',  # otherwise it stays in the queue
         ]
     options += os.environ.get('SBATCH_ARGS', '').split()
     output = _call('sbatch', *options, '--wrap', f'exec {shlex.join(command)}')
@@ -213,7 +213,7 @@ def _submit_array(
 
 
 def _call(*command: str) -> str:
-    """What a command of Slurm prints."""
+    """Output of a Slurm command."""
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise StudyError(

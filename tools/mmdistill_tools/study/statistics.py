@@ -11,9 +11,9 @@ class Estimate:
     """A mean of several values.
 
     Attributes:
-        count: How many there are.
-        mean: Theirs.
-        deviation: Standard deviation (n - 1); None of one value.
+        count: Number of values.
+        mean: Mean of the values.
+        deviation: Standard deviation (n - 1); None for one value.
     """
 
     count: int
@@ -22,7 +22,7 @@ class Estimate:
 
     @property
     def error(self) -> float | None:
-        """Standard error of the mean; None of one value."""
+        """Standard error of the mean; None for one value."""
         if self.deviation is None:
             return None
         return self.deviation / sqrt(self.count)
@@ -39,15 +39,15 @@ def estimate(values: Sequence[float]) -> Estimate | None:
 def paired_difference(
     values: Mapping[int, float], baseline: Mapping[int, float]
 ) -> Estimate | None:
-    """Differences to a baseline, seed by seed.
+    """Mean difference to a baseline, paired by seed.
 
     Args:
-        values: By seed.
-        baseline: By seed.
+        values: Values by seed.
+        baseline: Values of the baseline by seed.
 
     Returns:
-        Over the seeds that both have; None if the baseline has seeds that
-        ``values`` lacks, so that no row is compared on its lucky ones.
+        Estimate over the baseline's seeds; None if ``values`` lacks one, so
+        that no row is compared on a subset of seeds.
     """
     if not baseline or not baseline.keys() <= values.keys():
         return None

@@ -11,7 +11,7 @@ from .statistics import Estimate, estimate, paired_difference
 
 
 def scores_table(study: Study, results: ResultsFile) -> str:
-    """Each row's scores over its seeds, and what it is above baselines."""
+    """Each row's scores over its seeds, and its gains over the baselines."""
     header = ['']
     metrics = {
         k: v
@@ -80,10 +80,10 @@ def class_means(
 def class_gains(
     study: Study, results: ResultsFile
 ) -> dict[str, dict[str, float]]:
-    """By title of a row, the points of each class above the baseline.
+    """Gain of each class over the baseline in points, by row title.
 
-    Over the baseline's seeds; rows that lack one are left out, and those
-    whose classes have another score.
+    Means are over the baseline's seeds. Rows without one of these seeds, or
+    with another metric, are left out.
     """
     baseline = study.rows[study.baselines[0]]
     baseline_results = _own_results(baseline, results)
@@ -106,7 +106,7 @@ def class_gains(
 
 
 def classes_table(study: Study, results: ResultsFile) -> str:
-    """The baseline's score of each class, and what others are above it."""
+    """The baseline's score of each class, and the gains of other rows."""
     baseline = study.rows[study.baselines[0]]
     found = _own_results(baseline, results)
     base_means = class_means(found, found)
@@ -120,7 +120,7 @@ def classes_table(study: Study, results: ResultsFile) -> str:
 
 
 def costs_table(study: Study, results: ResultsFile) -> str:
-    """What the runs of each row took, and what is left to be deployed."""
+    """Training cost of each row, and size of the model to deploy."""
     lines = []
     for row, found in rows_with_results(study, results):
         runs = [*found.values()]
@@ -139,7 +139,7 @@ def costs_table(study: Study, results: ResultsFile) -> str:
 
 
 def _minutes(result: Result) -> float | None:
-    """Of its training; None of a finished model."""
+    """Training time in minutes; None for a finished model."""
     return result.train_seconds / 60 if result.length else None
 
 
@@ -154,7 +154,7 @@ def _range(
 
 
 def commands_list(study: Study, results: ResultsFile) -> str:
-    """What trained the first run of each row."""
+    """Command of the first run of each row."""
     return '\n\n'.join(
         f'{row.title}:\n\n```shell\n{found[min(found)].command}\n```'
         for row, found in rows_with_results(study, results)
@@ -162,7 +162,7 @@ def commands_list(study: Study, results: ResultsFile) -> str:
 
 
 def origin_list(study: Study, results: ResultsFile) -> str:
-    """Where the numbers are from, in a line for each kind of machine."""
+    """Origin of the results, a line for each kind of machine."""
     made = (found.values() for _, found in rows_with_results(study, results))
     runs: dict[str, int] = {}
     commits: dict[str, set[str]] = {}
@@ -176,7 +176,7 @@ def origin_list(study: Study, results: ResultsFile) -> str:
         ]
         line = ', '.join(map(str, parts))
         runs[line] = runs.get(line, 0) + 1
-        found = (result.commit or 'none').split(', ')  # one for each start
+        found = (result.commit or 'none').split(', ')  # one per start
         commits.setdefault(line, set()).update(found)
     return '\n'.join(
         f'- {runs[line]} of the runs: {line}, '
@@ -198,20 +198,20 @@ def rows_with_results(
 def scored_rows(
     study: Study, results: ResultsFile
 ) -> Iterator[tuple[Row, dict[int, Result]]]:
-    """Those of them that are evaluated."""
+    """Rows with results that are evaluated."""
     for row, found in rows_with_results(study, results):
         if row.scored:
             yield row, found
 
 
 def _own_results(row: Row, results: ResultsFile) -> dict[int, Result]:
-    """Results of a row's own seeds."""
+    """Results of a row for the seeds that it lists."""
     return {
         s: r for s, r in results.by_seed(row.name).items() if s in row.seeds
     }
 
 
-#: By the name that a block of a document asks for.
+#: Tables by their name in a block of a document.
 TABLES: dict[str, Callable[[Study, ResultsFile], str]] = dict(
     scores=scores_table,
     classes=classes_table,

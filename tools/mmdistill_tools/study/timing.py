@@ -1,4 +1,4 @@
-"""How long the rest of a study takes."""
+"""Estimate the remaining time of a study."""
 
 from collections.abc import Sequence
 from statistics import mean
@@ -12,23 +12,23 @@ def seconds_left(
     results: Sequence[Result],
     at_once: int,
 ) -> float | None:
-    """Seconds that some runs will take, by what earlier ones took.
+    """Estimated seconds of the remaining runs, from earlier results.
 
-    A row without a result counts as the mean of all of them.
+    A row without a result counts with the mean of all rows.
 
     Args:
-        waiting: Row and length of each run.
-        results: Of earlier runs.
-        at_once: Runs side by side, in both.
+        waiting: Row and length of each remaining run.
+        results: Results of earlier runs.
+        at_once: Number of runs side by side, in both.
 
     Returns:
-        Seconds, or None if nothing is known.
+        Seconds, or None without an earlier result.
     """
     if not waiting:
         return 0.0
     speeds: dict[str, list[float]] = {}
     for result in results:
-        if result.train_seconds:  # 0: not by this tool
+        if result.train_seconds:  # 0 if not trained by this tool
             speed = result.train_seconds / result.length
             speeds.setdefault(result.row, []).append(speed)
     if not speeds:
@@ -41,7 +41,7 @@ def seconds_left(
 
 
 def format_duration(seconds: float | None) -> str:
-    """Such as ``about 1 h 20 min``."""
+    """A duration as text, such as ``about 1 h 20 min``."""
     if seconds is None:
         return 'for a time that the first run will tell'
     minutes = round(seconds / 60)
