@@ -15,7 +15,7 @@ import sys
 import warnings
 from pathlib import Path
 
-# Else torch's profiler logs each start; read where torch is loaded.
+# Silences the start messages of torch's profiler; read on import of torch.
 os.environ.setdefault('KINETO_LOG_LEVEL', '99')
 
 from mmengine.logging import MMLogger
@@ -30,7 +30,7 @@ from mmdistill_tools.benchmark.plots import draw_figures
 
 
 def report(args, console):
-    """Figures beside the results, tables in documents."""
+    """Write figures next to the results, and tables into documents."""
     written = []
     for path in args.results:
         written += draw_figures(read_report(path), path.with_suffix(''))
@@ -42,7 +42,7 @@ def report(args, console):
 
 def main():
     args = parse(__doc__)
-    # A file or a pipe gets the lines of a table whole.
+    # Do not wrap table lines in a file or a pipe.
     width = None if sys.stdout.isatty() else 200
     console = Console(width=width, markup=False, highlight=False)
     MMLogger.get_current_instance().setLevel(logging.ERROR)

@@ -44,7 +44,7 @@ def parse_args():
 
 
 def onnx_size(model, shape):
-    """Height and width of the ONNX graph; checked before all is written."""
+    """Height and width of the ONNX graph, checked before writing."""
     check_exportable(model)
     size = shape or getattr(model.data_preprocessor, 'size', None)
     if size is None or min(size) < 1:
@@ -55,7 +55,7 @@ def onnx_size(model, shape):
 
 
 def write_onnx(model, path, size):
-    """Write the ONNX file and say how far it is from the model."""
+    """Write the ONNX file and print its difference to the model."""
     difference = export_onnx(model, path, size)
     height, width = size
     print(
@@ -79,7 +79,7 @@ def write_student(cfg, args, base):
 
 
 def write_backbone(cfg, args, base):
-    """Write the backbone of a pre-training run; say how to start from it."""
+    """Write the backbone of a pre-training run; print how to use it."""
     if args.onnx:
         raise ValueError(
             '--onnx is for segmentors; this config pre-trains a backbone, '
@@ -98,9 +98,9 @@ def write_backbone(cfg, args, base):
 
 
 def save(content, out, cfg, base):
-    """Write weights and config, and take away what no longer belongs."""
+    """Write weights and config, and remove an outdated ONNX file."""
     mkdir_or_exist(osp.dirname(osp.abspath(out)))
-    # An older one would be another student's.
+    # An existing ONNX file belongs to another student.
     Path(f'{base}.onnx').unlink(missing_ok=True)
     torch.save(content, out)
     cfg.dump(f'{base}.py')

@@ -70,7 +70,7 @@ def main():
 
 
 def next_steps(out, checkpoint):
-    """What to do with the file."""
+    """Next steps for the user."""
     if not checkpoint:
         yield (
             'The teacher has no checkpoint yet, and training will refuse to '

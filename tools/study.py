@@ -103,7 +103,7 @@ def parse_args():
 
 
 def slots(args):
-    """Environment of each run that goes on at a time."""
+    """Environment of each slot."""
     if args.gpus is None:
         return cpu_slots(args.jobs or 1)
     gpus = [name.strip() for name in args.gpus.split(',')]
@@ -115,7 +115,7 @@ def slots(args):
 
 
 def report(study, args, console):
-    """Tables and figures of what is there."""
+    """Write tables and figures of the existing results."""
     results = ResultsFile(study.results)
     if not results.results:
         raise TrainingError(f'{study.results} has no results yet.')
@@ -131,7 +131,7 @@ def report(study, args, console):
 
 def main():
     args = parse_args()
-    # Titles may have brackets, which are no colours.
+    # Titles may have brackets, which are not markup.
     console = Console(file=sys.stdout, markup=False)
     MMLogger.get_current_instance().setLevel('ERROR')
     with exit_with_message('study'):

@@ -1,4 +1,4 @@
-"""Draw where receptive tokens look in images (MasKD, stage 1).
+"""Draw the masks of receptive tokens on images (MasKD, stage 1).
 
 Each image becomes one picture: its rows are the levels of the map that the
 tokens were learned on, its columns the tokens.

@@ -24,7 +24,7 @@ TOOL = ROOT / 'tools' / 'demo.py'
 def camvid(tmp_path):
     """An empty file wherever one is looked for."""
     root = tmp_path / 'camvid'
-    for name in settings.LAYOUT:
+    for name in settings.REQUIRED_FILES:
         path = root / name.replace('*', '0')
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -35,7 +35,7 @@ def test_a_camvid_folder_is_taken(camvid):
     settings.check_camvid(camvid)
 
 
-@pytest.mark.parametrize('name', settings.LAYOUT)
+@pytest.mark.parametrize('name', settings.REQUIRED_FILES)
 def test_what_a_folder_lacks_is_named(camvid, name):
     (camvid / name.replace('*', '0')).unlink()
     said = rf'lacks {re.escape(name)}\. .*configs/camvid/README\.md'

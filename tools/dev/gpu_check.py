@@ -1,4 +1,4 @@
-"""Run on a GPU, once, everything that a CPU cannot show; under nine minutes.
+"""Run all checks that need a GPU, in under nine minutes.
 
     python tools/dev/gpu_check.py [--wheels DIR] [--data DIR] [--out DIR]
 
@@ -30,7 +30,7 @@ from gpu_commands import ROOT, Check, PartFailed, PartSkipped
 from gpu_measuring import PEER, environment, kernels, losses, memory, step
 from gpu_training import distil, teacher, trainings
 
-#: By name: what runs, and its longest time in seconds.
+#: Function and maximum seconds of each part, by name.
 PARTS = {
     'environment': (environment, 120),
     'kernels': (kernels, 90),
@@ -44,9 +44,9 @@ PARTS = {
     'trainings': (trainings, 120),
     'distil': (distil, 75),
 }
-#: What all of them have together, in minutes.
+#: Total time limit in minutes.
 MINUTES = 9
-#: Parts that use what another one made.
+#: Parts that depend on another part.
 NEEDED = {'trainings': 'teacher', 'distil': 'teacher'}
 PARTS_HELP = f'only these, and what they need: {", ".join(PARTS)}'
 
@@ -61,16 +61,16 @@ def chosen(names: list[str] | None) -> list[str]:
 
 
 def run_part(check: Check, name: str, end: float) -> dict:
-    """Outcome of one part; whatever happens in it stays in it.
+    """Run one part; its exceptions become part of the outcome.
 
     Args:
         check: Runs its commands.
-        name: Of the part.
-        end: When the time of all parts is over, on the monotonic clock.
+        name: Name of the part.
+        end: End of the total time limit, on the monotonic clock.
     """
     part, longest = PARTS[name]
     start = time.monotonic()
-    # A CPU may be slow, and a dry run is not in a hurry.
+    # A dry run on a CPU may take longer.
     longest *= 3 if check.dry else 1
     limit = round(max(0, min(longest, end - start)))
     check.deadline = start + limit
@@ -92,7 +92,7 @@ def run_part(check: Check, name: str, end: float) -> dict:
 
 
 def write(check: Check, report: dict) -> None:
-    """Both files, anew after each part; never half of one."""
+    """Rewrite both files atomically, after each part."""
     lines = [f'$ {report["command"]}', f'{report["commit"]}, {report["at"]}']
     for part in report['parts']:
         lines.append('')
@@ -125,7 +125,7 @@ def listed(key: str, value: object, indent: str = '  ') -> list[str]:
 
 
 def commit() -> str:
-    """Of the checkout; it may have travelled without its history."""
+    """Commit of the checkout, which may have no git history."""
     command = ['git', 'describe', '--always', '--dirty']
     try:
         done = subprocess.run(
@@ -158,7 +158,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def run(check: Check) -> bool:
-    """Run the parts and write what they found; whether all passed."""
+    """Run the parts and write the report; returns whether all passed."""
     args = check.args
     report = dict(
         command=shlex.join(

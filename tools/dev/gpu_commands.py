@@ -15,19 +15,19 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class PartFailed(Exception):
-    """A part did not do what it is for; the message says what."""
+    """A part failed; the message is the reason."""
 
 
 class PartSkipped(Exception):
-    """A part, or something in it, could not run here."""
+    """A part, or a piece of it, could not run on this machine."""
 
 
 class Check:
-    """Runs commands of one part, and keeps what they print.
+    """Runs commands of one part, and logs their output.
 
     Args:
-        args: What was given on the command line.
-        work: Folder for data, checkpoints and wheels, which nobody keeps.
+        args: Arguments of the command line.
+        work: Temporary folder for data, checkpoints and wheels.
     """
 
     def __init__(self, args: argparse.Namespace, work: Path) -> None:
@@ -40,10 +40,10 @@ class Check:
         self.log.write_bytes(b'')
         self.env = dict(os.environ, PYTHONUNBUFFERED='1')
         if self.dry:
-            # Threads that wait for each other take longer than small work.
+            # With small inputs, several threads are slower than one.
             self.env['OMP_NUM_THREADS'] = '1'
         self.add_path(ROOT)
-        #: Of the part that runs: when its time is over, and what it found.
+        #: Deadline and facts of the current part.
         self.deadline = 0.0
         self.facts: dict = {}
 
@@ -62,14 +62,14 @@ class Check:
         return self.run(sys.executable, *args, **env)
 
     def run(self, *args: object, **env: str) -> str:
-        """Run a command to its end, or to the part's.
+        """Run a command until it ends, or until the part's deadline.
 
         Returns:
-            Everything that it printed.
+            Output of the command.
 
         Raises:
             PartFailed: If it exits with an error.
-            TimeoutError: If the part's time is over before.
+            TimeoutError: At the deadline of the part.
         """
         command = [str(arg) for arg in args]
         line = shlex.join([*(f'{k}={v}' for k, v in env.items()), *command])
@@ -87,7 +87,7 @@ class Check:
         return text
 
     def _wait(self, command: list[str], env: dict, log: IO[bytes]) -> int:
-        """Exit code; all processes of a command end with its time."""
+        """Exit code of a command, which is terminated at the deadline."""
         process = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -107,10 +107,10 @@ class Check:
 
 
 def end(process: subprocess.Popen) -> None:
-    """End a command and what it started.
+    """Terminate a command and its child processes.
 
-    torch's launcher hands on a SIGTERM to its workers, which are in sessions
-    of their own; a SIGKILL would leave them on the GPU.
+    torch's launcher forwards SIGTERM to its workers, which are in their own
+    sessions; after a SIGKILL they would stay on the GPU.
     """
     os.killpg(process.pid, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):

@@ -1,7 +1,7 @@
 """Parts of ``gpu_check.py`` that test and measure.
 
-They know the project by its public commands, configs and file formats alone,
-so that they stay as they are when the code below moves.
+They use only public commands, configs and file formats of the project, so
+that internal changes do not affect them.
 """
 
 import importlib.util
@@ -13,7 +13,7 @@ from gpu_commands import ROOT, Check, PartFailed, PartSkipped
 
 PACKAGE = 'mmdistill_dense'
 PEER = 'mmrazor'
-#: Imported first: what these need shows at once, not after minutes.
+#: Imported first, so that missing dependencies are reported early.
 PACKAGES = (
     *('pkg_resources', 'rich', 'pytest', 'triton', 'mmcv.ops'),
     *('mmdet.apis', 'mmdet.datasets', 'mmseg.apis', 'mmseg.datasets'),
@@ -23,8 +23,8 @@ PACKAGES = (
 FAST = 'fold_bn=True,channels_last=True'
 BF16 = f'precision=bf16,{FAST}'
 STREAM = f'{BF16},stream=True'
-#: Which models and switches are measured in which precision. mmcv's RoIAlign
-#: knows float16 on a GPU, but no bfloat16.
+#: Models and switches to measure, by precision. mmcv's RoIAlign supports
+#: float16 on a GPU, but not bfloat16.
 STEPS: dict[str, tuple[list[str], list[str]]] = {
     'fp32': (['pspnet', 'mask-rcnn'], [FAST]),
     'tf32': (['pspnet', 'mask-rcnn'], [FAST, BF16, STREAM]),
@@ -34,7 +34,7 @@ STEPS: dict[str, tuple[list[str], list[str]]] = {
 
 
 def environment(check: Check) -> dict:
-    """Install the wheels, import everything, name what is missing."""
+    """Install the wheels and import all packages."""
     if check.args.wheels:
         site = check.work / 'site'
         wheels = sorted(check.args.wheels.glob('*.whl'))
@@ -77,13 +77,13 @@ def environment(check: Check) -> dict:
 
 
 def kernels(check: Check) -> None:
-    """Tests of kernels and meters on CUDA; on a CPU those are skipped."""
+    """Run the tests of kernels and meters on CUDA; a CPU skips them."""
     parallel = []
     if importlib.util.find_spec('xdist') and not check.dry:
         parallel = ['-n', '8']
     text = check.python(
         *('-m', 'pytest', '-q', '-rs', '-p', 'no:cacheprovider', *parallel),
-        # These two need no GPU: an interpreter's form, and a compiler's.
+        # These two need no GPU: they test Triton's interpreter and compiler.
         '--ignore=tests/test_kernels/test_interpreted.py',
         '--ignore=tests/test_kernels/test_compiled.py',
         *('tests/test_kernels', 'tests/test_benchmark/test_meter.py'),
@@ -113,7 +113,7 @@ def benchmark(check: Check, mode: str, name: str, *options: str) -> None:
     try:
         check.python('tools/benchmark.py', mode, *options, *common)
     finally:
-        # It writes after each section: some may be there without the last.
+        # The file is written after each section and may be incomplete.
         if path.exists():
             sections = json.loads(path.read_text())['sections']
         check.facts.update({x['name']: rows_of(x) for x in sections})
@@ -134,7 +134,7 @@ def has_peer(check: Check) -> bool:
 
 
 def rows_of(section: dict) -> dict:
-    """What a section measured, by row."""
+    """Measurements of a section, by row."""
     rows = {}
     for row in section['rows']:
         facts = {k: v for k, v in row['bytes'].items() if k != 'feature'}
@@ -148,7 +148,7 @@ def rows_of(section: dict) -> dict:
 
 
 def check_synchronizations(section: dict) -> None:
-    """No step of a distilled model waits for the GPU more than the floor."""
+    """Check that a distilled step synchronizes no more than the floor."""
     rows = rows_of(section)
     floor = rows.get('floor', {}).get('synchronizations')
     for name, row in rows.items():
@@ -163,7 +163,7 @@ def check_synchronizations(section: dict) -> None:
 
 
 def losses(check: Check) -> None:
-    """Every loss beside the plain form and the peer's, products in TF32."""
+    """Every loss, its plain form and the peer's, with TF32."""
     options = ['--no-scaling', '--precision', 'tf32']
     if not check.dry:
         options += ['--rounds', '9']
@@ -176,7 +176,7 @@ def step(precision: str) -> Callable[[Check], None]:
     def run(check: Check) -> None:
         models, switches = STEPS[precision]
         if check.dry:
-            # mmdet's suppression of boxes has no float16 on a CPU.
+            # mmdet's NMS does not support float16 on a CPU.
             models = ['mask-rcnn' if precision == 'fp32' else 'pspnet']
             switches = switches[:1]
         options = ['--precision', precision, '--model', *models]

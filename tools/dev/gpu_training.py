@@ -16,13 +16,13 @@ SYNC_BN = [
     f'model.student.{part}.norm_cfg.type=SyncBN'
     for part in ('backbone', 'decode_head', 'auxiliary_head')
 ]
-#: Images of the embedded data set, where no other is given.
+#: Arguments of the embedded data set, used without ``--data``.
 IMAGES = ['--train', '160', '--val', '40', '--size', '240', '320']
 FEW_IMAGES = ['--train', '8', '--val', '2', '--size', '240', '320']
 
 
 def teacher(check: Check) -> dict:
-    """Train a PSPNet for a while, and write a config that distils it."""
+    """Train a PSPNet briefly, and write a config that distils it."""
     data = check.args.data
     if data is None:
         data = check.work / 'data'
@@ -53,7 +53,7 @@ def train(
     launcher: bool = False,
     **env: str,
 ) -> list[dict]:
-    """Train through the public script; what MMEngine logged, line by line.
+    """Train with the public script; returns the records of MMEngine's log.
 
     Raises:
         PartFailed: If a loss is not finite.
@@ -102,7 +102,7 @@ def read_log(folder: Path) -> list[dict]:
 
 
 def trained(logged: list[dict]) -> list[dict]:
-    """Lines of training iterations, not those of a validation."""
+    """Records of training iterations, without those of validations."""
     return [line for line in logged if 'loss' in line]
 
 
@@ -115,7 +115,7 @@ def score(logged: list[dict]) -> float:
 
 
 def config_of(check: Check) -> Path:
-    """What :func:`teacher` wrote."""
+    """The config that :func:`teacher` has written."""
     path = check.work / 'cwd.py'
     if not path.exists():
         raise PartSkipped('there is no teacher: that part did not pass')
@@ -123,7 +123,7 @@ def config_of(check: Check) -> Path:
 
 
 def trainings(check: Check) -> None:
-    """AMP, a resume, SyncBN under NCCL, and a checkpoint taken to a CPU."""
+    """AMP, a resume, SyncBN under NCCL, and a checkpoint tested on a CPU."""
     config, iters = config_of(check), 2 if check.dry else 20
     middle, folder = iters // 2, check.work / 'amp'
     # MMEngine's AmpOptimWrapper refuses to run on a CPU.
@@ -159,7 +159,7 @@ def trainings(check: Check) -> None:
 
 
 def loss_scale(check: Check, checkpoint: Path) -> float:
-    """Of the GradScaler that a checkpoint of AMP holds."""
+    """Scale of the GradScaler in an AMP checkpoint."""
     code = (
         'import sys, torch\n'
         'saved = torch.load(sys.argv[1], "cpu", weights_only=False)\n'
@@ -171,8 +171,8 @@ def loss_scale(check: Check, checkpoint: Path) -> float:
 def one_process(check: Check, config: Path, iters: int) -> None:
     """DDP of one process under NCCL, with SyncBN; on a CPU gloo and BN.
 
-    SyncBN of one process has nobody to exchange its statistics with: that it
-    is built and trained in DDP is seen, what it sends is not.
+    With one process SyncBN exchanges no statistics: only its construction and
+    training in DDP are checked.
     """
     logged = train(
         check,
@@ -184,8 +184,8 @@ def one_process(check: Check, config: Path, iters: int) -> None:
         launcher=True,
         NCCL_DEBUG='VERSION',
         PORT=str(20000 + os.getpid() % 10000),
-        # The launcher asks for this machine's name, and a resolver that does
-        # not answer would let it wait.
+        # The launcher resolves this machine's name; do not wait long for a
+        # resolver that does not answer.
         RES_OPTIONS='timeout:1 attempts:1',
     )
     check.facts['distributed_loss'] = trained(logged)[-1]['loss']
@@ -197,7 +197,7 @@ def one_process(check: Check, config: Path, iters: int) -> None:
 
 
 def score_on_cpu(check: Check, config: Path, checkpoint: Path) -> float:
-    """Test a checkpoint where no GPU is seen."""
+    """Test a checkpoint without a visible GPU."""
     folder = check.work / 'on_cpu'
     check.python(
         *('tools/test.py', config, checkpoint, '--work-dir', folder),

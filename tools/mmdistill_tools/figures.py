@@ -144,7 +144,5 @@ def class_points(
 
 
 def _save(figure: Figure, path: str | Path) -> None:
-    FigureCanvasAgg(
-        figure
-    )  # no display, whatever backend matplotlib is set to
+    FigureCanvasAgg(figure)  # no display, with any matplotlib backend
     figure.savefig(path, dpi=DPI)

@@ -2,4 +2,4 @@
 
 
 class BenchmarkError(Exception):
-    """What ends a benchmark, as a sentence for its user."""
+    """Error that ends a benchmark with a message for its user."""

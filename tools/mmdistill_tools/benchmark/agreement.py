@@ -1,4 +1,4 @@
-"""Contenders must train the same thing, or their times mean nothing."""
+"""Check that all contenders compute the same losses."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -11,10 +11,10 @@ from .arguments import PACKAGE
 from .contenders import Contender
 from .precision import float32_products
 
-#: Relative difference of losses, and of the distillation loss of a teacher
-#: whose switches change its numbers.
+#: Relative tolerance of losses, and of the distillation loss of a teacher
+#: whose switches change its output.
 TOLERANCE, SWITCHES_TOLERANCE = 1e-3, 0.05
-#: What a teacher on a stream of its own changes: nothing.
+#: Suffix of a contender whose teacher runs on a side stream.
 STREAM_SUFFIX = ', stream=True'
 NOT_COMPARED = 'they do not train the same, nothing is compared'
 
@@ -24,15 +24,15 @@ def check_agreement(
 ) -> dict[str, dict[str, float]]:
     """Compare the losses of the first step, in full precision.
 
-    The student's own ones must be those of the stock student, by name; the
-    distillation loss must be that of the distilled model without switches.
+    The student's own losses must equal those of the stock student; the
+    distillation loss must equal that of the distilled model without switches.
     A peer's teacher is in eval mode for this, including its dropout.
 
     Returns:
         The losses of each contender, ``distillation`` among them.
 
     Raises:
-        BenchmarkError: If some differ.
+        BenchmarkError: If losses differ.
     """
     found = {}
     for one in contenders:

@@ -1,4 +1,4 @@
-"""The command line of ``tools/benchmark.py``, and what it sets."""
+"""Command line and settings of ``tools/benchmark.py``."""
 
 import argparse
 import ast
@@ -14,7 +14,7 @@ from .pairs import PAIRS, Pair, Size
 
 #: Label of this package in results and tables.
 PACKAGE = 'mmdistill_dense'
-#: The peer, and how it is installed.
+#: The peer, and its install command.
 PEER = 'mmrazor'
 INSTALL = 'pip install --no-deps mmrazor==1.0.0 ordered-set'
 MODES = dict(
@@ -23,15 +23,15 @@ MODES = dict(
     memory='peak memory of whole training steps',
 )
 ROUNDS = dict(cpu=7, cuda=25, quick=2)
-#: Seconds that the time of a loss is taken over, as some take little.
+#: Minimum seconds over which a loss is timed, as some are fast.
 MIN_SECONDS = dict(cpu=0.02, cuda=0.05, quick=0.0)
 
 
 class Settings(argparse.Namespace):
-    """Options, as ``--help`` describes them, and what follows from them."""
+    """Options of the command line, and values derived from them."""
 
     def check(self) -> None:
-        """Refuse a GPU that is not there, and set the threads.
+        """Check that the device exists, and set the threads.
 
         Raises:
             BenchmarkError: If torch sees no GPU.
@@ -47,16 +47,16 @@ class Settings(argparse.Namespace):
 
     @property
     def num_rounds(self) -> int:
-        """Rounds, as set or by device."""
+        """Number of rounds, as set or by device."""
         return self.rounds or self.by_device(ROUNDS)
 
     @property
     def min_seconds(self) -> float:
-        """Seconds that the time of a loss is taken over."""
+        """Minimum seconds over which a loss is timed."""
         return self.by_device(MIN_SECONDS)
 
     def by_device(self, table: dict[str, Any]) -> Any:
-        """The entry of ``quick``, or of the device."""
+        """The entry for ``quick``, or for the device."""
         return table['quick' if self.quick else self.device]
 
     def images(self, pair: Pair) -> tuple[int, Size]:
@@ -150,7 +150,7 @@ def parse_switches(text: str) -> dict[str, Any]:
     """``precision=bf16,fold_bn=True`` as a dict.
 
     Raises:
-        ArgumentTypeError: If it is not of this form.
+        ArgumentTypeError: If it has another form.
     """
     found = {}
     for part in text.split(','):

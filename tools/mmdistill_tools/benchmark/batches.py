@@ -1,8 +1,8 @@
-"""Batches as a data loader gives them, drawn from a seed.
+"""Random batches in the format of a data loader.
 
 Images are noise: the time of a convolution does not depend on its input.
-Labels are regions, as their number decides how long a detector's losses
-take. They go through the hosts' own transforms, found in the registry.
+Labels are realistic, as their number determines the time of a detector's
+losses. They pass through the hosts' own transforms, from the registry.
 """
 
 from typing import Any
@@ -11,23 +11,23 @@ import numpy as np
 from mmengine.registry import TRANSFORMS, DefaultScope
 
 Size = tuple[int, int]
-#: Mean number of instances on an image, that of COCO.
+#: Mean number of instances per image, as in COCO.
 MEAN_INSTANCES = 7
-#: Share of a label map that is ignored.
+#: Fraction of a label map that is ignored.
 IGNORED_SHARE = 0.05
 
 
 def draw_batch(
     scope: str, classes: int, count: int, size: Size, seed: int
 ) -> dict:
-    """Images and labels, as ``data_preprocessor`` takes them.
+    """Images and labels in the format of ``data_preprocessor``.
 
     Args:
         scope: ``mmdet`` or ``mmseg``.
         classes: Number of classes.
         count: Number of images.
         size: Their height and width, in pixels.
-        seed: Of all of it.
+        seed: Random seed.
     """
     rng = np.random.default_rng(seed)
     draw = _detection if scope == 'mmdet' else _segmentation
@@ -56,7 +56,7 @@ def _detection(rng: np.random.Generator, size: Size, classes: int) -> dict:
 
 
 def _instance(rng: np.random.Generator, size: Size, classes: int) -> dict:
-    """An ellipse of twelve corners; small ones are as likely as large."""
+    """An ellipse of twelve corners, with log-uniform size."""
     height, width = size
     shorter = min(size)
     across = np.exp(rng.uniform(np.log(shorter / 16), np.log(shorter / 2)))

@@ -1,4 +1,4 @@
-"""Wall times of several contenders, taken in turns."""
+"""Interleaved wall times of several contenders."""
 
 import gc
 import time
@@ -8,12 +8,12 @@ from math import ceil
 
 import torch
 
-#: Most calls that one time is taken over.
+#: Maximum number of calls that are timed together.
 MAX_CALLS = 1000
 
 
 def device_clock(device: str) -> Callable[[], float]:
-    """A clock in seconds that waits for what a device still has to do."""
+    """A clock in seconds that synchronizes the device."""
     if not device.startswith('cuda'):
         return time.perf_counter
 
@@ -33,16 +33,16 @@ def interleave(
 ) -> dict[str, list[float]]:
     """Time contenders side by side.
 
-    In round r every one runs once, beginning with number r (mod their
-    count), so that what the machine does meanwhile meets all alike.
+    In round r each one runs once, starting with number r (mod their count),
+    so that other load on the machine affects all of them alike.
 
     Args:
         contenders: Functions by name.
-        rounds: Times that are taken of each.
-        clock: Gives seconds; see :func:`device_clock`.
-        warmup: Rounds before, whose times are dropped; at least 1.
-        min_seconds: Seconds that a time is taken over, by calling as often as
-            the warm-up says that it needs; the time is that of one call.
+        rounds: Number of times to take of each.
+        clock: Returns seconds; see :func:`device_clock`.
+        warmup: Number of discarded rounds; at least 1.
+        min_seconds: Minimum seconds of a measurement; the number of calls is
+            chosen from the warm-up, and the time is that of one call.
 
     Returns:
         Seconds of each round by name.
@@ -61,7 +61,7 @@ def interleave(
         for index in range(rounds):
             first = index % len(names)
             for name in names[first:] + names[:first]:
-                gc.collect()  # here, not while the clock runs
+                gc.collect()  # outside the timed section
                 taken = _seconds_per_call(contenders[name], calls[name], clock)
                 times[name].append(taken)
     return times
@@ -69,7 +69,7 @@ def interleave(
 
 @contextmanager
 def frozen_garbage() -> Iterator[None]:
-    """Let Python's collector look at what is made from now on only."""
+    """Exclude existing objects from Python's garbage collector."""
     gc.collect()
     gc.freeze()
     try:
@@ -85,7 +85,7 @@ def _num_calls(once: float, min_seconds: float) -> int:
 def _seconds_per_call(
     run: Callable[[], object], calls: int, clock: Callable[[], float]
 ) -> float:
-    """Seconds of one call."""
+    """Mean seconds per call."""
     start = clock()
     for _ in range(calls):
         run()

@@ -1,8 +1,8 @@
 """The table of a section, in Markdown.
 
-A column is a function of a row. Ratios are computed here, from the rows: of
-times to the floor, the peer or the plain form, of bandwidths to a copy's, of
-bytes to those of the map.
+A column is a function of a row. Ratios are computed here: times relative to
+the floor, the peer or the plain form, bandwidths relative to a copy, bytes
+relative to those of the map.
 """
 
 from collections.abc import Callable, Sequence
@@ -45,7 +45,7 @@ def _title(section: Section) -> str:
 
 
 def quartiles(values: Sequence[float]) -> tuple[float, float]:
-    """First and third quartile, of one value this value."""
+    """First and third quartile; of a single value, the value itself."""
     if len(values) < 2:
         return values[0], values[0]
     first, _, third = quantiles(values, n=4, method='inclusive')
@@ -53,7 +53,7 @@ def quartiles(values: Sequence[float]) -> tuple[float, float]:
 
 
 def time_ratio(row: Row, reference: Row) -> str:
-    """Ratio of medians, and quartiles of the ratio round by round."""
+    """Ratio of medians, and quartiles of the ratios per round."""
     if row is reference:
         return '1'
     pairs = zip(row.seconds, reference.seconds, strict=True)
@@ -72,7 +72,7 @@ def _times(form: str) -> Columns:
 
 
 def _bytes(key: str, over: str = '') -> Callable[[Row], str]:
-    """Bytes of a name, in MiB or as a ratio, where a row has them."""
+    """Bytes by name, in MiB or as a ratio; empty if a row has none."""
 
     def cell(row: Row) -> str:
         if key not in row.bytes:
@@ -174,7 +174,7 @@ def _scaling(section: Section) -> Columns:
     }
 
 
-#: By mode, the first column's title and what makes the others.
+#: Title of the first column and function of the other columns, by mode.
 TABLES: dict[str, tuple[str, Callable[[Section], Columns]]] = dict(
     step=('a training step', _step),
     memory=('MiB', _memory),

@@ -1,4 +1,4 @@
-"""Training steps that are compared: of student, floor, distilled model."""
+"""Training steps to compare: student, floor and distilled model."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,19 +16,20 @@ Losses = dict[str, Any]
 
 
 class Contender:
-    """A model that is trained on one batch, over and over.
+    """A model that is trained on one batch repeatedly.
 
-    The learning rate is 0: the optimizer does its work, the weights stay, so
-    every round repeats the same work for all. The student's random numbers
-    (sampled regions, dropout) are the same for all, too.
+    The learning rate is 0: the optimizer runs but the weights do not change,
+    so every round repeats the same work. The student's random numbers
+    (sampled RoIs, dropout) are the same for all contenders, too.
 
     Args:
-        name: For tables.
-        setup: Gives the batch, the optimizer and settings.
-        model: What is trained.
-        student: The student in it; default: ``model``.
+        name: Name in tables.
+        setup: Batch, optimizer and settings.
+        model: Model to train.
+        student: Student in the model; default: ``model``.
         before: Called with the images before the student's forward.
-        prefixes: Of the student's own losses, and of those of distillation.
+        prefixes: Prefixes of the student's own losses, and of the
+            distillation losses.
     """
 
     def __init__(
@@ -48,9 +49,9 @@ class Contender:
         self.before = before
         self.prefixes = prefixes
         self.model = model.to(self.device)
-        model.train()  # mmrazor's gives None
-        # Where the student begins: a peer's teacher, which runs before, may
-        # have drawn some.
+        model.train()  # mmrazor's returns None
+        # Reseed before the student: a peer's teacher runs first and may use
+        # random numbers.
         self._seed = setup.settings.seed
         (student or model).register_forward_pre_hook(self._reseed)
         self.optimizer = OPTIMIZERS.build(
@@ -64,7 +65,7 @@ class Contender:
         torch.manual_seed(self._seed)
 
     def step(self) -> None:
-        """One iteration of training."""
+        """Run one training iteration."""
         self.optimizer.zero_grad()
         with autocast(self.device, self.precision):
             losses = self._forward()
@@ -79,8 +80,8 @@ class Contender:
         try:
             return self.model(**self.data, mode='loss')
         except RuntimeError as error:
-            # As mmcv's suppression of boxes on a CPU, and on a GPU its
-            # RoIAlign in bfloat16.
+            # Such as mmcv's NMS on a CPU, and its RoIAlign in bfloat16 on a
+            # GPU.
             low = DTYPES.get(self.precision)
             unknown = ('scalar type', 'not implemented for')
             if low is None or not any(x in str(error) for x in unknown):
@@ -92,9 +93,9 @@ class Contender:
 
     @torch.no_grad()
     def losses(self) -> tuple[dict[str, float], float]:
-        """The student's own losses by name, and that of distillation.
+        """The student's own losses by name, and the distillation loss.
 
-        In full precision, whatever steps are taken in.
+        In full precision, regardless of the precision of steps.
         """
         with torch.enable_grad():
             found = self._forward()
@@ -119,7 +120,7 @@ def student(setup: Setup) -> Contender:
 
 
 def floor(setup: Setup) -> Contender:
-    """The stock student, and the bare pass of the stock teacher."""
+    """The stock student, and a bare forward of the stock teacher."""
     teacher = setup.stock_teacher().eval().requires_grad_(False)
 
     @torch.no_grad()
@@ -135,12 +136,12 @@ def distilled(setup: Setup, switches: dict[str, Any]) -> Contender:
     """The shipped distilled model.
 
     Raises:
-        BenchmarkError: If the teacher does not know a switch.
+        BenchmarkError: If the teacher has no such switch.
     """
     name = distilled_name(switches)
     try:
         model = setup.distilled(switches)
-        # As init_weights does where training starts.
+        # As init_weights at the start of a training.
         model.distill.load_teachers(next(model.parameters()))
     except (TypeError, ValueError, RuntimeError) as error:
         if not switches:
@@ -153,6 +154,6 @@ def distilled(setup: Setup, switches: dict[str, Any]) -> Contender:
 
 
 def distilled_name(switches: dict[str, Any]) -> str:
-    """For tables and results."""
+    """Label in tables and results."""
     parts = (f'{key}={value}' for key, value in switches.items())
     return ', '.join([PACKAGE, *parts])

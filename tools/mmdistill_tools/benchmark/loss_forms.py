@@ -23,17 +23,17 @@ from . import BenchmarkError, peer, plain_losses
 from .arguments import PACKAGE, PEER, Settings
 from .precision import DTYPES, autocast, float32_products
 
-#: Called with ``student`` and ``teacher``, maps of one level.
+#: Function of ``student`` and ``teacher``, maps of one level.
 Loss = Callable[..., Tensor]
-#: Losses by form, for maps of so many channels.
+#: Function of channels and settings that returns losses by form.
 Forms = Callable[[int, Settings], dict[str, Loss]]
 #: Sum of a loss over all levels.
 Value = Callable[[], Tensor]
 Shape = tuple[int, int, int, int]
-#: Receptive tokens, as for detectors.
+#: Number of receptive tokens, as for detectors.
 TOKENS = 6
 PLAIN = 'plain form'
-#: Relative difference of two values of one loss, in full precision.
+#: Relative tolerance between forms of a loss, in full precision.
 TOLERANCE = 1e-3
 
 
@@ -43,7 +43,7 @@ class Maps:
 
     Attributes:
         student: Maps that require a gradient.
-        teacher: Maps that require none.
+        teacher: Maps that do not.
     """
 
     student: list[Tensor]
@@ -60,12 +60,12 @@ class Maps:
         return self.elements * self.student[0].element_size()
 
     def grad(self, value: Value) -> object:
-        """Forward and backward, to the student's maps."""
+        """Gradient of a value with respect to the student's maps."""
         return torch.autograd.grad(value(), self.student)
 
 
 def draw_maps(shapes: Sequence[Shape], settings: Settings) -> Maps:
-    """Normal maps of both sides, in the precision of the run."""
+    """Random normal maps of both models, in the precision of the run."""
     draw = _normal(settings)
     dtype = DTYPES.get(settings.precision, torch.float32)
     pairs = [[draw(*s).to(dtype), draw(*s).to(dtype)] for s in shapes]

@@ -1,4 +1,4 @@
-"""Mode ``losses``: every loss by itself, in several forms and sizes."""
+"""Mode ``losses``: each loss alone, in several forms and sizes."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ from .loss_forms import (
 from .measurements import Row, Section
 from .meter import measure, saved_bytes
 
-#: Rounds at most where one pass takes many seconds.
+#: Maximum number of rounds for a slow loss.
 MAX_SLOW_ROUNDS = 3
 #: Row of the package's loss without a backward pass.
 FORWARD = f'{PACKAGE}, forward'
@@ -35,7 +35,7 @@ NOTE = (
 
 @dataclass(frozen=True)
 class Case:
-    """A loss and the maps that it is measured on, one shape a level."""
+    """A loss and the shapes of its maps, one per level."""
 
     title: str
     forms: Forms
@@ -45,7 +45,7 @@ class Case:
 
 
 def cases(settings: Settings) -> dict[str, Case]:
-    """By name of the section."""
+    """Cases by name of the section."""
 
     def small(count: int) -> int:
         return count // 8 if settings.quick else count
@@ -76,7 +76,7 @@ def cases(settings: Settings) -> dict[str, Case]:
 def run_losses(
     settings: Settings, echo: Callable[[str], None]
 ) -> Iterator[Section]:
-    """Measure every loss at its size, then over many sizes if wanted."""
+    """Measure every loss at its size, then over many sizes if set."""
     for name, case in cases(settings).items():
         echo(f'{name}: measuring')
         check_forms(f'losses/{name}', case.forms, case.shapes, settings)
@@ -133,15 +133,15 @@ def _time(
         runs,
         rounds,
         device_clock(settings.device),
-        # The first call on a GPU compiles kernels: it tells nothing of how
-        # many calls a time has to be taken over.
+        # The first call on a GPU compiles kernels, so its time does not
+        # determine the number of calls.
         warmup=3 if settings.device == 'cuda' else 1,
         min_seconds=settings.min_seconds,
     )
 
 
 def _copy(maps: Maps) -> Callable[[], object]:
-    """A plain copy of maps as large."""
+    """Copy maps of the same size."""
     copies = [torch.empty_like(x) for x in maps.teacher]
 
     def run() -> None:
@@ -153,14 +153,14 @@ def _copy(maps: Maps) -> Callable[[], object]:
 
 @dataclass(frozen=True)
 class SizeSweep:
-    """What sizes a loss is measured at.
+    """Sizes at which a loss is measured.
 
     Attributes:
-        forms: Its forms.
-        channels: Of the maps.
-        grids: Heights and widths, with odd ones beside an even one.
+        forms: Forms of the loss.
+        channels: Number of channels of the maps.
+        grids: Heights and widths, with odd ones next to an even one.
         even: The even one, for growing batches and levels.
-        batch: Images, where their number does not grow.
+        batch: Number of images, where it does not grow.
     """
 
     forms: Forms
@@ -170,7 +170,7 @@ class SizeSweep:
     batch: int = 1
 
     def cases(self) -> Iterator[tuple[str, dict[str, list[Shape]]]]:
-        """By axis and label, the shapes of each level."""
+        """Shapes of each level, by axis and label."""
         n, c = self.batch, self.channels
         one: Shape = (n, c, *self.even)
         yield 'size', {f'{h}x{w}': [(n, c, h, w)] for h, w in self.grids}
@@ -179,7 +179,7 @@ class SizeSweep:
 
 
 def size_sweeps(settings: Settings) -> dict[str, SizeSweep]:
-    """By title of the loss."""
+    """Size sweeps by title of the loss."""
     grids = [(50, 84), (100, 168), (199, 335), (200, 336), (201, 337)]
     grids, even, channels = [*grids, (400, 672)], (200, 336), 64
     cells = [(side, side) for side in (7, 14, 27, 28, 29, 56)]

@@ -1,4 +1,4 @@
-"""What a benchmark measured, and everything needed to do it again."""
+"""Results of a benchmark, with everything needed to repeat it."""
 
 import json
 import re
@@ -28,7 +28,7 @@ class Row:
             step; ``extra`` (over inputs and one gradient), ``saved``,
             ``feature``, ``traffic`` (what must be read and written at least)
             of a loss.
-        about: Sizes of this row, losses, synchronizations of a GPU.
+        about: Sizes of this row, losses, GPU synchronizations.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Row:
 
     @property
     def median(self) -> float:
-        """Of the seconds."""
+        """Median of the seconds."""
         return median(self.seconds)
 
 
@@ -48,10 +48,10 @@ class Section:
 
     Attributes:
         name: ``<mode>/<subject>``; the mode chooses the table.
-        title: For tables and figures.
-        sizes: Of what was measured.
+        title: Title in tables and figures.
+        sizes: Sizes of the measured batch or maps.
         rows: The contenders.
-        notes: Sentences about how it was measured.
+        notes: Sentences on the measurement.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Section:
     notes: list[str] = field(default_factory=list)
 
     def row(self, name: str) -> Row:
-        """The row of a name."""
+        """The row with a name."""
         for row in self.rows:
             if row.name == name:
                 return row
@@ -79,11 +79,11 @@ class Report:
     Attributes:
         mode: ``losses``, ``step`` or ``memory``.
         command: The command line.
-        commit: Of this package, ``-dirty`` with uncommitted code.
-        versions: Of Python and packages.
+        commit: Commit of this package, ``-dirty`` with uncommitted code.
+        versions: Versions of Python and packages.
         machine: Processor, cores, threads, GPU.
         settings: Device, precision, seed, rounds, quick.
-        peer: Its name, version and what was left out of it, or None.
+        peer: Name, version and omitted parts of the peer, or None.
         ended: Date and time, UTC.
         sections: The measurements.
     """
@@ -99,13 +99,13 @@ class Report:
     sections: list[Section] = field(default_factory=list)
 
     def write(self, path: Path) -> None:
-        """Write it as JSON; never half of it."""
+        """Write the report as JSON, atomically."""
         text = json.dumps(asdict(self), indent=1, allow_nan=False)
         write_atomically(path, f'{text}\n')
 
 
 def read_report(path: Path) -> Report:
-    """Read what :meth:`Report.write` wrote.
+    """Read a file written by :meth:`Report.write`.
 
     Raises:
         BenchmarkError: If it cannot be read.

@@ -22,7 +22,7 @@ Run = Callable[[Settings, Callable[[str], None]], Iterator[Section]]
 RUNS: dict[str, Run] = dict(
     losses=run_losses, step=run_step, memory=run_memory
 )
-#: Load of the last minute that is worth a warning.
+#: Load of the last minute above which a warning is printed.
 BUSY_LOAD = 0.5
 
 
@@ -33,14 +33,14 @@ def run(
     console: Console,
     out: Path | None = None,
 ) -> Report:
-    """Measure, show and write.
+    """Measure, print and write a report.
 
     Args:
         mode: One of :data:`RUNS`.
         settings: Options.
-        command: The command line, for the results.
+        command: Command line, for the results.
         console: Prints tables.
-        out: The results file, written after each section, or none.
+        out: Results file, written after each section, or None.
 
     Raises:
         BenchmarkError: If a peer, a GPU or a switch is missing, or contenders
@@ -92,7 +92,7 @@ def _empty_report(mode: str, settings: Settings, command: str) -> Report:
 
 
 def _warn(report: Report, console: Console) -> None:
-    """Print what is left out of the peer, and why times may mean little."""
+    """Print the omitted parts of the peer, and warnings about the times."""
     if report.peer:
         left_out = report.peer['left_out'].items()
         console.print(

@@ -1,4 +1,4 @@
-"""Bytes: what a function allocates at its peak, leaves, and saves."""
+"""Bytes that a function allocates at its peak, retains and saves."""
 
 import gc
 import warnings
@@ -14,11 +14,11 @@ from .clock import frozen_garbage
 
 
 class Peak(NamedTuple):
-    """Bytes above what was allocated before.
+    """Bytes relative to those allocated before.
 
     Attributes:
-        peak: Most at any moment.
-        net: What is left when the function's result is gone.
+        peak: Maximum at any moment.
+        net: Bytes that remain after the function's result is freed.
     """
 
     peak: int
@@ -26,15 +26,14 @@ class Peak(NamedTuple):
 
 
 def measure(fn: Callable[[], object], device: str = 'cpu') -> Peak:
-    """Count what torch's allocator gives to a function.
+    """Measure the allocations of a function by torch's allocator.
 
-    On a GPU these are the allocator's own statistics. On a CPU it is each
-    allocation and release that torch's profiler saw, added up in order; what
-    does not come from torch's allocator, such as numpy's arrays, is not
-    seen.
+    On a GPU these are the allocator's own statistics. On a CPU
+    the allocations and releases recorded by torch's profiler are summed in
+    order; memory from other allocators, such as numpy's, is not counted.
 
     Args:
-        fn: Called once; its result is dropped at once.
+        fn: Called once; its result is dropped immediately.
         device: ``cpu``, or ``cuda``.
     """
     with frozen_garbage():
@@ -59,7 +58,7 @@ def _measure_cuda(fn: Callable[[], object], device: str) -> Peak:
 
 
 def _allocations(profiled: Any) -> Iterable[int]:
-    """Signed bytes of the CPU allocator, in the order in which they came."""
+    """Signed bytes of the CPU allocator, in order of time."""
     events = profiled.profiler.kineto_results.events()
     found = [event for event in events if event.name() == '[memory]']
     found.sort(key=lambda event: event.start_ns())
@@ -75,7 +74,7 @@ def _sum(changes: Iterable[int]) -> Peak:
 
 
 def synchronizations(fn: Callable[[], object]) -> int:
-    """Operations of a call that torch knows to wait for the GPU."""
+    """Number of operations for which torch reports a GPU synchronization."""
     torch.cuda.set_sync_debug_mode('warn')
     try:
         with warnings.catch_warnings(record=True) as caught:
@@ -89,15 +88,15 @@ def synchronizations(fn: Callable[[], object]) -> int:
 def saved_bytes(fn: Callable[[], object]) -> int:
     """Bytes that autograd keeps for the backward pass of a function.
 
-    Distinct storages are counted, each as a whole: a view keeps all of its
-    base alive, and an input that is saved counts too. What a function hides
-    in other attributes than ``save_for_backward`` is not seen.
+    Distinct storages are counted in full: a view keeps its whole base alive,
+    and a saved input counts, too. Tensors that a function keeps outside
+    ``save_for_backward`` are not counted.
 
     Args:
-        fn: Gives what ``backward`` could be called on; it is not.
+        fn: Forward pass; ``backward`` is not called.
     """
     storages: dict[int, int] = {}
-    tensors = []  # or an address would be given out twice
+    tensors = []  # keep tensors alive, so that no address is reused
 
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()

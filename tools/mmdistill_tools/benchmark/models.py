@@ -1,9 +1,8 @@
-"""The models of a shipped config, made ready for one machine without weights.
+"""The models of a shipped config, prepared for one machine without weights.
 
-What differs from the config: no pretrained weights are fetched, SyncBN is BN,
-a segmentor's crops have the size of the run, and the teacher's checkpoint is
-one of random weights. A quick run takes the demo's small student, for the
-teacher, too.
+Differences to the config: no pretrained weights are downloaded, SyncBN is BN,
+a segmentor's crops have the size of the run, and the teacher's checkpoint has
+random weights. A quick run uses the demo's small student, also as teacher.
 """
 
 from copy import deepcopy
@@ -26,17 +25,17 @@ from .pairs import PAIRS, Pair, Size
 
 @dataclass
 class Setup:
-    """What all contenders of a pair are made from.
+    """Shared configs, weights and batch of all contenders of a pair.
 
     Attributes:
-        pair: Where it is from.
-        settings: Of the run.
-        config: The pair's config of this run.
+        pair: The pair.
+        settings: Settings of the run.
+        config: Config of the pair in this run.
         scope: ``default_scope`` of the host.
         model: Config of the distilled model.
-        optimizer: Config of the optimizer, of learning rate 0.
-        checkpoint: File of the teacher's weights.
-        student: State dict that every student starts with.
+        optimizer: Config of the optimizer, with learning rate 0.
+        checkpoint: File with the teacher's weights.
+        student: Initial state dict of every student.
         data: A preprocessed batch.
     """
 
@@ -51,18 +50,18 @@ class Setup:
     data: dict = field(default_factory=dict)
 
     def stock_student(self) -> nn.Module:
-        """A stock student with the weights that all start with."""
+        """A stock student with the shared initial weights."""
         return self._loaded(self.model['student'])
 
     def stock_teacher(self) -> nn.Module:
-        """A stock teacher with its checkpoint."""
+        """A stock teacher with the weights of its checkpoint."""
         model = self.build(self.model['teacher']['cfg']['model'])
         saved = torch.load(self.checkpoint, weights_only=True)
         model.load_state_dict(saved['state_dict'])
         return model
 
     def distilled(self, switches: dict[str, Any]) -> nn.Module:
-        """The shipped distilled model, its teacher with switches."""
+        """The shipped distilled model, with switches of its teacher."""
         teacher = {**self.model['teacher'], **switches}
         return self._loaded({**self.model, 'teacher': teacher})
 
@@ -72,18 +71,18 @@ class Setup:
         return model
 
     def build(self, cfg: dict) -> nn.Module:
-        """A model under the host's scope, on the run's device."""
+        """Build a model under the host's scope, on the run's device."""
         config = dict(model=deepcopy(cfg), default_scope=self.scope)
         return build_model(Config(config)).to(self.settings.device)
 
 
 def prepare(name: str, settings: Settings, folder: Path) -> Setup:
-    """Read a pair's config, draw its weights and a batch.
+    """Read a pair's config, and draw its weights and a batch.
 
     Args:
         name: One of :data:`.pairs.PAIRS`.
-        settings: Size, device, precision, seed, and whether it is quick.
-        folder: Gets the teacher's checkpoint.
+        settings: Size, device, precision, seed and ``quick``.
+        folder: Output folder of the teacher's checkpoint.
     """
     pair = PAIRS[name]
     config = pair.quick if settings.quick else pair.config
@@ -115,7 +114,7 @@ def prepare(name: str, settings: Settings, folder: Path) -> Setup:
 
 
 def _draw_weights(setup: Setup, cfg: dict, seed: int) -> dict[str, Tensor]:
-    """State dict of a model as it starts a training."""
+    """Initial state dict of a model."""
     torch.manual_seed(seed)
     model = setup.build(cfg).cpu()
     model.init_weights()
@@ -123,7 +122,7 @@ def _draw_weights(setup: Setup, cfg: dict, seed: int) -> dict[str, Tensor]:
 
 
 def _adapt(model: dict, size: Size) -> None:
-    """Leave out files of weights, and set the size of the images."""
+    """Remove weight files from a model config, and set the image size."""
     replace_sync_bn(model)
     model['backbone'].pop('init_cfg', None)
     if 'pretrained' in model:

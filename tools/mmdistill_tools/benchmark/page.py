@@ -1,6 +1,6 @@
 """A report's tables in documents.
 
-A document says where a table goes, and the lines in between are written::
+Two comment lines mark a block; the lines between them are replaced::
 
     <!-- benchmark: docs/benchmarks/cpu_step.json step -->
     <!-- end of benchmark -->
@@ -46,12 +46,12 @@ def update_document(path: Path, root: Path) -> bool:
 
 
 def markdown_of(report: Report, name: str) -> str:
-    """A table of a report, by the name that a block of a document gives.
+    """A table of a report, by its name in a block of a document.
 
     Args:
         report: The results.
-        name: ``step``, ``memory``, ``losses`` or ``scaling``, all sections
-            of these, or one as in ``step/pspnet``; or ``origin``.
+        name: ``step``, ``memory``, ``losses`` or ``scaling`` for all their
+            sections, one section as in ``step/pspnet``, or ``origin``.
 
     Raises:
         BenchmarkError: If the report has no such table.
@@ -72,7 +72,7 @@ def markdown_of(report: Report, name: str) -> str:
 
 
 def origin_of(report: Report) -> str:
-    """Where the numbers are from, in a few lines."""
+    """Origin of the numbers, in a few lines."""
     machine = dict(report.machine)
     cores, processor = machine.pop('cores'), machine.pop('processor')
     lines = [

@@ -7,15 +7,15 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Pair:
-    """A student and a teacher, as a shipped config has them.
+    """Student and teacher of a shipped config.
 
     Attributes:
-        config: Below ``configs/``.
-        quick: The same for quick runs.
-        levels: Maps that are compared; 0: one tensor, the logits.
-        source: Name of the module that is recorded, in both.
-        sizes: By device, and of quick runs: images and their height and
-            width in pixels.
+        config: Config, relative to ``configs/``.
+        quick: Config for quick runs.
+        levels: Number of compared maps; 0 for one tensor, the logits.
+        source: Name of the recorded module, in both models.
+        sizes: Number of images, and their height and width in pixels, by
+            device and for quick runs.
     """
 
     config: str

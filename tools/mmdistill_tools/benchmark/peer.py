@@ -1,9 +1,9 @@
-"""The peer, mmrazor 1.0.0, as its own recipes set it up.
+"""The peer, mmrazor 1.0.0, configured as in its own recipes.
 
-It imports on torch 2 only without its quantization, which reaches into parts
-of ``torch.ao`` that are gone. While it is imported, and while its models are
-built, an empty module takes the place of each such package; their names are
-printed and written into the results. Nothing of what is measured is in them.
+On torch 2 it imports only without its quantization, which needs removed parts
+of ``torch.ao``. While it is imported, and while its models are built, an empty
+module replaces each such package; their names are printed and written into
+the results. No measured code is in them.
 """
 
 import sys
@@ -23,7 +23,7 @@ from .arguments import INSTALL, PEER
 from .contenders import Contender
 from .models import Setup
 
-#: Packages of it that are left out, and why.
+#: Packages of the peer that are left out, with the reason.
 LEFT_OUT = {
     'mmrazor.structures.quantization': 'needs parts of torch.ao that are gone',
     'mmrazor.models.algorithms.quantization': 'quantization',
@@ -33,7 +33,7 @@ LEFT_OUT = {
     'mmrazor.engine.runner.quantization_loops': 'quantization',
     'mmrazor.models.task_modules.predictor': 'needs joblib and pydacefit',
 }
-#: Its two ways to distil, by name for tables.
+#: Labels of its two distillation algorithms.
 SINGLE, FPN = 'mmrazor SingleTeacherDistill', 'mmrazor FpnTeacherDistill'
 
 
@@ -51,10 +51,10 @@ class _EmptyModule(ModuleType):
 
 @contextmanager
 def stand_ins() -> Iterator[None]:
-    """Put an empty module in the place of each of :data:`LEFT_OUT`.
+    """Replace each package of :data:`LEFT_OUT` by an empty module.
 
-    What imports one of them meanwhile keeps it; afterwards no import finds
-    them.
+    Modules that import one of them keep it; they are removed from
+    ``sys.modules`` afterwards.
     """
     added = {
         name: _EmptyModule(name) for name in LEFT_OUT.keys() - sys.modules
@@ -71,7 +71,7 @@ def load() -> dict[str, Any]:
     """Import the peer.
 
     Returns:
-        Name, version, and what was left out, for the results.
+        Name, version and omitted packages, for the results.
 
     Raises:
         BenchmarkError: If it is not installed, or does not import.
@@ -96,7 +96,7 @@ def load() -> dict[str, Any]:
 
 
 def channel_wise_loss(tau: float) -> Callable[..., Tensor]:
-    """Its loss, a function of ``student`` and ``teacher``."""
+    """The peer's loss, a function of ``student`` and ``teacher``."""
     from mmrazor.models.losses import ChannelWiseDivergence
 
     loss = ChannelWiseDivergence(tau=tau, loss_weight=1.0)
@@ -104,7 +104,7 @@ def channel_wise_loss(tau: float) -> Callable[..., Tensor]:
 
 
 def names(setup: Setup) -> tuple[str, ...]:
-    """Those of its ways that can distil a pair."""
+    """Labels of the peer's algorithms that can distil a pair."""
     return (SINGLE, FPN) if setup.pair.levels else (SINGLE,)
 
 
@@ -117,7 +117,7 @@ def contender(name: str, setup: Setup) -> Contender:
 
     kind = FpnTeacherDistill if name == FPN else SingleTeacherDistill
     student = setup.stock_student()
-    # mmengine prints what it loads.
+    # mmengine prints the files that it loads.
     quiet = redirect_stdout(StringIO())
     with stand_ins(), DefaultScope.overwrite_default_scope(PEER), quiet:
         model = kind(
@@ -131,7 +131,7 @@ def contender(name: str, setup: Setup) -> Contender:
 
 
 def _distiller(setup: Setup) -> dict:
-    """A recorder on both sides, and one loss for each level."""
+    """A recorder in both models, and one loss for each level."""
     (term,) = setup.model['terms'].values()
     loss = {key: term['loss'][key] for key in ('tau', 'loss_weight')}
     levels = range(setup.pair.levels) if setup.pair.levels else [None]

@@ -1,7 +1,7 @@
-"""Losses in their plain form, written from the formulas, to compare with.
+"""Losses in their plain form, written from the formulas, for comparison.
 
-Each says what the formula says and nothing else: no recomputation, no early
-gradient, every intermediate in memory.
+Each follows its formula directly: no recomputation, no early gradient, every
+intermediate in memory.
 """
 
 import torch
@@ -28,8 +28,8 @@ def pixel_wise(student: Tensor, teacher: Tensor, tau: float) -> Tensor:
 def masked(student: Tensor, teacher: Tensor, tokens: Tensor) -> Tensor:
     """MasKD of (N, C, H, W) maps and (T, C) tokens, tokens alike.
 
-    Each mask is laid over the difference, so (N, T, C, H, W) tensors are
-    made.
+    Each mask is multiplied with the difference, which creates
+    (N, T, C, H, W) tensors.
     """
     masks = torch.einsum('tc,nchw->nthw', tokens, teacher).sigmoid()
     over = masks[:, :, None]  # N,T,1,H,W

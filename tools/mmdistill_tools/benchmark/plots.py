@@ -14,10 +14,10 @@ DPI = 130
 
 
 def draw_figures(report: Report, stem: Path) -> list[Path]:
-    """Draw what a report holds, each as ``<stem>_<mode>.png``.
+    """Draw the figures of a report, each as ``<stem>_<mode>.png``.
 
     Returns:
-        The files that were written.
+        The written files.
     """
     written = []
     for mode, draw in FIGURES.items():
@@ -35,7 +35,7 @@ def draw_figures(report: Report, stem: Path) -> list[Path]:
 
 
 def _step(sections: list[Section]) -> Figure:
-    """Sections below each other, a line for each row, a dot for each time."""
+    """Sections stacked, with a line per row and a dot per time."""
     height = sum(0.35 * len(section.rows) + 0.9 for section in sections)
     figure = Figure((10, height), layout='constrained')
     ratios = [len(section.rows) + 1 for section in sections]
@@ -56,7 +56,7 @@ def _step(sections: list[Section]) -> Figure:
 
 
 def _scaling(sections: list[Section]) -> Figure:
-    """A column for each loss: time above, memory below."""
+    """A column per loss: time above, memory below."""
     figure = Figure((3.1 * len(sections), 6), layout='constrained')
     axes = figure.subplots(2, len(sections), squeeze=False)
     for (above, below), section in zip(axes.T, sections, strict=True):
@@ -76,7 +76,7 @@ def _by_form(
     rows = [row for row in section.rows if row.about['axis'] == 'size']
     rows.sort(key=lambda row: row.about['elements'])
     for form in dict.fromkeys(row.about['form'] for row in rows):
-        # A logarithm has no place for nothing.
+        # The axis is logarithmic, so 0 is clamped.
         points = [
             (row.about['elements'], max(value(row), 1e-3))
             for row in rows

@@ -1,16 +1,16 @@
-"""Precisions, for all contenders alike: autocast, or TF32 for float32."""
+"""Precision of all contenders: autocast, or TF32 for float32."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
-#: Those of autocast.
+#: Dtypes of autocast.
 DTYPES = {'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 
 def autocast(device: str, precision: str) -> AbstractContextManager:
-    """Autocast in a low precision; nothing in others."""
+    """Autocast in a low precision; otherwise a null context."""
     if precision not in DTYPES:
         return nullcontext()
     return torch.autocast(device, DTYPES[precision])
@@ -18,13 +18,13 @@ def autocast(device: str, precision: str) -> AbstractContextManager:
 
 @contextmanager
 def float32_products(precision: str) -> Iterator[None]:
-    """Set matrix products and convolutions, and put them back afterwards.
+    """Set the precision of matrix products and convolutions, then restore it.
 
-    torch's own default is TF32 in convolutions alone.
+    torch's default is TF32 in convolutions only.
 
     Args:
-        precision: ``fp32`` for none in TF32, ``tf32`` for all; in any other
-            precision nothing is set.
+        precision: ``fp32`` disables TF32, ``tf32`` enables it; any other
+            precision changes nothing.
     """
     if precision not in ('fp32', 'tf32'):
         yield

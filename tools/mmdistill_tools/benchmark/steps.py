@@ -1,4 +1,4 @@
-"""Modes ``step`` and ``memory``: whole training steps, side by side."""
+"""Modes ``step`` and ``memory``: whole training steps."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -28,7 +28,7 @@ AGREEMENT_NOTE = (
 
 
 def run_step(settings: Settings, echo: Echo) -> Iterator[Section]:
-    """Time training steps, a section for each model."""
+    """Time training steps, one section per model."""
     for name in settings.models:
         with TemporaryDirectory() as folder:
             echo(f'{name}: building')
@@ -57,7 +57,7 @@ def run_step(settings: Settings, echo: Echo) -> Iterator[Section]:
 
 
 def run_memory(settings: Settings, echo: Echo) -> Iterator[Section]:
-    """Count bytes of training steps, each contender alone."""
+    """Measure memory of training steps, each contender alone."""
     for name in settings.models:
         with TemporaryDirectory() as folder:
             echo(f'{name}: building')
@@ -83,7 +83,7 @@ def run_memory(settings: Settings, echo: Echo) -> Iterator[Section]:
 def _empty_section(
     name: str, settings: Settings, folder: Path, mode: str
 ) -> tuple[Section, Makers]:
-    """An empty section, and what builds each contender."""
+    """An empty section, and a builder for each contender."""
     setup = prepare(name, settings, folder)
     makers: Makers = {
         'student': partial(contenders.student, setup),
@@ -108,7 +108,7 @@ def _empty_section(
 
 
 def _instances(data: dict) -> list[int] | None:
-    """Labelled objects of each image of a detector's batch."""
+    """Number of ground truth instances per image; None for a segmentor."""
     samples = data['data_samples']
     if 'gt_instances' not in samples[0]:
         return None
@@ -116,7 +116,7 @@ def _instances(data: dict) -> list[int] | None:
 
 
 def _bytes_of(make: Callable[[], Contender], device: str) -> dict[str, int]:
-    """Bytes of a contender, which is alone alive."""
+    """Bytes of a contender; no other contender may be alive."""
     built: list[Contender] = []
     weights = measure(lambda: built.append(make()), device).net
     (one,) = built

@@ -50,7 +50,7 @@ def run_study(
 
 
 def runs_to_do(entries: Sequence[Entry], results: ResultsFile) -> list[Entry]:
-    """Entries without a result, and missing dependencies of theirs.
+    """Entries without a result, and their missing dependencies.
 
     A dependency is missing without its checkpoint, as in a fresh work dir.
 
