@@ -52,7 +52,7 @@ def test_nothing_left_takes_no_time():
 @pytest.mark.parametrize(
     ('seconds', 'words'),
     [
-        (None, 'for a time that the first run will tell'),
+        (None, 'unknown time until the first run has ended'),
         (0.0, 'nothing to do'),
         (20.0, 'about a minute'),
         (150.0, 'about 2 min'),

@@ -44,7 +44,8 @@ def train_both(args: argparse.Namespace) -> None:
     if found and all(map(_is_disabled, found)):
         _init_distributed(cfg)
         _print_on_main(
-            f'No stage 1: the terms with tokens in {cfg.filename} rest.'
+            f'No stage 1: the terms with tokens in {cfg.filename} are '
+            'disabled.'
         )
     else:
         file, teacher = masked_terms(cfg)

@@ -43,7 +43,7 @@ def seconds_left(
 def format_duration(seconds: float | None) -> str:
     """A duration as text, such as ``about 1 h 20 min``."""
     if seconds is None:
-        return 'for a time that the first run will tell'
+        return 'unknown time until the first run has ended'
     minutes = round(seconds / 60)
     if minutes < 1:
         return 'about a minute' if seconds else 'nothing to do'
