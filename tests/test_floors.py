@@ -81,9 +81,9 @@ FLOORS = {
         + ['models.maskd', 'models.pcd'],
         set(),
     ),
-    'hooks': (['registry', 'models.utils'], {'mmengine'}),
+    'hooks': (['functional', 'registry', 'models.utils'], {'mmengine'}),
     'optimizers': (['registry'], {'mmengine', 'torch'}),
-    'metrics': (['registry'], {'mmengine', *ANYWHERE}),
+    'metrics': (['functional', 'registry'], {'mmengine', *ANYWHERE}),
     'datasets': (
         ['functional', 'registry', 'compat'],
         {'mmcv', 'mmengine', 'cv2', 'pycocotools', *ANYWHERE},

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mmdistill_dense.functional.checks import check_int
+
 from .coco import annotation, coco_file, save_picture
 from .outlines import THINGS
 from .scenes import CLASSES, draw_scene
@@ -61,13 +63,9 @@ def _check_arguments(out, seed, train, val, size) -> None:
             f'{out} is not empty: expected a new folder or an empty one. '
             'Remove it, or name another.'
         )
-    if seed < 0:
-        raise ValueError(f'the seed must be 0 or more, got {seed}.')
-    if min(train, val) < 1:
-        raise ValueError(
-            'both splits need at least one image, got '
-            f'train={train} and val={val}.'
-        )
+    check_int('seed', seed, 0)
+    check_int('train', train, 1)
+    check_int('val', val, 1)
     if min(size) < MIN_SIDE:
         raise ValueError(
             f'images of {size[0]}x{size[1]} (height x width) have no room '

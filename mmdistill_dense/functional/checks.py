@@ -159,19 +159,6 @@ def check_valid(name: str, valid: Tensor | None, *, like: Tensor) -> None:
         )
 
 
-def check_chunk(name: str, chunk: int | None) -> None:
-    """Check that ``chunk`` is a number of cells, or None.
-
-    Raises:
-        ValueError: If it is not.
-    """
-    if chunk is not None and not (isinstance(chunk, int) and chunk >= 1):
-        raise ValueError(
-            f'{name}: chunk must be a number of cells >= 1, or None for as '
-            f'many as fit into 64 MiB, got {chunk!r}.'
-        )
-
-
 def check_classes(name: str, logits: Tensor) -> None:
     """Check that (N, C, H, W) logits have classes to choose between.
 
@@ -185,6 +172,24 @@ def check_classes(name: str, logits: Tensor) -> None:
             'and the loss 0. Usual cause: a binary head with one sigmoid '
             'output; give both models two outputs, or use ChannelWiseLoss, '
             'whose softmax runs over positions.'
+        )
+
+
+def check_int(name: str, value: object, least: int) -> None:
+    """Check that a setting is an integer, and not below a limit.
+
+    Args:
+        name: Name of the setting, which begins the message.
+        value: Any object; True and False are not integers here.
+        least: Smallest value allowed.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    is_bool = isinstance(value, bool)
+    if is_bool or not isinstance(value, int) or value < least:
+        raise ValueError(
+            f'{name} must be an integer >= {least}, got {value!r}.'
         )
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .checks import check_maps, check_masks
+from .checks import check_maps, check_masks, check_not_negative
 from .precision import full_precision
 from .squared_error import squared_error
 
@@ -154,8 +154,7 @@ def masked_distance(
     name = 'masked_distance'
     check_maps(name, student=student, teacher=teacher)
     check_masks(name, masks, like=student, weights=token_weights)
-    if not eps >= 0:
-        raise ValueError(f'{name}: eps must not be negative, got {eps}.')
+    check_not_negative(name, eps=eps)
     with full_precision(masks) as (m,):
         areas = m.sum((2, 3)) + eps  # -> N,T
         # A sigmoid that underflows has area 0, and sum 0.

@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 from mmdistill_dense import kernels
 
 from .checks import (
-    check_chunk,
+    check_int,
     check_maps,
     check_positive,
     check_queue,
@@ -129,7 +129,8 @@ def pixel_contrast_statistics(
     check_positive(name, tau=tau)
     check_queue(name, queue, like=student)
     check_valid(name, valid, like=student)
-    check_chunk(name, chunk)
+    if chunk is not None:
+        check_int(f'{name}: chunk', chunk, 1)
     maps = student, teacher.detach(), queue.detach()
     with full_precision(*maps) as (s, t, q):
         rows, targets = _cells(s, valid), _cells(t.to(s), valid)

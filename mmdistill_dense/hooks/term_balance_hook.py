@@ -8,6 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from mmdistill_dense.functional.checks import check_int
 from mmdistill_dense.models.utils import bare_model
 from mmdistill_dense.registry import HOOKS
 
@@ -35,18 +36,14 @@ class TermBalanceHook(Hook):
         interval: Iterations between two measurements, at least 1.
 
     Raises:
-        ValueError: If ``interval`` is no whole number above 0, or the model
+        ValueError: If ``interval`` is not an integer >= 1, or the model
             is not distilled.
     """
 
     priority = 'LOW'
 
     def __init__(self, interval: int = 50) -> None:
-        if not isinstance(interval, int) or interval < 1:
-            raise ValueError(
-                'TermBalanceHook: interval must be a whole number of '
-                f'iterations >= 1, got {interval!r}.'
-            )
+        check_int('TermBalanceHook: interval', interval, 1)
         self.interval = interval
         self._warned: dict[str, str] = {}
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from mmengine.evaluator import BaseMetric
 
+from mmdistill_dense.functional.checks import check_int
 from mmdistill_dense.registry import METRICS
 
 
@@ -20,20 +21,20 @@ class TopAccuracy(BaseMetric):
             ``BaseMetric``, which gathers from all processes.
 
     Raises:
-        ValueError: If ``topk`` is no list of whole numbers above 0; at the
-            first batch, if one is above the number of classes.
+        ValueError: If ``topk`` is not a list of integers >= 1; at the first
+            batch, if one is above the number of classes.
     """
 
     default_prefix = 'accuracy'
 
     def __init__(self, topk: Sequence[int] = (1, 5), **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        several = isinstance(topk, (list, tuple)) and topk
-        if not several or any(type(k) is not int or k < 1 for k in topk):
+        if not isinstance(topk, (list, tuple)) or not topk:
             raise ValueError(
-                'TopAccuracy: topk must be a list of whole numbers >= 1, got '
-                f'{topk!r}.'
+                f'TopAccuracy: topk must be a list of integers, got {topk!r}.'
             )
+        for k in topk:
+            check_int('TopAccuracy: each k of topk', k, 1)
         self.topk = tuple(topk)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:

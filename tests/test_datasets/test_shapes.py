@@ -177,8 +177,8 @@ def test_detection_reads_it(data, shapes_root):
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
-        (dict(seed=-1), 'the seed must be 0 or more, got -1'),
-        (dict(train=0), 'got train=0 and val=120'),
+        (dict(seed=-1), 'seed must be an integer >= 0, got -1'),
+        (dict(train=0), 'train must be an integer >= 1, got 0'),
         (dict(size=(32, 64)), '32x64 .* 48 pixels or more'),
     ],
 )

@@ -11,7 +11,7 @@ IMAGE = np.zeros((180, 240, 3), np.uint8)
 REFUSED = [
     (dict(type='RandomResizedCrop', size=0), 'size .* got 0'),
     (dict(type='RandomResizedCrop', size=(8, 8, 8)), r'size .* \(8, 8, 8\)'),
-    (dict(type='RandomResizedCrop', size=(8, 2.5)), r'size .* \(8, 2.5\)'),
+    (dict(type='RandomResizedCrop', size=(8, 2.5)), r'size .* got 2\.5'),
     (dict(type='RandomResizedCrop', size=8, scale=(0.5, 0.2)), 'scale must'),
     (dict(type='RandomResizedCrop', size=8, scale=(0.5, 2)), 'scale must'),
     (dict(type='RandomResizedCrop', size=8, ratio=(0, 1)), 'ratio must'),

@@ -198,8 +198,8 @@ def test_float32_inside_autocast(official):
         (dict(masks=torch.rand(1, 3, 3, 5)), 'N, H and W must agree'),
         (dict(masks=torch.rand(3, 3, 5)), r'non-empty \(N, T, H, W\)'),
         (dict(token_weights=torch.rand(3, 2)), r'must have shape \(2, 3\)'),
-        (dict(eps=-1e-5), 'eps must not be negative'),
-        (dict(eps=float('nan')), 'eps must not be negative'),
+        (dict(eps=-1e-5), 'eps must be a finite number >= 0'),
+        (dict(eps=float('nan')), 'eps must be a finite number >= 0'),
     ],
 )
 def test_what_a_distance_refuses(official, changes, message):

@@ -325,7 +325,7 @@ def test_memory_at_full_size():
         (dict(queue=torch.ones(3, 7) * torch.nan), ValueError, 'by nan'),
         (dict(queue=[1.0]), TypeError, r'queue must be .*, got list'),
         (dict(tau=0), ValueError, 'tau must be a finite number above 0'),
-        (dict(chunk=0), ValueError, 'chunk must be .* >= 1, .* got 0'),
+        (dict(chunk=0), ValueError, 'chunk must be an integer >= 1, got 0'),
         (dict(chunk=2.5), ValueError, r'chunk must be .* got 2\.5'),
         (
             dict(valid=torch.ones(2, 5, 4, dtype=torch.bool)),

@@ -238,7 +238,7 @@ def test_it_is_warned_of_again_when_it_leaves_the_limits_again(log_lines):
 
 @pytest.mark.parametrize('interval', [0, -1, 2.5, None])
 def test_an_interval_that_is_none_is_refused(interval):
-    with pytest.raises(ValueError, match='interval must be a whole number'):
+    with pytest.raises(ValueError, match='interval must be an integer >= 1'):
         HOOKS.build(dict(HOOK, interval=interval))
 
 

@@ -207,7 +207,7 @@ def test_refuses_a_checkpoint_of_something_else(tmp_path, backbone_file):
 
 @pytest.mark.parametrize('number', [1, 2.0, '10'])
 def test_refuses_a_wrong_number_of_classes(number):
-    with pytest.raises(ValueError, match='num_classes must be a whole number'):
+    with pytest.raises(ValueError, match='num_classes must be an integer'):
         classifier(num_classes=number)
 
 

@@ -214,5 +214,5 @@ def test_a_loss_without_tokens_says_so(tokens):
 
 @pytest.mark.parametrize('warmup', [-1, 2.5, '7'])
 def test_a_warmup_that_is_no_iteration_is_refused(warmup):
-    with pytest.raises(ValueError, match='custom_mask_warmup must be an'):
+    with pytest.raises(ValueError, match='custom_mask_warmup must be an int'):
         MaskedDetectionLoss('t.pth', custom_mask_warmup=warmup)

@@ -69,7 +69,7 @@ def test_a_step_may_fill_it_but_not_be_larger():
 
 @pytest.mark.parametrize('size', [0, -1, 2.0, True, '8', None])
 def test_a_size_that_is_none_is_refused(size):
-    with pytest.raises(ValueError, match='queue_size must be a whole number'):
+    with pytest.raises(ValueError, match='queue_size must be an integer >= 1'):
         NegativeQueue(4, size)
 
 

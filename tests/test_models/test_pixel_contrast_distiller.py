@@ -348,7 +348,7 @@ HEAD = dict(type='mmdistill_dense.PixelHead', projector=(8, 16))
             dict(head=dict(HEAD, predictor=(8, 12))),
             "last layer has 12 channels, the teacher's 16. Give the last",
         ),
-        (dict(queue_size=0), 'queue_size must be a whole number above 0'),
+        (dict(queue_size=0), 'queue_size must be an integer >= 1'),
         (
             dict(attention=dict(ATTENTION, num_heads=5)),
             'num_heads must divide the channels',

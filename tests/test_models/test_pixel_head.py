@@ -60,7 +60,8 @@ def test_every_cell_is_treated_alone():
 @pytest.mark.parametrize('name', ['projector', 'predictor'])
 def test_what_is_no_widths_is_refused(name, widths):
     with pytest.raises(
-        ValueError, match=f'{name} must be the output channels'
+        ValueError,
+        match=f'{name} must be (the output channels|an integer >= 1)',
     ):
         PixelHead(8, **{name: widths})
 

@@ -37,14 +37,14 @@ def test_the_factor_of_each_unit(settings, factors):
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
-        (dict(begin=-1), r'begin must be a whole number >= 0, got -1'),
-        (dict(begin=0.5), r'begin must be a whole number >= 0, got 0\.5'),
-        (dict(warmup='3'), r"warmup must be a whole number >= 0, got '3'"),
+        (dict(begin=-1), r'begin must be an integer >= 0, got -1'),
+        (dict(begin=0.5), r'begin must be an integer >= 0, got 0\.5'),
+        (dict(warmup='3'), r"warmup must be an integer >= 0, got '3'"),
         (dict(decay=2), 'decay needs an end to fall towards'),
-        (dict(begin=3, end=3), r'end=3 leaves no room: .* >= 4'),
-        (dict(end=0), r'end=0 leaves no room: .* >= 1'),
-        (dict(end=5, warmup=3, decay=3), r'end=5 leaves no room: .* >= 6'),
-        (dict(end=4.5), r'end=4\.5 leaves no room'),
+        (dict(begin=3, end=3), r'end=3 leaves no room .* >= 4'),
+        (dict(end=0), r'end=0 leaves no room .* >= 1'),
+        (dict(end=5, warmup=3, decay=3), r'end=5 leaves no room .* >= 6'),
+        (dict(end=4.5), r'end must be an integer >= 0, got 4\.5'),
     ],
 )
 def test_schedules_that_are_refused(settings, message):

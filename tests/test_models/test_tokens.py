@@ -78,7 +78,7 @@ def test_the_start():
 
 
 def test_one_token_is_refused():
-    with pytest.raises(ValueError, match='num_tokens must be at least 2'):
+    with pytest.raises(ValueError, match='num_tokens must be an integer >= 2'):
         ReceptiveTokens(4, 1)
 
 

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from mmdistill_dense.functional.checks import check_int
 from mmdistill_dense.registry import TRANSFORMS
 
 from .geometry import crop_box
@@ -42,11 +43,13 @@ class RandomResizedCrop(BaseTransform):
         ratio: Sequence[float] = (3 / 4, 4 / 3),
     ) -> None:
         pair = (size, size) if isinstance(size, int) else tuple(size)
-        if len(pair) != 2 or any(type(s) is not int or s < 1 for s in pair):
+        if len(pair) != 2:
             raise ValueError(
                 'RandomResizedCrop: size must be a height and a width in '
-                f'whole pixels >= 1, or one number for both, got {size!r}.'
+                f'pixels, or one number for both, got {size!r}.'
             )
+        for side in pair:
+            check_int('RandomResizedCrop: each side of size', side, 1)
         if not (len(scale) == 2 and 0 < scale[0] <= scale[1] <= 1):
             raise ValueError(
                 'RandomResizedCrop: scale must be the smallest and largest '

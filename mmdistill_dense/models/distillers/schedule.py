@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from mmengine.logging import MessageHub, print_log
 
+from mmdistill_dense.functional.checks import check_int
+
 from .guards import naming
 
 
@@ -36,21 +38,17 @@ class Schedule:
 
     def __post_init__(self) -> None:
         for name in ('begin', 'warmup', 'decay'):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 0:
-                raise ValueError(
-                    f'schedule: {name} must be a whole number >= 0, got '
-                    f'{value!r}.'
-                )
+            check_int(f'schedule: {name}', getattr(self, name), 0)
         if self.decay and self.end is None:
             raise ValueError('schedule: decay needs an end to fall towards.')
         if self.end is None:
             return
+        check_int('schedule: end', self.end, 0)
         needed = self.begin + max(1, self.warmup + self.decay)
-        if not isinstance(self.end, int) or self.end < needed:
+        if self.end < needed:
             raise ValueError(
-                f'schedule: end={self.end!r} leaves no room: begin, warmup '
-                f'and decay need a whole number >= {needed}.'
+                f'schedule: end={self.end} leaves no room for begin, warmup '
+                f'and decay, expected an end >= {needed}.'
             )
 
     @property

@@ -7,6 +7,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mmdistill_dense.functional.checks import check_int
 from mmdistill_dense.registry import HOOKS
 
 from ..utils import bare_model, forked_rng
@@ -38,11 +39,7 @@ class MaskVisualizationHook(Hook):
     def __init__(
         self, interval: int = 500, images: int | Sequence[str] = 2
     ) -> None:
-        if not _is_count(interval):
-            raise ValueError(
-                'MaskVisualizationHook: interval must be a whole number of '
-                f'iterations >= 1, got {interval!r}.'
-            )
+        check_int('MaskVisualizationHook: interval', interval, 1)
         self.interval = interval
         self.images = _check_images(images)
         self._shown: dict[str, dict] = {}
@@ -91,20 +88,12 @@ class MaskVisualizationHook(Hook):
         return dict(zip(names, images_read, strict=True))
 
 
-def _is_count(value: object) -> bool:
-    """Whether it is a whole number >= 1; True and False are not."""
-    return type(value) is int and value >= 1
-
-
 def _check_images(images: int | Sequence[str]) -> int | list[str]:
-    if _is_count(images):
-        return images
     if isinstance(images, (list, tuple)) and images:
         return list(images)
-    raise ValueError(
-        'MaskVisualizationHook: images must be how many validation images '
-        f'are drawn, >= 1, or a list of paths, got {images!r}.'
-    )
+    what = 'MaskVisualizationHook: images, unless a list of paths,'
+    check_int(what, images, 1)
+    return images
 
 
 def _first_items(runner: Runner, count: int) -> list[dict]:

@@ -8,7 +8,7 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from mmdistill_dense.functional import masked_distance
-from mmdistill_dense.functional.checks import check_weight
+from mmdistill_dense.functional.checks import check_int, check_weight
 from mmdistill_dense.registry import MODELS
 
 from ..losses.base import DistillationLoss, LoadedTeacher
@@ -126,14 +126,9 @@ class MaskedDetectionLoss(MaskedLoss):
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__(tokens, loss_weight)
-        if custom_mask_warmup is not None and not (
-            isinstance(custom_mask_warmup, int) and custom_mask_warmup >= 0
-        ):
-            raise ValueError(
-                'MaskedDetectionLoss: custom_mask_warmup must be an '
-                'iteration >= 0, or None for never, got '
-                f'{custom_mask_warmup!r}.'
-            )
+        if custom_mask_warmup is not None:
+            name = 'MaskedDetectionLoss: custom_mask_warmup'
+            check_int(name, custom_mask_warmup, 0)
         self.weighting = weighting
         self.custom_mask_warmup = custom_mask_warmup
 

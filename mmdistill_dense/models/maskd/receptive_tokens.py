@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
 from mmdistill_dense.functional import receptive_masks
+from mmdistill_dense.functional.checks import check_int
 from mmdistill_dense.functional.precision import full_precision
 
 
@@ -23,8 +24,8 @@ class ReceptiveTokens(nn.Module):
         init_std: Standard deviation of the tokens at the start.
 
     Raises:
-        ValueError: If ``num_tokens`` is below 2, as the diversity loss
-            compares tokens with each other.
+        ValueError: If ``num_tokens`` is not an integer >= 2, as the
+            diversity loss compares tokens with each other.
     """
 
     def __init__(
@@ -35,11 +36,8 @@ class ReceptiveTokens(nn.Module):
         init_std: float = 0.01,
     ) -> None:
         super().__init__()
-        if num_tokens < 2:
-            raise ValueError(
-                f'num_tokens must be at least 2, got {num_tokens}: the '
-                'diversity loss compares tokens with each other.'
-            )
+        # The diversity loss compares tokens with each other.
+        check_int('num_tokens', num_tokens, 2)
         self.mask_token = nn.Parameter(torch.empty(num_tokens, channels))
         nn.init.normal_(self.mask_token, std=init_std)
         self.prob = _weighting_net(channels, num_tokens) if weighting else None

@@ -7,6 +7,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, cross_entropy
 
+from mmdistill_dense.functional.checks import check_int
 from mmdistill_dense.registry import MODELS
 
 from .backbone_model import BackboneModel
@@ -44,11 +45,7 @@ class BackboneClassifier(BackboneModel):
         input_size: tuple[int, int] = (224, 224),
         init_cfg: dict | list | None = None,
     ) -> None:
-        if not isinstance(num_classes, int) or num_classes < 2:
-            raise ValueError(
-                'BackboneClassifier: num_classes must be a whole number >= '
-                f'2, got {num_classes!r}.'
-            )
+        check_int('BackboneClassifier: num_classes', num_classes, 2)
         super().__init__(
             backbone, frozen, input_size, data_preprocessor, init_cfg
         )

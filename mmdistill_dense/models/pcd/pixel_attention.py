@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from mmdistill_dense.functional.checks import check_int
 from mmdistill_dense.registry import MODELS
 
 
@@ -29,7 +30,8 @@ class PixelAttention(nn.Module):
 
     def __init__(self, channels: int, num_heads: int = 8) -> None:
         super().__init__()
-        if num_heads < 1 or channels % num_heads:
+        check_int('PixelAttention: num_heads', num_heads, 1)
+        if channels % num_heads:
             raise ValueError(
                 'PixelAttention: num_heads must divide the channels of the '
                 f"student's map, got {num_heads} heads for {channels} "

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from mmdistill_dense.functional import pixel_contrast_statistics
-from mmdistill_dense.functional.checks import check_chunk
+from mmdistill_dense.functional.checks import check_int
 from mmdistill_dense.registry import MODELS
 
 from ..losses.temperature_loss import TemperatureLoss
@@ -30,7 +30,8 @@ class PixelContrastLoss(TemperatureLoss):
         chunk: int | None = None,
     ) -> None:
         super().__init__(tau, loss_weight)
-        check_chunk(type(self).__name__, chunk)
+        if chunk is not None:
+            check_int(f'{type(self).__name__}: chunk', chunk, 1)
         self.chunk = chunk
 
     def forward(

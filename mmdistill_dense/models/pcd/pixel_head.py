@@ -5,6 +5,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from mmdistill_dense.functional.checks import check_int
 from mmdistill_dense.registry import MODELS
 
 
@@ -28,7 +29,7 @@ class PixelHead(nn.Module):
             for each convolution of an MLP, the same in both.
 
     Raises:
-        ValueError: If widths are not positive numbers, or the number of
+        ValueError: If widths are not integers >= 1, or the number of
             values of ``bias`` is not that of the convolutions in an MLP.
     """
 
@@ -52,12 +53,13 @@ class PixelHead(nn.Module):
 
 def _check_widths(**widths: Sequence[int]) -> None:
     for name, value in widths.items():
-        fits = isinstance(value, Sequence) and len(value) > 0
-        if not fits or any(not isinstance(w, int) or w < 1 for w in value):
+        if not isinstance(value, Sequence) or not value:
             raise ValueError(
                 f'PixelHead: {name} must be the output channels of each '
                 f'convolution, as (4096, 256), got {value!r}.'
             )
+        for width in value:
+            check_int(f'PixelHead: each width of {name}', width, 1)
 
 
 def _mlp(

@@ -7,6 +7,8 @@ from mmengine import dist
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from mmdistill_dense.functional.checks import check_int
+
 
 class NegativeQueue(nn.Module):
     """First-in-first-out queue of the teacher's unit vectors, one per image.
@@ -19,7 +21,7 @@ class NegativeQueue(nn.Module):
         size: Number K of vectors.
 
     Raises:
-        ValueError: If ``size`` is no whole number above 0.
+        ValueError: If ``size`` is not an integer >= 1.
     """
 
     vectors: Tensor  # (C, K), unit columns
@@ -30,11 +32,7 @@ class NegativeQueue(nn.Module):
 
     def __init__(self, channels: int, size: int) -> None:
         super().__init__()
-        if type(size) is not int or size < 1:
-            raise ValueError(
-                'queue_size must be a whole number above 0, such as 65536, '
-                f'got {size!r}.'
-            )
+        check_int('queue_size', size, 1)
         vectors = normalize(torch.randn(channels, size), dim=0)
         self.register_buffer('vectors', vectors)
         for name in ('pointer', 'calls', 'teacher'):
