@@ -61,19 +61,23 @@ class _Divergence(Function):
         teacher: Tensor,
         tau: float,
         dim: int,
-        learns: bool,
+        with_gradient: bool,
     ) -> Tensor:
         scale = _HALF_SCALE if student.element_size() == 2 else 1.0
         ctx.divisor = tau * scale
         if dim == 2 and kernels.usable(student, teacher):
-            gradient = torch.empty_like(student) if learns else None
+            gradient = torch.empty_like(student) if with_gradient else None
             total = kernels.channel_wise(
                 student, teacher, tau, gradient, scale
             ).sum()
         else:
             with torch.autocast(student.device.type, enabled=False):
                 total, gradient = _in_pieces(
-                    student, teacher, tau, dim, scale if learns else None
+                    student,
+                    teacher,
+                    tau,
+                    dim,
+                    scale if with_gradient else None,
                 )
         if gradient is not None:
             ctx.save_for_backward(gradient)

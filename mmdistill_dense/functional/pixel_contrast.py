@@ -168,14 +168,14 @@ def _contrast(
     chunk: int | None,
 ) -> tuple[Tensor, ...]:
     """What :func:`_part` gives, of all rows."""
-    learns = rows.requires_grad
+    with_gradient = rows.requires_grad
     if kernels.usable(rows, targets, queue) and kernels.fits(rows, queue):
-        return kernels.pixel_contrast(rows, targets, queue, tau, learns)
+        return kernels.pixel_contrast(rows, targets, queue, tau, with_gradient)
     chunk = chunk or max(1, _BUDGET // (queue.shape[1] * queue.element_size()))
     chunk = max(1, min(chunk, len(rows)))
     logits = rows.new_empty(chunk, queue.shape[1])
     parts = (
-        _part(s, t, queue, tau, logits[: len(s)], learns)
+        _part(s, t, queue, tau, logits[: len(s)], with_gradient)
         for s, t in zip(
             torch.split(rows, chunk), torch.split(targets, chunk), strict=True
         )
@@ -189,14 +189,14 @@ def _part(
     queue: Tensor,
     tau: float,
     logits: Tensor,
-    learns: bool,
+    with_gradient: bool,
 ) -> tuple[Tensor, ...]:
     """Contrast m rows, in a buffer for their logits (m, K).
 
     Returns:
         Losses, cosines with the target and with the hardest negative, each
         (m,), and the gradient (m, C) of the losses' sum; no rows of it if
-        nobody ``learns``.
+        nobody ``with_gradient``.
     """
     lengths = vector_norm(rows, dim=1, keepdim=True)
     safe = lengths.clamp_min(_EPS)
@@ -208,7 +208,7 @@ def _part(
     whole = total + (positive - top).exp()
     losses = whole.log() + (top - positive)
     gradient = rows[:0]
-    if learns:
+    if with_gradient:
         # Sum over k of the softmax's p_k (q_k - t), then the unit vector's
         # own: what lies along it changes a length that does not count.
         gradient = logits @ queue.T - total[:, None] * target

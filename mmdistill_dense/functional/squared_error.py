@@ -41,9 +41,9 @@ def squared_error(student: Tensor, teacher: Tensor) -> Tensor:
 class _SquaredError(Function):
     @staticmethod
     def forward(
-        ctx: Any, student: Tensor, teacher: Tensor, learns: bool
+        ctx: Any, student: Tensor, teacher: Tensor, with_gradient: bool
     ) -> Tensor:
-        difference = torch.empty_like(student) if learns else None
+        difference = torch.empty_like(student) if with_gradient else None
         if kernels.usable(student, teacher):
             errors = kernels.squared_error(student, teacher, difference)
         else:

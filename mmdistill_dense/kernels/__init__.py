@@ -40,12 +40,16 @@ def squared_error(
 
 
 def pixel_contrast(
-    rows: Tensor, targets: Tensor, queue: Tensor, tau: float, learns: bool
+    rows: Tensor,
+    targets: Tensor,
+    queue: Tensor,
+    tau: float,
+    with_gradient: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """See :func:`mmdistill_dense.kernels.contrast.pixel_contrast`."""
     from .contrast import pixel_contrast
 
-    return pixel_contrast(rows, targets, queue, tau, learns)
+    return pixel_contrast(rows, targets, queue, tau, with_gradient)
 
 
 def fits(rows: Tensor, queue: Tensor) -> bool:

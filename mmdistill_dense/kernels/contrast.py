@@ -21,7 +21,7 @@ _COLUMNS = 32
 #: Channels that are multiplied together, so that they fit into registers.
 _BLOCK = 32
 #: Triton's word for products that are float32's own.
-EXACT = 'ieee'
+IEEE_PRECISION = 'ieee'
 
 
 @triton.jit
@@ -38,7 +38,7 @@ def contrast(
     q_column,
     k,
     part_size,
-    LEARNS: tl.constexpr,
+    WITH_GRADIENT: tl.constexpr,
     PRECISION: tl.constexpr,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
@@ -71,17 +71,17 @@ def contrast(
             cosine = tl.dot(s, q, cosine, input_precision=PRECISION)
         cosine = tl.where(column[None, :] < columns, cosine, float('-inf'))
         higher = tl.maximum(top, tl.max(cosine, 1))
-        fade = tl.exp2((top - higher) * k)
+        rescale = tl.exp2((top - higher) * k)
         p = tl.exp2((cosine - higher[:, None]) * k)
-        total = total * fade + tl.sum(p, 1)
-        if LEARNS:
+        total = total * rescale + tl.sum(p, 1)
+        if WITH_GRADIENT:
             c = tl.arange(0, CHANNELS)
             q = tl.load(
                 q_columns + c.to(tl.int64)[:, None] * q_channel,
                 (c[:, None] < channels) & (column[None, :] < columns),
                 0.0,
             ).to(tl.float32)
-            mean = mean * fade[:, None]
+            mean = mean * rescale[:, None]
             mean = tl.dot(p, tl.trans(q), mean, input_precision=PRECISION)
         top = higher
     c = tl.arange(0, CHANNELS)
@@ -90,14 +90,18 @@ def contrast(
     line = part.to(tl.int64) * rows + row
     tl.store(tops + line, top, row < rows)
     tl.store(sums + line, total, row < rows)
-    if LEARNS:
+    if WITH_GRADIENT:
         here += part.to(tl.int64) * rows * channels
         tl.store(means + here, mean, within)
 
 
 @torch.no_grad()
 def pixel_contrast(
-    rows: Tensor, targets: Tensor, queue: Tensor, tau: float, learns: bool
+    rows: Tensor,
+    targets: Tensor,
+    queue: Tensor,
+    tau: float,
+    with_gradient: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Contrast rows with their targets, against a queue of negatives.
 
@@ -109,29 +113,29 @@ def pixel_contrast(
         targets: Teacher's cells (M, C), likewise.
         queue: Negatives (C, K), columns of length 1.
         tau: Temperature.
-        learns: Whether a gradient is wanted.
+        with_gradient: Whether a gradient is wanted.
 
     Returns:
         Losses (nats), cosines with the target and with the hardest negative,
         each (M,), and the gradient (M, C) of the losses' sum; no rows of it
-        if nobody ``learns``. All float32.
+        if nobody ``with_gradient``. All float32.
     """
     rows, targets = rows.float(), targets.float()
     lengths = vector_norm(rows, dim=1, keepdim=True)
     safe = lengths.clamp_min(_EPS)
     unit, target = rows / safe, normalize(targets, eps=_EPS)
     positive = (unit * target).sum(1)
-    hardest, total, means = _negatives(unit, queue, tau, learns)
+    hardest, total, means = _negatives(unit, queue, tau, with_gradient)
     top = torch.maximum(positive, hardest)
-    fade = ((hardest - top) / tau).exp()
-    total = total * fade
+    rescale = ((hardest - top) / tau).exp()
+    total = total * rescale
     whole = total + ((positive - top) / tau).exp()
     losses = whole.log() + (top - positive) / tau
     gradient = rows[:0]
-    if learns:
+    if with_gradient:
         # Sum over k of the softmax's p_k (q_k - t), then the unit vector's
         # own: what lies along it changes a length that does not count.
-        gradient = means * fade[:, None] - total[:, None] * target
+        gradient = means * rescale[:, None] - total[:, None] * target
         gradient /= tau * whole[:, None]
         along = (gradient * unit).sum(1, keepdim=True) * (lengths >= _EPS)
         gradient = (gradient - along * unit) / safe
@@ -139,7 +143,7 @@ def pixel_contrast(
 
 
 def _negatives(
-    unit: Tensor, queue: Tensor, tau: float, learns: bool
+    unit: Tensor, queue: Tensor, tau: float, with_gradient: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Per row: the largest cosine with a column, and relative to it the sum
     of exponentials (M,) and the columns weighted with them (M, C)."""
@@ -149,7 +153,7 @@ def _negatives(
     blocks = triton.cdiv(count, rows)
     part_size, parts = _parts(blocks, queue)
     tops, sums = unit.new_empty(2, parts, count)
-    means = unit.new_empty(parts, count if learns else 0, channels)
+    means = unit.new_empty(parts, count if with_gradient else 0, channels)
     if count:
         with torch.cuda.device_of(unit):
             contrast[(blocks, parts)](
@@ -164,7 +168,7 @@ def _negatives(
                 *queue.stride(),
                 math.log2(math.e) / tau,
                 part_size,
-                LEARNS=learns,
+                WITH_GRADIENT=with_gradient,
                 PRECISION=precision(),
                 ROWS=rows,
                 COLUMNS=_COLUMNS,
@@ -176,10 +180,10 @@ def _negatives(
     if parts == 1:
         return tops[0], sums[0], means[0]
     hardest = tops.amax(0)
-    fades = ((tops - hardest) / tau).exp()
-    if learns:
-        means = means.mul_(fades[:, :, None])
-    return hardest, (sums * fades).sum(0), means.sum(0)
+    scales = ((tops - hardest) / tau).exp()
+    if with_gradient:
+        means = means.mul_(scales[:, :, None])
+    return hardest, (sums * scales).sum(0), means.sum(0)
 
 
 def _parts(blocks: int, queue: Tensor) -> tuple[int, int]:
@@ -195,4 +199,4 @@ def _parts(blocks: int, queue: Tensor) -> tuple[int, int]:
 
 def precision() -> str:
     """How float32 is multiplied: as in torch's own products."""
-    return 'tf32' if allows_tf32() else EXACT
+    return 'tf32' if allows_tf32() else IEEE_PRECISION

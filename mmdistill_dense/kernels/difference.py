@@ -5,16 +5,16 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from .cell_offsets import cell_offsets
 from .device import machine
-from .layout import Layout, layout
-from .places import places
+from .strides import MapStrides, map_strides
 
 #: Lanes of a tile: channels times positions.
 _LANES = 2048
 
 
 @triton.jit
-def errors_of(
+def error_map(
     student,
     teacher,
     difference,
@@ -48,15 +48,15 @@ def errors_of(
     for start in range(0, channels, CHANNELS):
         c = start + tl.arange(0, CHANNELS)[:, None]
         within = (c < channels) & (p < size)
-        s_at = places(c, p, width, s_channel, s_row, s_column, FLAT)
-        t_at = places(c, p, width, t_channel, t_row, t_column, FLAT)
+        s_at = cell_offsets(c, p, width, s_channel, s_row, s_column, FLAT)
+        t_at = cell_offsets(c, p, width, t_channel, t_row, t_column, FLAT)
         s_at += n * s_image
         t_at += n * t_image
         s = tl.load(student + s_at, within, 0.0).to(tl.float32)
         t = tl.load(teacher + t_at, within, 0.0).to(tl.float32)
         d = s - t
         if WRITES:
-            d_at = places(c, p, width, d_channel, d_row, d_column, FLAT)
+            d_at = cell_offsets(c, p, width, d_channel, d_row, d_column, FLAT)
             d_at += n * d_image
             written = d.to(difference.dtype.element_ty)
             tl.store(difference + d_at, written, within)
@@ -81,16 +81,16 @@ def squared_error(
         Errors of shape (N, H, W), float32.
     """
     n, channels, height, width = student.shape
-    maps = layout(
+    maps = map_strides(
         student, teacher, student if difference is None else difference
     )
     errors = torch.empty(
         n, height, width, device=student.device, dtype=torch.float32
     )
-    block, positions = lanes_of(student, maps)
+    block, positions = tile_of(student, maps)
     size = height * width
     with torch.cuda.device_of(student):
-        errors_of[(n * triton.cdiv(size, positions),)](
+        error_map[(n * triton.cdiv(size, positions),)](
             student,
             teacher,
             student if difference is None else difference,
@@ -98,7 +98,7 @@ def squared_error(
             channels,
             size,
             maps.width,
-            *(step for steps in maps.steps for step in steps),
+            *(stride for strides in maps.strides for stride in strides),
             FLAT=maps.width == size,
             WRITES=difference is not None,
             CHANNELS=block,
@@ -107,7 +107,7 @@ def squared_error(
     return errors
 
 
-def lanes_of(student: Tensor, maps: Layout) -> tuple[int, int]:
+def tile_of(student: Tensor, maps: MapStrides) -> tuple[int, int]:
     """Channels and positions of a tile, longer where they are neighbours."""
     n, channels, height, width = student.shape
     positions = 64

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from . import divergence_rows, divergence_tiles
 from .device import machine
-from .layout import layout
+from .strides import map_strides
 
 
 def channel_wise(
@@ -33,12 +33,12 @@ def channel_wise(
         D of shape (N, C), float32.
     """
     written = student if gradient is None else gradient
-    maps = layout(student, teacher, written)
+    maps = map_strides(student, teacher, written)
     channels = student.shape[0] * student.shape[1]
     # One program a channel needs as many of them as there are processors,
     # and reads positions in their order.
     whole = channels >= machine(student.device).multiprocessors
-    in_order = maps.positions_first and not any(x.row for x in maps.steps)
+    in_order = maps.positions_first and not any(x.row for x in maps.strides)
     rows, tiles = divergence_rows.channel_wise, divergence_tiles.channel_wise
     way = rows if whole and in_order else tiles
     with torch.cuda.device_of(student):

@@ -3,8 +3,8 @@
 import triton
 import triton.language as tl
 
-from .places import places
-from .running import LOWEST, absorb, divergence, merge
+from .cell_offsets import cell_offsets
+from .online_softmax import LOWEST, divergence, merge, update
 
 
 @triton.jit
@@ -52,11 +52,11 @@ def part_sums(
     for start in range(part * part_size, end, tile):
         p = start + lanes
         within = (c < channels) & (p < size)
-        s_at = places(c, p, width, s_channel, s_row, s_column, FLAT)
-        t_at = places(c, p, width, t_channel, t_row, t_column, FLAT)
+        s_at = cell_offsets(c, p, width, s_channel, s_row, s_column, FLAT)
+        t_at = cell_offsets(c, p, width, t_channel, t_row, t_column, FLAT)
         s = tl.load(s_image_start + s_at, within, float('-inf')).to(tl.float32)
         t = tl.load(t_image_start + t_at, within, float('-inf')).to(tl.float32)
-        m_s, l_s, m_t, l_t, w = absorb(m_s, l_s, m_t, l_t, w, s, t, within, k)
+        m_s, l_s, m_t, l_t, w = update(m_s, l_s, m_t, l_t, w, s, t, within, k)
     m_s, l_s, m_t, l_t, w = merge(m_s, l_s, m_t, l_t, w, k)
     # -> 5, N C, parts
     c = first + tl.arange(0, CHANNELS)[:, None]
@@ -140,9 +140,9 @@ def gradients(
     m_t = tl.load(row + 2, c < channels, 0.0)
     r_t = tl.load(row + 3, c < channels, 0.0)
     within = (c < channels) & (p < size)
-    s_at = places(c, p, width, s_channel, s_row, s_column, FLAT)
-    t_at = places(c, p, width, t_channel, t_row, t_column, FLAT)
-    g_at = places(c, p, width, g_channel, g_row, g_column, FLAT)
+    s_at = cell_offsets(c, p, width, s_channel, s_row, s_column, FLAT)
+    t_at = cell_offsets(c, p, width, t_channel, t_row, t_column, FLAT)
+    g_at = cell_offsets(c, p, width, g_channel, g_row, g_column, FLAT)
     s_at += n * s_image
     t_at += n * t_image
     g_at += n * g_image

@@ -8,8 +8,8 @@ import triton.language as tl
 from torch import Tensor
 
 from .device import machine
-from .layout import Layout
-from .running import LOWEST, absorb, divergence, merge
+from .online_softmax import LOWEST, divergence, merge, update
+from .strides import MapStrides
 
 #: Positions that a warp reads together, in one or more values of a lane.
 _STRIP = 512
@@ -55,7 +55,7 @@ def rows(
             within = p < size
             s = tl.load(s_row + p, within, float('-inf')).to(tl.float32)
             t = tl.load(t_row + p, within, float('-inf')).to(tl.float32)
-            m_s, l_s, m_t, l_t, w = absorb(
+            m_s, l_s, m_t, l_t, w = update(
                 m_s, l_s, m_t, l_t, w, s, t, within, k
             )
         m_s, l_s, m_t, l_t, w = merge(m_s, l_s, m_t, l_t, w, k)
@@ -92,7 +92,7 @@ def channel_wise(
     gradient: Tensor | None,
     scale: float,
     *,
-    maps: Layout,
+    maps: MapStrides,
 ) -> Tensor:
     """See :func:`mmdistill_dense.kernels.divergence.channel_wise`."""
     count = student.shape[0] * student.shape[1]
@@ -110,7 +110,7 @@ def channel_wise(
         count,
         student.shape[1],
         maps.width,
-        *(step for steps in maps.steps for step in steps[:2]),
+        *(stride for strides in maps.strides for stride in strides[:2]),
         math.log2(math.e) / tau,
         tau,
         scale,

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .device import machine
 from .divergence_parts import gradients, part_sums, whole_sums
-from .layout import Layout
+from .strides import MapStrides
 
 #: Values of a lane that are read together.
 _REPEAT = 4
@@ -20,10 +20,10 @@ _LANES = 1024
 #: values into registers, and spill up to kilobytes a thread.
 WARPS = 8
 #: Parts that one program can join.
-_MOST_PARTS = 1024
+_MAX_PARTS = 1024
 
 
-class Cut(NamedTuple):
+class Tiling(NamedTuple):
     """How a map is cut into tiles, and its channels into parts."""
 
     lanes: tuple[int, int]  # channels and positions of a tile
@@ -38,7 +38,7 @@ def channel_wise(
     gradient: Tensor | None,
     scale: float,
     *,
-    maps: Layout,
+    maps: MapStrides,
 ) -> Tensor:
     """See :func:`mmdistill_dense.kernels.divergence.channel_wise`."""
     new = partial(torch.empty, device=student.device, dtype=torch.float32)
@@ -46,12 +46,12 @@ def channel_wise(
     size = student.shape[2] * student.shape[3]
     shape = channels, size, maps.width
     count, k = n * channels, math.log2(math.e) / tau
-    (block, positions), part_size, parts = cut_of(student, maps)
+    (block, positions), part_size, parts = tiling_of(student, maps)
     blocks = triton.cdiv(channels, block)
     constants = dict(
         FLAT=maps.width == size, CHANNELS=block, POSITIONS=positions
     )
-    steps = [step for steps in maps.steps for step in steps]
+    strides = [stride for strides in maps.strides for stride in strides]
     sums = new(5, count, parts)
     part_sums[(n * blocks * parts,)](
         student,
@@ -59,7 +59,7 @@ def channel_wise(
         sums,
         count * parts,
         *shape,
-        *steps[:8],
+        *strides[:8],
         k,
         part_size,
         parts,
@@ -91,14 +91,14 @@ def channel_wise(
             gradient,
             softmaxes,
             *shape,
-            *steps,
+            *strides,
             k,
             **constants,
         )
     return divergences
 
 
-def cut_of(student: Tensor, maps: Layout) -> Cut:
+def tiling_of(student: Tensor, maps: MapStrides) -> Tiling:
     """Tiles that lie as the maps do, and parts that fill the machine."""
     n, channels, *_ = student.shape
     size = student.shape[2] * student.shape[3]
@@ -108,8 +108,8 @@ def cut_of(student: Tensor, maps: Layout) -> Cut:
     tile = _LANES // block * _REPEAT
     wanted = 8 * machine(student.device).multiprocessors
     parts = triton.cdiv(wanted, n * triton.cdiv(channels, block))
-    parts = min(parts, triton.cdiv(size, tile), _MOST_PARTS)
+    parts = min(parts, triton.cdiv(size, tile), _MAX_PARTS)
     part_size = triton.cdiv(triton.cdiv(size, parts), tile) * tile
-    return Cut(
+    return Tiling(
         (block, _LANES // block), part_size, triton.cdiv(size, part_size)
     )

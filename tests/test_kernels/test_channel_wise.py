@@ -154,12 +154,12 @@ def test_channels_longer_than_a_tile(device, divergence, way):
 
 def test_parts_are_several(device, divergence):
     divergence.size('tiles')
-    from mmdistill_dense.kernels.divergence_tiles import cut_of
-    from mmdistill_dense.kernels.layout import layout
+    from mmdistill_dense.kernels.divergence_tiles import tiling_of
+    from mmdistill_dense.kernels.strides import map_strides
 
     for arrange in (plain, maps.channels_last):
         student, teacher = pair((1, 2, 170, 150), (arrange,) * 2, device)
-        cut = cut_of(student, layout(student, teacher))
+        cut = tiling_of(student, map_strides(student, teacher))
         assert cut.parts > 2
         assert cut.part_size * cut.parts >= 170 * 150
 

@@ -140,10 +140,10 @@ def test_whole_sums(compiled, rows, parts):
     ('side', 'channels'), [('column', 16), ('channel', 256)]
 )
 def test_squared_error(compiled, capability, dtype, side, channels):
-    from mmdistill_dense.kernels.difference import errors_of
+    from mmdistill_dense.kernels.difference import error_map
 
     result = compiled(
-        errors_of,
+        error_map,
         capability,
         maps=dict.fromkeys(('student', 'teacher', 'difference'), dtype),
         sums=['errors'],
@@ -179,7 +179,7 @@ def test_contrast(compiled, capability, precision, lanes, dtype):
         sums=['unit', 'tops', 'sums', 'means'],
         constants=dict(
             q_column=1,
-            LEARNS=True,
+            WITH_GRADIENT=True,
             PRECISION=precision,
             ROWS=64 if lanes == 256 else 32,
             COLUMNS=32,

@@ -116,7 +116,7 @@ def test_no_rows(device):
 def test_it_follows_the_switch_for_tf32(device, set_tf32):
     from mmdistill_dense.kernels import contrast
 
-    assert contrast.precision() == contrast.EXACT
+    assert contrast.precision() == contrast.IEEE_PRECISION
     set_tf32(True)
     assert contrast.precision() == 'tf32'
     rows, targets, queue = given(70, 24, 130, device)

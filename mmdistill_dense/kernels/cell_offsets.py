@@ -5,7 +5,7 @@ import triton.language as tl
 
 
 @triton.jit
-def places(c, p, width, channel, row, column, FLAT: tl.constexpr):
+def cell_offsets(c, p, width, channel, row, column, FLAT: tl.constexpr):
     """Where channels c and positions p of an image lie, in 64 bits."""
     along = c.to(tl.int64) * channel
     if FLAT:

@@ -19,7 +19,7 @@ LOWEST = tl.constexpr(-1.7e38)
 
 
 @triton.jit
-def absorb(m_s, l_s, m_t, l_t, w, s, t, within, k):
+def update(m_s, l_s, m_t, l_t, w, s, t, within, k):
     """Add values (R, ...) to sums (...); those not ``within`` are -inf.
 
     Each lane of a tile keeps sums of its own, over R values of a thread, so
@@ -29,15 +29,15 @@ def absorb(m_s, l_s, m_t, l_t, w, s, t, within, k):
     top_t = tl.maximum(m_t, tl.max(t, 0))
     l_s = l_s * tl.exp2((m_s - top_s) * k)
     w = w - l_t * ((top_t - m_t) - (top_s - m_s))
-    fade = tl.exp2((m_t - top_t) * k)
+    rescale = tl.exp2((m_t - top_t) * k)
     from_s = s - tl.expand_dims(top_s, 0)
     from_t = t - tl.expand_dims(top_t, 0)
     e_t = tl.exp2(from_t * k)
     l_s += tl.sum(tl.exp2(from_s * k), 0)
-    l_t = l_t * fade + tl.sum(e_t, 0)
+    l_t = l_t * rescale + tl.sum(e_t, 0)
     # Outside, inf - inf.
     apart = tl.where(within, from_t - from_s, 0.0)
-    w = w * fade + tl.sum(e_t * apart, 0)
+    w = w * rescale + tl.sum(e_t * apart, 0)
     return top_s, l_s, top_t, l_t, w
 
 
@@ -47,9 +47,9 @@ def merge(m_s, l_s, m_t, l_t, w, k):
     top_s = tl.max(m_s, 1, keep_dims=True)
     top_t = tl.max(m_t, 1, keep_dims=True)
     w = w - l_t * ((top_t - m_t) - (top_s - m_s))
-    fade = tl.exp2((m_t - top_t) * k)
-    w = tl.sum(w * fade, 1, keep_dims=True)
-    l_t = tl.sum(l_t * fade, 1, keep_dims=True)
+    rescale = tl.exp2((m_t - top_t) * k)
+    w = tl.sum(w * rescale, 1, keep_dims=True)
+    l_t = tl.sum(l_t * rescale, 1, keep_dims=True)
     l_s = tl.sum(l_s * tl.exp2((m_s - top_s) * k), 1, keep_dims=True)
     return top_s, l_s, top_t, l_t, w
 
