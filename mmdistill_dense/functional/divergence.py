@@ -10,10 +10,10 @@ from torch.nn.functional import log_softmax
 from mmdistill_dense import kernels
 
 from .gradient import (
-    finish,
-    learning,
-    made_in_forward,
+    needs_gradient,
+    once_differentiable,
     pieces,
+    scale_gradient,
     working_dtype,
 )
 
@@ -46,7 +46,7 @@ def softmax_divergence(
     """
     count = student[:, 0].numel() if dim == 1 else student.shape[:2].numel()
     total: Tensor = _Divergence.apply(  # type: ignore[no-untyped-call]
-        student, teacher.detach(), tau, dim, learning(student)
+        student, teacher.detach(), tau, dim, needs_gradient(student)
     )
     return total * (tau**2 / count)
 
@@ -84,10 +84,10 @@ class _Divergence(Function):
         return total
 
     @staticmethod
-    @made_in_forward
+    @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
-        return finish(gradient, grad_output / ctx.divisor), *[None] * 4
+        return scale_gradient(gradient, grad_output / ctx.divisor), *[None] * 4
 
 
 def _in_pieces(
@@ -99,12 +99,12 @@ def _in_pieces(
 ) -> tuple[Tensor, Tensor | None]:
     """The sum of divergences, and ``scale * (p_S - p_T)`` if it is asked."""
     dtype = working_dtype(student, teacher)
-    ours, theirs = student.flatten(2), teacher.flatten(2)  # -> N,C,HW
-    gradient = None if scale is None else torch.empty_like(ours)
+    s, t = student.flatten(2), teacher.flatten(2)  # -> N,C,HW
+    gradient = None if scale is None else torch.empty_like(s)
     sums = []
-    for index in pieces(ours, 3 - dim):
-        log_q = log_softmax(ours[index].to(dtype) / tau, dim)
-        log_p = log_softmax(theirs[index].to(dtype) / tau, dim)
+    for index in pieces(s, 3 - dim):
+        log_q = log_softmax(s[index].to(dtype) / tau, dim)
+        log_p = log_softmax(t[index].to(dtype) / tau, dim)
         p = log_p.exp()
         sums.append(log_p.sub_(log_q).mul_(p).sum())
         if gradient is not None and scale is not None:

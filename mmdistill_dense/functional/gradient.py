@@ -14,13 +14,13 @@ Gradients = tuple[Tensor | None, ...]
 
 #: Bytes of a piece, per thread on a CPU: what is made of it on the way to a
 #: loss stays in the cache.
-_CPU_PIECE = 2**19
+_CPU_PIECE_BYTES = 2**19
 #: The same on other devices, where pieces only bound the memory.
-_DEVICE_PIECE = 2**26
+_DEVICE_PIECE_BYTES = 2**26
 #: Neighbours in memory to read at once where channels are innermost.
-_LINE = 16
+_CACHE_LINE = 16
 #: What a second derivative is answered with.
-_TWICE = (
+_SECOND_DERIVATIVE = (
     'the gradient of this distillation loss is made with its value and kept '
     'as numbers, so it cannot be differentiated a second time. Leave the '
     'loss out of what create_graph=True is for.'
@@ -48,22 +48,22 @@ def pieces(like: Tensor, dim: int = 1) -> Iterator[Index]:
         yield (slice(None),)
         return
     count, length = like.shape[0], like.shape[dim]
-    budget = _DEVICE_PIECE
+    budget = _DEVICE_PIECE_BYTES
     if like.device.type == 'cpu':
-        budget = _CPU_PIECE * torch.get_num_threads()
+        budget = _CPU_PIECE_BYTES * torch.get_num_threads()
     # What is made of half precision is single.
     line = max(1, like[0].numel() // length) * max(4, like.element_size())
     images = max(1, budget // (line * length))
     step = max(1, budget // line)
     if like.stride(dim) == 1:
-        step = max(step, _LINE)
+        step = max(step, _CACHE_LINE)
     whole = (slice(None),) * (dim - 1)
     for n in range(0, count, images):
         for c in range(0, length, step):
             yield slice(n, n + images), *whole, slice(c, c + step)
 
 
-def finish(saved: Tensor, factor: Tensor) -> Tensor:
+def scale_gradient(saved: Tensor, factor: Tensor) -> Tensor:
     """``saved * factor``, in full precision and rounded once.
 
     A loss keeps its gradient without ``1 / (N C)``, the temperature, the
@@ -78,7 +78,7 @@ def finish(saved: Tensor, factor: Tensor) -> Tensor:
             else has.
         factor: A scalar, or (N, 1, H, W).
     """
-    whole = saved if _is_last() else torch.empty_like(saved)
+    whole = saved if _frees_graph() else torch.empty_like(saved)
     if saved.dtype == factor.dtype:
         return torch.mul(saved, factor, out=whole)
     for index in pieces(saved):
@@ -87,7 +87,7 @@ def finish(saved: Tensor, factor: Tensor) -> Tensor:
     return whole
 
 
-def made_in_forward(
+def once_differentiable(
     backward: Callable[[Any, Tensor], Gradients],
 ) -> Callable[[Any, Tensor], Gradients]:
     """Let a ``backward`` hand out a gradient that is no function any more.
@@ -105,14 +105,14 @@ def made_in_forward(
         with torch.no_grad():
             gradient, *others = backward(ctx, grad_output)
         if asked and gradient is not None:
-            refuse = torch._C._functions.DelayedError(_TWICE, 1)
+            refuse = torch._C._functions.DelayedError(_SECOND_DERIVATIVE, 1)
             gradient = refuse(gradient.requires_grad_())
         return gradient, *others
 
     return run
 
 
-def _is_last() -> bool:
+def _frees_graph() -> bool:
     """Whether the backward pass that runs frees its graph.
 
     torch asks the same before a compiled graph gives its buffers away.
@@ -125,6 +125,6 @@ def _is_last() -> bool:
     return ask is not None and not ask()
 
 
-def learning(*tensors: Tensor) -> bool:
+def needs_gradient(*tensors: Tensor) -> bool:
     """Whether a gradient will be asked for."""
     return torch.is_grad_enabled() and any(x.requires_grad for x in tensors)

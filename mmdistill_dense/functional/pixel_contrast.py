@@ -17,11 +17,11 @@ from .checks import (
     check_queue,
     check_valid,
 )
-from .gradient import finish, made_in_forward
+from .gradient import once_differentiable, scale_gradient
 from .precision import full_precision
 
 #: Bytes of logits that are held at a time.
-_BUDGET = 2**26
+_LOGITS_BYTES = 2**26
 #: The smallest length that a vector is divided by; that of ``normalize``.
 _EPS = 1e-12
 
@@ -142,7 +142,7 @@ def pixel_contrast_statistics(
             hardest=_mean(hardest),
             top1=_mean((positive > hardest).to(s.dtype)),
         )
-        value = _Known.apply(  # type: ignore[no-untyped-call]
+        value = _MeanWithGradient.apply(  # type: ignore[no-untyped-call]
             rows, _mean(losses), gradient
         )
         return value, statistics
@@ -167,15 +167,17 @@ def _contrast(
     tau: float,
     chunk: int | None,
 ) -> tuple[Tensor, ...]:
-    """What :func:`_part` gives, of all rows."""
+    """What :func:`_contrast_rows` gives, of all rows."""
     with_gradient = rows.requires_grad
     if kernels.usable(rows, targets, queue) and kernels.fits(rows, queue):
         return kernels.pixel_contrast(rows, targets, queue, tau, with_gradient)
-    chunk = chunk or max(1, _BUDGET // (queue.shape[1] * queue.element_size()))
+    chunk = chunk or max(
+        1, _LOGITS_BYTES // (queue.shape[1] * queue.element_size())
+    )
     chunk = max(1, min(chunk, len(rows)))
     logits = rows.new_empty(chunk, queue.shape[1])
     parts = (
-        _part(s, t, queue, tau, logits[: len(s)], with_gradient)
+        _contrast_rows(s, t, queue, tau, logits[: len(s)], with_gradient)
         for s, t in zip(
             torch.split(rows, chunk), torch.split(targets, chunk), strict=True
         )
@@ -183,7 +185,7 @@ def _contrast(
     return tuple(map(torch.cat, zip(*parts, strict=True)))
 
 
-def _part(
+def _contrast_rows(
     rows: Tensor,
     targets: Tensor,
     queue: Tensor,
@@ -218,7 +220,7 @@ def _part(
     return losses, positive * tau, hardest * tau, gradient
 
 
-class _Known(Function):
+class _MeanWithGradient(Function):
     """A mean over rows whose gradient is known when it is."""
 
     @staticmethod
@@ -229,8 +231,8 @@ class _Known(Function):
         return value.clone()
 
     @staticmethod
-    @made_in_forward
+    @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None, None]:
         (gradient,) = ctx.saved_tensors
         factor = grad_output / max(1, len(gradient))
-        return finish(gradient, factor), None, None
+        return scale_gradient(gradient, factor), None, None

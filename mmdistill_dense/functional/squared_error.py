@@ -9,10 +9,10 @@ from torch.autograd import Function
 from mmdistill_dense import kernels
 
 from .gradient import (
-    finish,
-    learning,
-    made_in_forward,
+    needs_gradient,
+    once_differentiable,
     pieces,
+    scale_gradient,
     working_dtype,
 )
 
@@ -33,7 +33,7 @@ def squared_error(student: Tensor, teacher: Tensor) -> Tensor:
         Errors of shape (N, H, W).
     """
     errors: Tensor = _SquaredError.apply(  # type: ignore[no-untyped-call]
-        student, teacher.detach(), learning(student)
+        student, teacher.detach(), needs_gradient(student)
     )
     return errors
 
@@ -53,11 +53,11 @@ class _SquaredError(Function):
         return errors
 
     @staticmethod
-    @made_in_forward
+    @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         (difference,) = ctx.saved_tensors
         factor = grad_output[:, None] * (2 / difference.shape[1])
-        return finish(difference, factor), None, None
+        return scale_gradient(difference, factor), None, None
 
 
 def _in_pieces(

@@ -238,7 +238,7 @@ def test_pieces_are_the_whole(loss, form, monkeypatch):
     wanted = maps['student'].grad
     other = {k: reshaped(v.detach(), form) for k, v in maps.items()}
     other['student'].requires_grad_()
-    monkeypatch.setattr(f'{GRADIENT}._CPU_PIECE', 1000)
+    monkeypatch.setattr(f'{GRADIENT}._CPU_PIECE_BYTES', 1000)
     value = loss(**other)
     value.backward()
     assert value.item() == pytest.approx(expected.item(), rel=1e-12)

@@ -245,8 +245,8 @@ class Watch(TorchDispatchMode):
 @pytest.mark.parametrize(('learns', 'products'), [(True, 2), (False, 1)])
 def test_the_logits_are_never_there_at_once(monkeypatch, learns, products):
     # One product for each chunk, with its gradient two.
-    assert module._BUDGET == 2**26
-    monkeypatch.setattr(module, '_BUDGET', 2**20)
+    assert module._LOGITS_BYTES == 2**26
+    monkeypatch.setattr(module, '_LOGITS_BYTES', 2**20)
     torch.manual_seed(0)
     size, columns = (8, 4, 7, 7), 4096
     student = torch.randn(size, requires_grad=learns)

@@ -31,7 +31,7 @@ def given(cells, channels, columns, device):
 def expected(rows, targets, queue, tau, learns):
     logits = rows.new_empty(len(rows), queue.shape[1], dtype=torch.float64)
     doubled = (x.double() for x in (rows, targets, queue))
-    return module._part(*doubled, tau, logits, learns)
+    return module._contrast_rows(*doubled, tau, logits, learns)
 
 
 def assert_like_part(rows, targets, queue, tau=0.2, learns=True, atol=2e-6):
