@@ -17,7 +17,7 @@ from mmdistill_dense.models.hosts import (
     routes_of,
 )
 from mmdistill_dense.models.hosts.routes import (
-    REGION_ROUTES,
+    ROI_ROUTES,
     TRAINING_ONLY,
 )
 from mmdistill_dense.models.teachers import FrozenTeacher
@@ -88,7 +88,7 @@ def _teacher_table(
     ]
     return [
         table(title, columns, _module_rows(stock, passes)),
-        *(roi_note if teacher.route in REGION_ROUTES else []),
+        *(roi_note if teacher.route in ROI_ROUTES else []),
         f'Stopping there saves {format_count(saved)} of '
         f'{format_count(passes.inference)} FLOPs an image ({share:.0%}), '
         'and every task loss.\n',

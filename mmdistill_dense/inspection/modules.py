@@ -19,7 +19,7 @@ from mmdistill_dense.models.hosts import (
     routes_of,
     spec_of,
 )
-from mmdistill_dense.models.hosts.regions import of_regions
+from mmdistill_dense.models.hosts.rois import is_per_roi
 from mmdistill_dense.models.utils import evaluated
 from mmdistill_dense.recorders import resolve_paths
 from mmdistill_dense.recorders.recorder import flatten
@@ -136,7 +136,7 @@ def _levels(name: str, specs: list[FeatureSpec]) -> tuple[str, str]:
     """Shapes and strides of the outputs of a module."""
     if not specs:
         return 'no tensor', '-'
-    if of_regions(name):
+    if is_per_roi(name):
         shapes = [format_size(spec.shape[1:]) for spec in specs]
         return f'{", ".join(shapes)} per RoI', '-'
     if any(spec.shape[:1] != (1,) for spec in specs):

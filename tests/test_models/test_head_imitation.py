@@ -1,4 +1,4 @@
-"""Terms on box heads, which see the student's own regions on both sides."""
+"""Terms on box heads, which see the student's own RoIs on both sides."""
 
 from copy import deepcopy
 
@@ -9,7 +9,7 @@ from mmengine.structures import InstanceData
 from torch import nn
 from torch.nn.functional import smooth_l1_loss
 
-from mmdistill_dense.models.hosts.regions import join, whole_images
+from mmdistill_dense.models.hosts.rois import concat_rois, whole_image_rois
 
 from ..helpers.batches import detection_batch, step_losses, total
 from ..helpers.models import cwd, distiller, mask_rcnn, stock
@@ -82,7 +82,7 @@ def watch(module, calls):
 def by_hand(model, head=BOX, extractor='roi_head.bbox_roi_extractor'):
     """A step's losses, the student's ``fc_reg``, and the teacher's.
 
-    The teacher is asked for the regions that the student's extractor was
+    The teacher is asked for the RoIs that the student's extractor was
     given, by calling the host itself.
     """
     seen, pooled, images, asked = [], [], [], []
@@ -90,15 +90,15 @@ def by_hand(model, head=BOX, extractor='roi_head.bbox_roi_extractor'):
     watch(model.get_submodule(extractor), pooled)
     watch(model.backbone, images)
     losses = step_losses(model, batch())
-    ((_, regions), _) = pooled[0]
+    ((_, rois), _) = pooled[0]
     other = teacher_in(model)
     watch(other.get_submodule(f'{head}.fc_reg'), asked)
     stage = [int(part) for part in head.split('.') if part.isdigit()]
     with torch.no_grad():
         maps = other.extract_feat(images[0][0][0])
-        other.roi_head._bbox_forward(*stage, maps, regions)
+        other.roi_head._bbox_forward(*stage, maps, rois)
     ours, theirs = seen[0][1], asked[0][1]
-    assert len(regions) == len(ours) > 10
+    assert len(rois) == len(ours) > 10
     return losses, ours, theirs
 
 
@@ -219,17 +219,17 @@ def test_a_copy_records_its_own_regions(teacher):
 
 def test_regions_are_joined_once_each():
     one, other, none = torch.rand(3, 5), torch.rand(2, 5), torch.rand(0, 5)
-    joined, rows = join(dict(a=one, b=none, c=one, d=other))
+    joined, rows = concat_rois(dict(a=one, b=none, c=one, d=other))
     assert joined.shape == (5, 5)
     assert rows['a'] == rows['c']
     assert torch.equal(joined[rows['a']], one)
     assert torch.equal(joined[rows['d']], other)
     assert len(joined[rows['b']]) == 0
-    assert join({}) == (None, {})
+    assert concat_rois({}) == (None, {})
 
 
 def test_the_region_of_a_dry_run_covers_its_image():
-    rois = whole_images(torch.zeros(2, 3, 40, 60))
+    rois = whole_image_rois(torch.zeros(2, 3, 40, 60))
     assert rois.tolist() == [[0, 0, 0, 60, 40], [1, 0, 0, 60, 40]]
 
 
@@ -302,7 +302,7 @@ def test_a_model_without_a_roi_head(teacher_of, teacher):
 
 
 class Queries(nn.Module):
-    """Stands for a RoI head whose box head needs more than regions."""
+    """Stands for a RoI head whose box head needs more than RoIs."""
 
     def __init__(self):
         super().__init__()
@@ -319,7 +319,7 @@ def test_a_box_head_that_needs_more_than_regions(teacher):
     with pytest.raises(
         ValueError,
         match=r"term 'reg', student: Queries cannot be asked about given "
-        r"regions: .*'object_feats'\]",
+        r"RoIs: .*'object_feats'\]",
     ):
         MODELS.build(
             dict(

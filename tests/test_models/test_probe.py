@@ -68,8 +68,8 @@ def test_a_segmentors_shortest_route(segmentor, path, route):
     [
         ('neck.fpn_convs.*.conv', 'features', 1),
         ('rpn_head.rpn_cls', 'tensor', 5),
-        ('roi_head.bbox_head', 'regions', 1),
-        ('{neck,roi_head.bbox_head.fc_reg}', 'regions', 1),
+        ('roi_head.bbox_head', 'rois', 1),
+        ('{neck,roi_head.bbox_head.fc_reg}', 'rois', 1),
     ],
 )
 def test_a_detectors_shortest_route(detector, path, route, calls):
@@ -80,7 +80,7 @@ def test_a_detectors_shortest_route(detector, path, route, calls):
 
 def test_maps_of_the_rpn_beside_regions(detector):
     found = look(detector, '{rpn_head.rpn_cls,roi_head.bbox_head.fc_cls}')
-    assert found.route == 'rpn_regions'
+    assert found.route == 'rpn_rois'
     assert sorted(found.calls.values()) == [1, 5]
     assert [spec.shape[0] for spec in found.specs['key']] == [1] * 6
 

@@ -94,7 +94,7 @@ def test_a_term_on_a_box_head_and_what_is_inherited(tmp_path, inspect):
     text = inspect(write_config(tmp_path / 'kd.py', model, 'mmdet'))
     reg = 'roi_head.bbox_head.fc_reg'
     assert row(text, reg) == [reg, '12', '-', reg, '12', '-', 'none', '-', '1']
-    assert "route 'regions'" in text
+    assert "route 'rois'" in text
     assert row(text, 'rpn_head')[3:5] == ['not at all', '0']
     assert row(text, 'roi_head')[3].startswith('in part')
     assert 'counted with one RoI an image' in text

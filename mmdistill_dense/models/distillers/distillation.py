@@ -16,8 +16,8 @@ from . import guards
 from .balance import BalanceMeter
 from .guards import naming
 from .inheritance import Inheritance
-from .regions import SampledRegions
 from .report import announce, describe_terms
+from .rois import SampledRoIs
 from .schedule import Clock, check_lengths
 from .settings import (
     check_used,
@@ -59,7 +59,7 @@ class Distillation(nn.Module):
         self.clock = Clock()
         self.balance = BalanceMeter()
         self.recorders = RecorderSet(student)
-        self.regions = SampledRegions(self.recorders)
+        self.rois = SampledRoIs(self.recorders)
         self.teacher_of = {
             name: choose_teacher(name, term, teachers)
             for name, term in terms.items()
@@ -97,7 +97,7 @@ class Distillation(nn.Module):
             with naming(name, 'student'):
                 path = expand_alias(tap['path'], student)
                 self.recorders.add(student, name, **{**tap, 'path': path})
-                self.regions.add(student, name)
+                self.rois.add(student, name)
         if not taps:
             return Probe('', {}, {}, {})
         with naming(', '.join(taps), 'student'):
@@ -117,7 +117,7 @@ class Distillation(nn.Module):
             with naming(', '.join(mine), f'teacher {name!r}'):
                 found[name] = teacher.attach(mine, form, size)
                 for term in mine:
-                    self.regions.check(term, teacher.paths[term])
+                    self.rois.check(term, teacher.paths[term])
         return found
 
     def _add_term(
@@ -148,7 +148,7 @@ class Distillation(nn.Module):
         """Record what the terms that are active now need of the student.
 
         Teachers look first, while no activation of the student waits in
-        memory; those that need its regions wait for them.
+        memory; those that need its RoIs wait for them.
 
         Args:
             inputs: Images (N, 3, H, W) that the student will see inside.
@@ -162,7 +162,7 @@ class Distillation(nn.Module):
             check_lengths(schedules, self.clock)
             self._began = True
         step = Step(self, inputs, samples)
-        step.run_teachers(with_regions=False)
+        step.run_teachers(after_student=False)
         with self.recorders.recording(step.sources):
             yield step
 

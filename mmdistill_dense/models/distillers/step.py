@@ -12,7 +12,7 @@ from mmdistill_dense.recorders import RecorderSet
 from ..teachers import FrozenTeacher
 from . import guards
 from .guards import naming
-from .regions import SampledRegions
+from .rois import SampledRoIs
 from .schedule import Clock
 from .term import Term, zero_of
 
@@ -22,7 +22,7 @@ class Parts(Protocol):
 
     clock: Clock
     recorders: RecorderSet
-    regions: SampledRegions
+    rois: SampledRoIs
     teacher_of: dict[str, str]
     teachers: MutableMapping[str, FrozenTeacher]
     terms: MutableMapping[str, Term]
@@ -61,27 +61,27 @@ class Step:
     @property
     def sources(self) -> list[str]:
         """What is recorded of the student."""
-        return self.distill.regions.with_sources(self.active)
+        return self.distill.rois.with_sources(self.active)
 
-    def run_teachers(self, with_regions: bool) -> None:
+    def run_teachers(self, after_student: bool) -> None:
         """Show the batch to the teachers of active terms.
 
         Args:
-            with_regions: Those that need regions which the student sampled,
+            after_student: Those that need RoIs which the student sampled,
                 or the others.
         """
         distill = self.distill
         for name, teacher in distill.teachers.items():
             keys = [k for k in self.active if distill.teacher_of[k] == name]
-            if keys and distill.regions.asked(keys) == with_regions:
+            if keys and distill.rois.needed_by(keys) == after_student:
                 with naming(', '.join(keys), f'teacher {name!r}'):
-                    rois = distill.regions.read(keys)
+                    rois = distill.rois.read(keys)
                     found = teacher(self.inputs, self.samples, keys, rois)
                     self.teacher_features.update(found)
 
     def losses(self) -> dict[str, Tensor]:
         """Compare what was recorded; one scalar per term, ``loss_<name>``."""
-        self.run_teachers(with_regions=True)
+        self.run_teachers(after_student=True)
         return {
             f'loss_{name}': self._compare(term)
             if name in self.teacher_features

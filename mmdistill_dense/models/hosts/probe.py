@@ -9,7 +9,7 @@ from mmdistill_dense.recorders import RecorderSet
 from mmdistill_dense.recorders.recorder_set import Where
 
 from ..utils import evaluated
-from .regions import asks_regions
+from .rois import needs_rois
 from .routes import follow, routes_of
 
 
@@ -18,7 +18,7 @@ class FeatureSpec:
     """A recorded map as data.
 
     Args:
-        shape: Shape in the dry run, of one image and one region.
+        shape: Shape in the dry run, of one image and one RoI.
         stride: Input pixels per cell, vertically and horizontally; ``None``
             for what is not a map.
     """
@@ -79,7 +79,7 @@ def probe(
     """
     image, samples = blank_batch(model, size)
     paths = [path for key in keys for path in recorders[key].paths]
-    routes = routes_of(model, asks_regions(model, paths))
+    routes = routes_of(model, needs_rois(model, paths))
     with evaluated(model):
         for route in routes:
             with recorders.recording(keys):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mmdistill_dense.recorders import StopForward
 
 from .kinds import is_segmentor
-from .regions import run_box_heads, whole_images
+from .rois import run_box_heads, whole_image_rois
 
 
 def _features(model: nn.Module, inputs: Tensor, samples: list) -> None:
@@ -37,12 +37,12 @@ def _tensor(model: nn.Module, inputs: Tensor, samples: list) -> None:
     model(inputs, samples, mode='tensor')
 
 
-def _regions(model: nn.Module, inputs: Tensor, rois: Tensor) -> None:
+def _rois(model: nn.Module, inputs: Tensor, rois: Tensor) -> None:
     """A two-stage detector without proposals of its own."""
     run_box_heads(model, model.extract_feat(inputs), rois)
 
 
-def _rpn_regions(model: nn.Module, inputs: Tensor, rois: Tensor) -> None:
+def _rpn_rois(model: nn.Module, inputs: Tensor, rois: Tensor) -> None:
     """The same with the maps of its RPN, which gives no proposals."""
     maps = model.extract_feat(inputs)
     model.rpn_head(maps)
@@ -52,22 +52,20 @@ def _rpn_regions(model: nn.Module, inputs: Tensor, rois: Tensor) -> None:
 _ROUTES: dict[str, Callable] = dict(
     features=_features, decode=_decode, auxiliary=_auxiliary, tensor=_tensor
 )
-#: Routes on which box heads are asked about given regions.
-REGION_ROUTES: dict[str, Callable] = dict(
-    regions=_regions, rpn_regions=_rpn_regions
-)
+#: Routes on which box heads are asked about given RoIs.
+ROI_ROUTES: dict[str, Callable] = dict(rois=_rois, rpn_rois=_rpn_rois)
 
 
-def routes_of(model: nn.Module, regions: bool = False) -> list[str]:
+def routes_of(model: nn.Module, per_roi: bool = False) -> list[str]:
     """Names of the routes to try on a model, the shortest first.
 
     Args:
         model: A stock detector or segmentor.
-        regions: Whether a box head is among what is recorded.
+        per_roi: Whether a box head is among what is recorded.
     """
-    if regions:
+    if per_roi:
         rpn = hasattr(model, 'rpn_head')
-        return ['regions', 'rpn_regions'] if rpn else ['regions']
+        return ['rois', 'rpn_rois'] if rpn else ['rois']
     if is_segmentor(model):
         return ['features', 'decode', 'auxiliary']
     return ['features', 'tensor']
@@ -96,13 +94,13 @@ def follow(
         model: A stock detector or segmentor.
         inputs: Images of shape (N, 3, H, W), normalised.
         samples: One data sample per image; its metainfo is read.
-        rois: Regions (R, 5) for a box head, on routes that ask it; default:
+        rois: RoIs (R, 5) for a box head, on routes that ask it; default:
             one for each image, which covers it.
     """
     try:
-        if route in REGION_ROUTES:
-            rois = whole_images(inputs) if rois is None else rois
-            REGION_ROUTES[route](model, inputs, rois)
+        if route in ROI_ROUTES:
+            rois = whole_image_rois(inputs) if rois is None else rois
+            ROI_ROUTES[route](model, inputs, rois)
         else:
             _ROUTES[route](model, inputs, samples)
     except StopForward:

@@ -19,7 +19,7 @@ from ..hosts import (
     follow,
     probe,
 )
-from ..hosts.regions import join
+from ..hosts.rois import concat_rois
 from ..utils import forked_rng
 from .speed import Speed, compare
 from .stock import StockTeacher
@@ -162,7 +162,7 @@ class FrozenTeacher(StockTeacher):
         inputs: Tensor,
         samples: list,
         keys: Sequence[str],
-        regions: Mapping[str, Tensor] | None = None,
+        rois: Mapping[str, Tensor] | None = None,
     ) -> dict[str, list[Tensor]]:
         """Look at the student's batch.
 
@@ -170,19 +170,19 @@ class FrozenTeacher(StockTeacher):
             inputs: Images (N, 3, H, W) as the student gets them.
             samples: Their data samples; only metainfo is read.
             keys: Terms that want features.
-            regions: Regions (R, 5) of those terms that are on a box head,
+            rois: RoIs (R, 5) of those terms that are on a box head,
                 in pixels of the batch.
 
         Returns:
             The levels of each term, detached; on a box head a row for each
-            of the term's regions.
+            of the term's RoIs.
         """
-        # In one go: a box head looks at every region by itself.
-        rois, rows = join(regions or {})
+        # In one go: a box head looks at every RoI by itself.
+        all_rois, rows = concat_rois(rois or {})
         with self.speed.beside(inputs):
             images = self.adapter(inputs, samples)
             found = self._look(
-                self.model, images, samples, keys, rois, self.speed
+                self.model, images, samples, keys, all_rois, self.speed
             )
             for key, mine in rows.items():
                 found[key] = [level[mine] for level in found[key]]

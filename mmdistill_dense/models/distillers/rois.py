@@ -1,4 +1,4 @@
-"""Terms on box heads: the regions that the student sampled."""
+"""Terms on box heads: the RoIs that the student sampled."""
 
 from collections.abc import Sequence
 
@@ -6,11 +6,11 @@ from torch import Tensor, nn
 
 from mmdistill_dense.recorders import RecorderSet
 
-from ..hosts.regions import compares_regions, extractor_of, regions_in
+from ..hosts.rois import are_per_roi, find_rois, roi_extractor_of
 
 
-class SampledRegions:
-    """Knows which regions the student's box heads were given.
+class SampledRoIs:
+    """Knows which RoIs the student's box heads were given.
 
     They come from the student's own pass, by one more recorder on the input
     of the module that pools them. Nothing of it is changed.
@@ -21,24 +21,24 @@ class SampledRegions:
 
     def __init__(self, recorders: RecorderSet) -> None:
         self.recorders = recorders
-        #: What pools the regions of a term, by its name.
+        #: What pools the RoIs of a term, by its name.
         self.extractors: dict[str, str] = {}
 
     def add(self, student: nn.Module, term: str) -> None:
-        """Record the regions of a term, if its rows are regions.
+        """Record the RoIs of a term, if its rows are RoIs.
 
         Raises:
             ValueError: If it records several stages, each of which has
-                regions of its own.
+                RoIs of its own.
         """
         paths = self.recorders[term].paths
-        if not compares_regions(paths):
+        if not are_per_roi(paths):
             return
-        extractor, *others = dict.fromkeys(map(extractor_of, paths))
+        extractor, *others = dict.fromkeys(map(roi_extractor_of, paths))
         if others:
             raise ValueError(
                 f'{", ".join(paths)} are stages of a cascade, each with '
-                'regions of its own. Make a term of each stage.'
+                'RoIs of its own. Make a term of each stage.'
             )
         self.recorders.add(student, _key(term), extractor, take='input')
         self.extractors[term] = extractor
@@ -51,14 +51,14 @@ class SampledRegions:
             paths: The modules that it records of the teacher.
 
         Raises:
-            ValueError: If one side gives regions and the other maps.
+            ValueError: If one side gives RoIs and the other maps.
         """
         ours = self.recorders[term].paths
-        if compares_regions(paths) != (term in self.extractors):
+        if are_per_roi(paths) != (term in self.extractors):
             raise ValueError(
                 f'{", ".join(ours)} of the student and {", ".join(paths)} '
                 'of the teacher cannot be compared: one gives a row per '
-                'region, the other maps. Record modules of '
+                'RoI, the other maps. Record modules of '
                 'roi_head.bbox_head on both sides, or on none.'
             )
 
@@ -66,12 +66,12 @@ class SampledRegions:
         """Terms, and what else must be recorded for them."""
         return [*terms, *(_key(t) for t in terms if t in self.extractors)]
 
-    def asked(self, terms: Sequence[str]) -> bool:
-        """Whether one of these terms needs regions."""
+    def needed_by(self, terms: Sequence[str]) -> bool:
+        """Whether one of these terms needs RoIs."""
         return any(term in self.extractors for term in terms)
 
     def read(self, terms: Sequence[str]) -> dict[str, Tensor]:
-        """Regions (R, 5) of those terms that have them.
+        """RoIs (R, 5) of those terms that have them.
 
         Terms of one stage get one and the same tensor.
         """
@@ -80,7 +80,7 @@ class SampledRegions:
             extractor = self.extractors.get(term)
             if extractor is not None and extractor not in found:
                 taken = self.recorders[_key(term)].read()
-                found[extractor] = regions_in(taken)
+                found[extractor] = find_rois(taken)
         return {
             term: found[self.extractors[term]]
             for term in terms
@@ -90,4 +90,4 @@ class SampledRegions:
 
 def _key(term: str) -> str:
     """A key that no term can have, as it is no identifier."""
-    return f'regions of {term}'
+    return f'RoIs of {term}'
