@@ -6,13 +6,13 @@ from torch import nn
 
 from mmdistill_dense.models.distillers.alignment import pair_levels
 from mmdistill_dense.models.hosts import (
+    DryRun,
     FeatureSpec,
-    Probe,
     blank_batch,
+    dry_run,
     expand_alias,
-    follow,
     is_segmentor,
-    probe,
+    run_route,
 )
 from mmdistill_dense.models.utils import build_model, evaluated, forked_rng
 from mmdistill_dense.recorders import RecorderSet
@@ -37,7 +37,7 @@ class StockModel:
         self.size = size
         with forked_rng():
             self.model: nn.Module = build_model(config)
-        self._probes: dict[str, Probe] = {}
+        self._dry_runs: dict[str, DryRun] = {}
 
     def __str__(self) -> str:
         return type(self.model).__name__
@@ -55,10 +55,12 @@ class StockModel:
             RuntimeError: If it is never called.
         """
         key = f'{take} of {path}'
-        if key not in self._probes:
+        if key not in self._dry_runs:
             recorders = self._record(key, path, take)
-            self._probes[key] = probe(self.model, recorders, [key], self.size)
-        specs = self._probes[key].specs[key]
+            self._dry_runs[key] = dry_run(
+                self.model, recorders, [key], self.size
+            )
+        specs = self._dry_runs[key].specs[key]
         for spec in specs:
             if spec.stride is None or spec.shape[0] != 1:
                 raise ValueError(
@@ -74,12 +76,12 @@ class StockModel:
         """
         self.levels(path, take)
         key = f'{take} of {path}'
-        route = self._probes[key].route
+        route = self._dry_runs[key].route
         recorders = self._record(key, path, take)
         batch = blank_batch(self.model, self.size)
         with evaluated(self.model), recorders.recording([key]):
             with torch.enable_grad():
-                follow(route, self.model, *batch)
+                run_route(route, self.model, *batch)
             return [level.requires_grad for level in recorders[key].read()]
 
     def _record(self, key: str, path: str, take: str) -> RecorderSet:

@@ -11,7 +11,11 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmdistill_dense.models.hosts import blank_batch, follow, inference_route
+from mmdistill_dense.models.hosts import (
+    blank_batch,
+    inference_route,
+    run_route,
+)
 from mmdistill_dense.models.utils import evaluated
 
 #: Up to so many pixels a real run is faster than one on fake tensors.
@@ -55,7 +59,7 @@ def model_complexity(model: nn.Module, size: tuple[int, int]) -> Complexity:
         model: The model, in any mode; it is run in eval mode.
         size: Height and width of the blank image, in pixels.
     """
-    run = partial(follow, inference_route(model), model)
+    run = partial(run_route, inference_route(model), model)
     return complexity(model, run, size)
 
 

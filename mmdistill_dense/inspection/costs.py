@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from mmdistill_dense.models.distillers.term import Term
 from mmdistill_dense.models.hosts import (
     FeatureSpec,
-    follow,
     inference_route,
     routes_of,
+    run_route,
 )
 from mmdistill_dense.models.hosts.routes import (
     ROI_ROUTES,
@@ -53,7 +53,7 @@ def cost_tables(model: nn.Module, size: Size) -> list[RenderableType]:
     parts: list[RenderableType] = []
     teachers: dict[str, Passes] = {}
     for name, teacher in model.distill.teachers.items():
-        stock, run = teacher.rehearse()
+        stock, run = teacher.build_dry_run()
         shortened = complexity(stock, run, size)
         teachers[name] = _passes(stock, size, shortened)
         parts += _teacher_table(teacher, stock, teachers[name])
@@ -64,7 +64,7 @@ def _passes(
     model: nn.Module, size: Size, shortened: Complexity | None = None
 ) -> Passes:
     route = routes_of(model)[-1]
-    full = complexity(model, partial(follow, route, model), size)
+    full = complexity(model, partial(run_route, route, model), size)
     inference = full.flops
     if route != inference_route(model):
         inference -= sum(full.parts.get(x, 0) for x in TRAINING_ONLY)

@@ -15,8 +15,8 @@ from mmdistill_dense.models.hosts import (
     FeatureSpec,
     blank_batch,
     expand_alias,
-    follow,
     routes_of,
+    run_route,
     spec_of,
 )
 from mmdistill_dense.models.hosts.rois import is_per_roi
@@ -102,7 +102,7 @@ def called_modules(model: nn.Module, size: Size) -> dict[str, ModuleOutputs]:
     for route in routes_of(model):
         calls: dict[str, ModuleOutputs] = {}
         with evaluated(model), _recording_calls(model, route, size, calls):
-            follow(route, model, *blank_batch(model, size))
+            run_route(route, model, *blank_batch(model, size))
         # A module keeps the calls of the shortest route.
         outputs.update({k: v for k, v in calls.items() if k not in outputs})
     return outputs

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmdistill_dense.recorders import RecorderSet
 
-from ..hosts import InputForm, Probe, expand_alias, probe
+from ..hosts import DryRun, InputForm, dry_run, expand_alias
 from ..teachers import FrozenTeacher
 from ..utils import forked_rng
 from . import guards
@@ -92,20 +92,20 @@ class Distillation(nn.Module):
 
     def _look_at_student(
         self, student: nn.Module, taps: Mapping, size: tuple[int, int]
-    ) -> Probe:
+    ) -> DryRun:
         for name, (tap, _) in taps.items():
             with naming(name, 'student'):
                 path = expand_alias(tap['path'], student)
                 self.recorders.add(student, name, **{**tap, 'path': path})
                 self.rois.add(student, name)
         if not taps:
-            return Probe('', {}, {}, {})
+            return DryRun('', {}, {}, {})
         with naming(', '.join(taps), 'student'):
-            return probe(student, self.recorders, list(taps), size)
+            return dry_run(student, self.recorders, list(taps), size)
 
     def _look_at_teachers(
         self, student: nn.Module, taps: Mapping, size: tuple[int, int]
-    ) -> dict[str, Probe]:
+    ) -> dict[str, DryRun]:
         form = InputForm.of(student)
         found = {}
         for name, teacher in self.teachers.items():
@@ -121,7 +121,7 @@ class Distillation(nn.Module):
         return found
 
     def _add_term(
-        self, name: str, cfg: dict, ours: Probe, theirs: Mapping[str, Probe]
+        self, name: str, cfg: dict, ours: DryRun, theirs: Mapping[str, DryRun]
     ) -> None:
         """Build a term and try it on the maps of the dry runs."""
         other = theirs[self.teacher_of[name]]

@@ -44,7 +44,7 @@ class Inheritance:
         self.teacher = {k: v for k, v in teacher.items() if k in known}
         self.modules = _resolve(modules, student, 'student')
         frozen = make_teacher(name, self.teacher, FrozenTeacher)
-        stock, _ = frozen.rehearse()
+        stock, _ = frozen.build_dry_run()
         _resolve(self.modules, stock, f'teacher {name!r}')
         for module in self.modules:
             _pairs(module, student, stock)

@@ -1,32 +1,32 @@
 """What is known of mmdet's and mmseg's models, without importing them."""
 
 from .aliases import expand_alias
-from .inputs import InputAdapter, InputForm
-from .kinds import is_distillable, is_segmentor, loss_keys
-from .probe import (
+from .dry_run import (
+    DryRun,
     FeatureSpec,
-    Probe,
     blank_batch,
     blank_sample,
-    probe,
+    dry_run,
     spec_of,
 )
-from .routes import follow, inference_route, routes_of
+from .inputs import InputAdapter, InputForm
+from .kinds import is_distillable, is_segmentor, loss_keys
+from .routes import inference_route, routes_of, run_route
 
 __all__ = [
+    'DryRun',
     'FeatureSpec',
     'InputAdapter',
     'InputForm',
-    'Probe',
     'blank_batch',
     'blank_sample',
+    'dry_run',
     'expand_alias',
-    'follow',
     'inference_route',
     'is_distillable',
     'is_segmentor',
     'loss_keys',
-    'probe',
     'routes_of',
+    'run_route',
     'spec_of',
 ]

@@ -1,7 +1,7 @@
 """Ways through a stock model, from the shortest to the longest.
 
 A route runs the part of a model that makes its recorders fire. None of them
-computes a task loss, and ``follow`` ends where the last recorder has fired.
+computes a task loss, and ``run_route`` ends where the last recorder has fired.
 """
 
 from collections.abc import Callable
@@ -80,7 +80,7 @@ def inference_route(model: nn.Module) -> str:
     return 'decode' if is_segmentor(model) else 'tensor'
 
 
-def follow(
+def run_route(
     route: str,
     model: nn.Module,
     inputs: Tensor,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mmdistill_dense.recorders import RecorderSet, resolve_paths
 from mmdistill_dense.recorders.replacer import Change, Replacer, replacing
 
-from ..hosts import FeatureSpec, Probe, expand_alias, follow, probe
+from ..hosts import DryRun, FeatureSpec, dry_run, expand_alias, run_route
 from ..teachers.stock import StockTeacher
 from ..utils import forked_rng
 
@@ -61,7 +61,7 @@ class MaskableTeacher(StockTeacher):
         self._check_maps()
         return model
 
-    def _dry_run(self, model: nn.Module, size: tuple[int, int]) -> Probe:
+    def _dry_run(self, model: nn.Module, size: tuple[int, int]) -> DryRun:
         recorders = RecorderSet(model)
         paths = resolve_paths(
             expand_alias(self._tap['path'], model),
@@ -69,7 +69,7 @@ class MaskableTeacher(StockTeacher):
         )
         for path in paths:
             recorders.add(model, path, **{**self._tap, 'path': path})
-        return probe(model, recorders, paths, size)
+        return dry_run(model, recorders, paths, size)
 
     def _check_maps(self) -> None:
         for spec in self.specs:
@@ -129,7 +129,7 @@ class MaskableTeacher(StockTeacher):
             inputs: Images (N, 3, H, W), preprocessed.
             samples: Their data samples.
         """
-        follow(self.route, self.model, inputs, samples)
+        run_route(self.route, self.model, inputs, samples)
 
 
 def check_loss_depends_on_masks(at: object, losses: Mapping) -> None:

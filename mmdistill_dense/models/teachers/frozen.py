@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from mmdistill_dense.recorders import RecorderSet
 
 from ..hosts import (
+    DryRun,
     InputAdapter,
     InputForm,
-    Probe,
     blank_sample,
+    dry_run,
     expand_alias,
-    follow,
-    probe,
+    run_route,
 )
 from ..hosts.rois import concat_rois
 from ..utils import forked_rng
@@ -57,7 +57,7 @@ class FrozenTeacher(StockTeacher):
         #: The same as names of modules.
         self.paths: dict[str, list[str]] = {}
         self._taps: dict[str, dict] = {}
-        self._probe: Probe | None = None
+        self._dry_run: DryRun | None = None
         self._input_size = (0, 0)
         #: What was recorded before the switches were on.
         self._plain: dict[str, list[Tensor]] = {}
@@ -67,7 +67,7 @@ class FrozenTeacher(StockTeacher):
         taps: Mapping[str, dict],
         student: InputForm,
         input_size: tuple[int, int],
-    ) -> Probe:
+    ) -> DryRun:
         """Say what to record, and learn its shapes from a dry run.
 
         A model is built for it and let go again.
@@ -80,10 +80,10 @@ class FrozenTeacher(StockTeacher):
         self._taps, self._input_size = dict(taps), input_size
         with forked_rng():
             model, recorders = self._build()
-            found = probe(model, recorders, list(taps), input_size)
+            found = dry_run(model, recorders, list(taps), input_size)
         self.recorded = {key: str(recorders[key]) for key in taps}
         self.paths = {key: recorders[key].paths for key in taps}
-        self._probe = Probe(found.route, found.calls, found.specs, {})
+        self._dry_run = DryRun(found.route, found.calls, found.specs, {})
         self.adapter = InputAdapter(student, InputForm.of(model))
         return found
 
@@ -150,10 +150,10 @@ class FrozenTeacher(StockTeacher):
         """One brief pass through a model that carries our recorders."""
         with (
             speed.autocast(images.device),
-            self._hooks.recording(keys, self._probe.calls),
+            self._hooks.recording(keys, self._dry_run.calls),
         ):
-            route = self._probe.route
-            follow(route, model, speed.images(images), samples, rois)
+            route = self._dry_run.route
+            run_route(route, model, speed.images(images), samples, rois)
             return {key: self._hooks[key].read() for key in keys}
 
     @torch.no_grad()
@@ -192,7 +192,7 @@ class FrozenTeacher(StockTeacher):
         """Wait for features of ``forward`` that another stream makes."""
         self.speed.join(features)
 
-    def rehearse(self) -> tuple[nn.Module, Callable]:
+    def build_dry_run(self) -> tuple[nn.Module, Callable]:
         """A model of random weights, and the brief pass through it.
 
         For tools that look at what runs; the teacher keeps neither.
@@ -205,12 +205,12 @@ class FrozenTeacher(StockTeacher):
             model, recorders = self._build()
 
         def run(images: Tensor, samples: list) -> None:
-            with recorders.recording(self._taps, self._probe.calls):
-                follow(self._probe.route, model, images, samples)
+            with recorders.recording(self._taps, self._dry_run.calls):
+                run_route(self._dry_run.route, model, images, samples)
 
         return model, run
 
     @property
     def route(self) -> str:
         """Name of the route that the dry run found."""
-        return self._probe.route
+        return self._dry_run.route

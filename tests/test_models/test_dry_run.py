@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.registry import MODELS
 
-from mmdistill_dense.models.hosts import FeatureSpec, probe
+from mmdistill_dense.models.hosts import FeatureSpec, dry_run
 from mmdistill_dense.models.utils import forked_rng
 from mmdistill_dense.recorders import RecorderSet
 
@@ -29,7 +29,7 @@ def detector():
 def look(model, path, size=(64, 64)):
     recorders = RecorderSet(model)
     recorders.add(model, 'key', path)
-    return probe(model, recorders, ['key'], size)
+    return dry_run(model, recorders, ['key'], size)
 
 
 def strides(found):

@@ -10,7 +10,7 @@ from mmdistill_dense.recorders.recorder_set import Where
 
 from ..utils import evaluated
 from .rois import needs_rois
-from .routes import follow, routes_of
+from .routes import routes_of, run_route
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class FeatureSpec:
 
 
 @dataclass(frozen=True)
-class Probe:
+class DryRun:
     """What a dry run has found.
 
     Args:
@@ -56,12 +56,12 @@ class Probe:
     features: dict[str, list[Tensor]]
 
 
-def probe(
+def dry_run(
     model: nn.Module,
     recorders: RecorderSet,
     keys: list[str],
     size: tuple[int, int],
-) -> Probe:
+) -> DryRun:
     """Run a model once, as briefly as makes every recorder fire.
 
     The model is in eval mode without gradients; its parameters, statistics
@@ -96,13 +96,13 @@ def _fired(recorders: RecorderSet, key: str) -> bool:
 
 def _result(
     route: str, recorders: RecorderSet, keys: list[str], size: tuple[int, int]
-) -> Probe:
+) -> DryRun:
     features = {key: recorders[key].read() for key in keys}
     specs = {
         key: [spec_of(feature, size) for feature in maps]
         for key, maps in features.items()
     }
-    return Probe(route, recorders.calls(), specs, features)
+    return DryRun(route, recorders.calls(), specs, features)
 
 
 def spec_of(feature: Tensor, size: tuple[int, int]) -> FeatureSpec:
@@ -115,7 +115,7 @@ def spec_of(feature: Tensor, size: tuple[int, int]) -> FeatureSpec:
 
 def _try(route: str, model: nn.Module, image: Tensor, samples: list) -> None:
     try:
-        follow(route, model, image, samples)
+        run_route(route, model, image, samples)
     except Exception as error:
         height, width = image.shape[-2:]
         raise RuntimeError(
