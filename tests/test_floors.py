@@ -263,7 +263,7 @@ def test_imports_run_in_no_circle():
             'from mmdet.structures import DetDataSample',
         ),
         ('models/hosts/dry_run.py', 'from ..teachers import FrozenTeacher'),
-        ('models/utils/holder.py', 'from ..hosts import dry_run'),
+        ('models/utils/frozen_holder.py', 'from ..hosts import dry_run'),
         ('models/distillers/report.py', 'from ..pcd import queue'),
         ('models/maskd/loops.py', 'from ..pcd.maps import last_map'),
         ('models/losses/imitation_loss.py', 'from ..connectors import conv'),

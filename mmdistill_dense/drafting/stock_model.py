@@ -14,7 +14,7 @@ from mmdistill_dense.models.hosts import (
     is_segmentor,
     run_route,
 )
-from mmdistill_dense.models.utils import build_model, evaluated, forked_rng
+from mmdistill_dense.models.utils import build_model, eval_mode, forked_rng
 from mmdistill_dense.recorders import RecorderSet
 
 Specs = list[FeatureSpec]
@@ -79,7 +79,7 @@ class StockModel:
         route = self._dry_runs[key].route
         recorders = self._record(key, path, take)
         batch = blank_batch(self.model, self.size)
-        with evaluated(self.model), recorders.recording([key]):
+        with eval_mode(self.model), recorders.recording([key]):
             with torch.enable_grad():
                 run_route(route, self.model, *batch)
             return [level.requires_grad for level in recorders[key].read()]

@@ -16,7 +16,7 @@ from mmdistill_dense.models.hosts import (
     inference_route,
     run_route,
 )
-from mmdistill_dense.models.utils import evaluated
+from mmdistill_dense.models.utils import eval_mode
 
 #: Up to so many pixels a real run is faster than one on fake tensors.
 _SMALL_IMAGE = 128 * 128
@@ -100,7 +100,7 @@ def _is_distillation(name: str) -> bool:
 
 def _count(model: nn.Module, run: Run, size: tuple[int, int]) -> Complexity:
     counter = FlopCounterMode(display=False)
-    with evaluated(model), _countable(model), counter:
+    with eval_mode(model), _countable(model), counter:
         with _counting_parts(model, counter.get_total_flops) as parts:
             run(*blank_batch(model, size))
         return Complexity(

@@ -20,7 +20,7 @@ from mmdistill_dense.models.hosts import (
     spec_of,
 )
 from mmdistill_dense.models.hosts.rois import is_per_roi
-from mmdistill_dense.models.utils import evaluated
+from mmdistill_dense.models.utils import eval_mode
 from mmdistill_dense.recorders import resolve_paths
 from mmdistill_dense.recorders.recorder import flatten
 
@@ -101,7 +101,7 @@ def called_modules(model: nn.Module, size: Size) -> dict[str, ModuleOutputs]:
     outputs: dict[str, ModuleOutputs] = {}
     for route in routes_of(model):
         calls: dict[str, ModuleOutputs] = {}
-        with evaluated(model), _recording_calls(model, route, size, calls):
+        with eval_mode(model), _recording_calls(model, route, size, calls):
             run_route(route, model, *blank_batch(model, size))
         # A module keeps the calls of the shortest route.
         outputs.update({k: v for k, v in calls.items() if k not in outputs})

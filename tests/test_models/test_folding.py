@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from mmdistill_dense.models.teachers.folding import fold_batch_norms
-from mmdistill_dense.models.utils import evaluated
+from mmdistill_dense.models.utils import eval_mode
 
 
 def trained(model):
@@ -43,7 +43,7 @@ def fold(net, x=None):
     """How many norms were folded; what the net gives stays."""
     x = torch.randn(2, 3, 9, 9) if x is None else x
     trained(net)
-    with evaluated(net):
+    with eval_mode(net):
         before = net(x)
         count = fold_batch_norms(net, lambda: net(x))
         torch.testing.assert_close(net(x), before, rtol=1e-5, atol=1e-5)
@@ -115,7 +115,7 @@ def test_norms_that_must_stay(forward, parts):
     norms = nn.ModuleDict(parts)
     if parts.get('norm') and not parts['norm'].track_running_stats:
         net = Net(forward, **norms).eval()
-        with evaluated(net):
+        with eval_mode(net):
             x = torch.randn(2, 3, 9, 9)
             assert fold_batch_norms(net, lambda: net(x)) == 0
         return

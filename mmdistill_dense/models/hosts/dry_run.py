@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mmdistill_dense.recorders import RecorderSet
 from mmdistill_dense.recorders.recorder_set import Where
 
-from ..utils import evaluated
+from ..utils import eval_mode
 from .rois import needs_rois
 from .routes import routes_of, run_route
 
@@ -80,7 +80,7 @@ def dry_run(
     image, samples = blank_batch(model, size)
     paths = [path for key in keys for path in recorders[key].paths]
     routes = routes_of(model, needs_rois(model, paths))
-    with evaluated(model):
+    with eval_mode(model):
         for route in routes:
             with recorders.recording(keys):
                 _try(route, model, image, samples)

@@ -12,12 +12,12 @@ from mmdistill_dense.functional.checks import check_int, check_weight
 from mmdistill_dense.registry import MODELS
 
 from ..losses.base import DistillationLoss, LoadedTeacher
-from ..utils import Holder
+from ..utils import FrozenHolder
 from .receptive_tokens import ReceptiveTokens
 from .token_files import check_channels, read_tokens
 
 
-class MaskedLoss(Holder, DistillationLoss):
+class MaskedLoss(FrozenHolder, DistillationLoss):
     """Base of both losses: frozen tokens that stage 1 has trained.
 
     The tokens are in no state dict and no optimizer. They are loaded where
@@ -52,7 +52,7 @@ class MaskedLoss(Holder, DistillationLoss):
         check_channels(file, channels)
         self._check_file(file.modules)
         self.info = file.info
-        self.hold(file.modules, like.device, like.dtype)
+        self.set_frozen(file.modules, like.device, like.dtype)
 
     def note_teacher(self, term: str, teacher: LoadedTeacher) -> None:
         """Log the source of the tokens; warn if the teacher differs.
@@ -92,7 +92,7 @@ class MaskedLoss(Holder, DistillationLoss):
                 f'{type(self).__name__} has no tokens yet: call load() '
                 'first. A distiller does so where training starts.'
             )
-        return self._held[0][index]
+        return self._frozen[0][index]
 
     def extra_repr(self) -> str:
         return f'tokens={self.tokens!r}, {super().extra_repr()}'

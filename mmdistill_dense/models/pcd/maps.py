@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..hosts.dry_run import FeatureSpec, spec_of
-from ..utils import evaluated, forked_rng
+from ..utils import eval_mode, forked_rng
 
 
 def last_map(outputs: Any, backbone: nn.Module) -> Tensor:
@@ -51,7 +51,7 @@ def map_spec(backbone: nn.Module, size: tuple[int, int]) -> FeatureSpec:
     """
     parameter = next(backbone.parameters(), torch.empty(()))
     image = parameter.new_zeros(1, 3, *size)
-    with forked_rng(), evaluated(backbone):
+    with forked_rng(), eval_mode(backbone):
         try:
             outputs = backbone(image)
         except Exception as error:

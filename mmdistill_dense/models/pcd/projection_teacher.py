@@ -13,7 +13,7 @@ from mmdistill_dense.registry import MODELS
 
 from ..hosts import FeatureSpec
 from ..teachers.loading import load_strictly, read_weights
-from ..utils import Holder, forked_rng
+from ..utils import FrozenHolder, forked_rng
 from .heads import HeadCfg, build_head, student_head_cfg
 from .layout_detection import check_head, check_layout
 from .layouts import layout_of, rename_keys
@@ -39,7 +39,7 @@ class Encoder(nn.Module):
         return self.head(last_map(self.backbone(images), self.backbone))
 
 
-class ProjectionTeacher(Holder):
+class ProjectionTeacher(FrozenHolder):
     """A frozen backbone and its projection head, applied to maps.
 
     It is frozen, in eval mode, without gradients, strictly loaded, shared by
@@ -178,7 +178,7 @@ class ProjectionTeacher(Holder):
         )
         model.head = SpatialAdaptor(model.head, self._relu)
         self.fingerprint = self._fingerprint(weights)
-        self.hold(model, like.device, like.dtype)
+        self.set_frozen(model, like.device, like.dtype)
 
     def _fingerprint(self, weights: str) -> str:
         """Fingerprint of the weights and of the layers of the head.
@@ -220,4 +220,4 @@ class ProjectionTeacher(Holder):
             Maps (N, C, H / stride, W / stride), not normalised, detached;
             their mean is the teacher's embedding of the image.
         """
-        return self._held[0](images)
+        return self._frozen[0](images)

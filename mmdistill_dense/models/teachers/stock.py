@@ -5,11 +5,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..utils import Holder, build_model, forked_rng, resolve_config
+from ..utils import FrozenHolder, build_model, forked_rng, resolve_config
 from .loading import load_weights
 
 
-class StockTeacher(Holder):
+class StockTeacher(FrozenHolder):
     """A stock model that is frozen, in eval mode and strictly loaded.
 
     Args:
@@ -75,7 +75,7 @@ class StockTeacher(Holder):
             model, self.checkpoint, self.allow, self.name
         )
         self._adapt(model)
-        self.hold(model, like.device, like.dtype)
+        self.set_frozen(model, like.device, like.dtype)
         self.to(device=like.device)
 
     def _adapt(self, model: nn.Module) -> None:

@@ -1,8 +1,8 @@
 """What models, teachers and distillers share."""
 
 from .building import bare_model, build_model, resolve_config
-from .holder import Holder, freeze
-from .isolation import evaluated, forked_rng
+from .frozen_holder import FrozenHolder, freeze
+from .isolation import eval_mode, forked_rng
 from .weights import (
     list_faults,
     load_and_compare,
@@ -11,10 +11,10 @@ from .weights import (
 )
 
 __all__ = [
-    'Holder',
+    'FrozenHolder',
     'bare_model',
     'build_model',
-    'evaluated',
+    'eval_mode',
     'forked_rng',
     'freeze',
     'list_faults',

@@ -26,7 +26,7 @@ def forked_rng() -> Iterator[None]:
 
 
 @contextmanager
-def evaluated(model: nn.Module) -> Iterator[None]:
+def eval_mode(model: nn.Module) -> Iterator[None]:
     """Eval mode without gradients; every module's own flag comes back.
 
     Flags are restored one by one: ``train()`` of a model with frozen stages

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from math import isclose
 
-from mmdistill_dense.models.utils import evaluated
+from mmdistill_dense.models.utils import eval_mode
 
 from . import BenchmarkError
 from .arguments import PACKAGE
@@ -39,7 +39,7 @@ def check_agreement(
         # The package's teacher is no child of the model and always in eval
         # mode.
         teacher = getattr(one.model, 'teacher', None)
-        in_eval = nullcontext() if teacher is None else evaluated(teacher)
+        in_eval = nullcontext() if teacher is None else eval_mode(teacher)
         with in_eval, float32_products('fp32'):
             found[one.name] = one.losses()
     stock, _ = found['student']

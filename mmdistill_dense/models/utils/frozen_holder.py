@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 
-class Holder(nn.Module):
+class FrozenHolder(nn.Module):
     """Holds a frozen module that is no child of it.
 
     So it is absent from parameters, optimizers, gradient buckets and
@@ -18,37 +18,37 @@ class Holder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self._held: list[nn.Module] = []
+        self._frozen: list[nn.Module] = []
 
-    def hold(
+    def set_frozen(
         self, module: nn.Module, device: torch.device, dtype: torch.dtype
     ) -> None:
         """Freeze a module and keep it, in place of what was held before."""
         freeze(module)
-        self._held = [module.to(device=device, dtype=dtype)]
+        self._frozen = [module.to(device=device, dtype=dtype)]
 
     @property
     def model(self) -> Any:
         """The module held, of any class; ``None`` before it is loaded."""
-        return self._held[0] if self._held else None
+        return self._frozen[0] if self._frozen else None
 
     @property
     def loaded(self) -> bool:
-        return bool(self._held)
+        return bool(self._frozen)
 
-    def _apply(self, *args: Any, **kwargs: Any) -> 'Holder':
+    def _apply(self, *args: Any, **kwargs: Any) -> 'FrozenHolder':
         """Pass ``.to()``, ``.double()``, ``.cuda()`` on to what is held."""
-        for module in self._held:
+        for module in self._frozen:
             module._apply(*args, **kwargs)
         return super()._apply(*args, **kwargs)
 
-    def __deepcopy__(self, memo: dict) -> 'Holder':
+    def __deepcopy__(self, memo: dict) -> 'FrozenHolder':
         """Share the weights: an EMA copy needs them no second time.
 
         Modules are copied, tensors are not. Moving a copy to another device
         or dtype replaces its own tensors only.
         """
-        for module in self._held:
+        for module in self._frozen:
             memo.update({id(b): b for b in module.buffers()})
         twin = type(self).__new__(type(self))
         memo[id(self)] = twin
