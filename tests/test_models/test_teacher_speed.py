@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmdistill_dense.models.teachers.speed import Speed, compare
+from mmdistill_dense.models.teachers.speed import Speed, measure_drift
 
 from ..helpers.batches import detection_batch, segmentation_batch, step_losses
 from ..helpers.models import cwd, distiller, mask_rcnn, pspnet
@@ -184,12 +184,12 @@ def test_what_is_on_is_said(host, log_lines):
     log_lines.clear()
     model, _ = host()
     assert not [x for x in log_lines if 'runs with' in x]
-    assert teacher_in(model).moved == 0
+    assert teacher_in(model).drift == 0
 
 
 def test_how_far_it_moved_is_measured(host):
     moved = {
-        name: teacher_in(host(**switches)[0]).moved
+        name: teacher_in(host(**switches)[0]).drift
         for name, switches in (
             ('folded', dict(fold_bn=True)),
             ('low', dict(precision='bf16')),
@@ -271,8 +271,8 @@ def test_overflow_is_no_small_difference():
     for wrong in (torch.inf, torch.nan):
         other = dict(kd=[torch.tensor([1.0, wrong])])
         with pytest.raises(RuntimeError, match='fp16 may overflow'):
-            compare(one, other, Speed(precision='fp16'))
-    assert compare(one, one, Speed(precision='fp16')) == 0
+            measure_drift(one, other, Speed(precision='fp16'))
+    assert measure_drift(one, one, Speed(precision='fp16')) == 0
 
 
 def test_teachers_look_before_the_student_unless_they_need_regions(teacher_of):

@@ -76,7 +76,7 @@ def announce(teacher: StockTeacher) -> None:
     if str(speed or ''):
         print_log(
             f'Teacher {name!r} runs with {speed}; on a noise image what is '
-            f'recorded moves by {teacher.moved:.1e} of its largest value.',
+            f'recorded moves by {teacher.drift:.1e} of its largest value.',
             logger='current',
         )
 

@@ -93,7 +93,9 @@ class Step:
         distill = self.distill
         # Given up here, so that it is gone once it has been compared.
         teacher_feature = self.teacher_features.pop(term.name)
-        distill.teachers[distill.teacher_of[term.name]].join(teacher_feature)
+        distill.teachers[distill.teacher_of[term.name]].wait_for(
+            teacher_feature
+        )
         source = distill.recorders[term.name]
         with naming(term.name, 'student'):
             student_feature = source.read()

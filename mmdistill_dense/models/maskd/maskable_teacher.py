@@ -80,7 +80,7 @@ class MaskableTeacher(StockTeacher):
                     '(N, C, H, W). Name the neck, the backbone or logits.'
                 )
 
-    def _hook(self, model: nn.Module) -> list[Replacer]:
+    def _add_hooks(self, model: nn.Module) -> list[Replacer]:
         take, first, hooks = self._tap.get('take', 'output'), 0, []
         for path, count in self._counts.items():
             module = model.get_submodule(path)

@@ -26,13 +26,13 @@ def fold_batch_norms(model: nn.Module, run: Callable[[], Any]) -> int:
     Returns:
         How many were folded; each is an ``Identity`` now.
     """
-    watch = _Watch(model)
-    with watch:
+    counter = _ReadCounter(model)
+    with counter:
         run()
     shared = _shared_weights(model)
     pairs = [
         (conv, norm)
-        for conv, norm in watch.pairs()
+        for conv, norm in counter.pairs()
         if id(model.get_submodule(conv).weight) not in shared
     ]
     for conv, norm in pairs:
@@ -40,7 +40,7 @@ def fold_batch_norms(model: nn.Module, run: Callable[[], Any]) -> int:
     return len(pairs)
 
 
-class _Watch(TorchDispatchMode):
+class _ReadCounter(TorchDispatchMode):
     """Sees which tensors convolutions put out, and who reads them."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -52,30 +52,30 @@ class _Watch(TorchDispatchMode):
         self._calls: dict[str, int] = {}
         self._handles: list = []
         for name, module in model.named_modules():
-            self._watch(name, module)
+            self._add_hook(name, module)
 
-    def _watch(self, name: str, module: nn.Module) -> None:
+    def _add_hook(self, name: str, module: nn.Module) -> None:
         if module._forward_hooks or module._forward_pre_hooks:
             return
         # Subclasses may do more than their base.
         if type(module) is nn.Conv2d:
             hook = module.register_forward_hook(
-                lambda _, args, output: self._put_out(name, output)
+                lambda _, args, output: self._record_output(name, output)
             )
         elif type(module) in _NORMS and module.track_running_stats:
             hook = module.register_forward_pre_hook(
-                lambda _, args: self._take_in(name, args[0])
+                lambda _, args: self._record_input(name, args[0])
             )
         else:
             return
         self._handles.append(hook)
 
-    def _put_out(self, name: str, output: Tensor) -> None:
+    def _record_output(self, name: str, output: Tensor) -> None:
         self._calls[name] = self._calls.get(name, 0) + 1
         self._outputs[id(output)] = output, name
         self._reads[id(output)] = 0
 
-    def _take_in(self, name: str, taken: Tensor) -> None:
+    def _record_input(self, name: str, taken: Tensor) -> None:
         self._calls[name] = self._calls.get(name, 0) + 1
         self._inputs[name] = id(taken)
 

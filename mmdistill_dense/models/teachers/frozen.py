@@ -21,7 +21,7 @@ from ..hosts import (
 )
 from ..hosts.rois import concat_rois
 from ..utils import forked_rng
-from .speed import Speed, compare
+from .speed import Speed, measure_drift
 from .stock import StockTeacher
 
 
@@ -50,7 +50,7 @@ class FrozenTeacher(StockTeacher):
         super().__init__(*args, **kwargs)
         self.speed = Speed(**switches)
         #: How far the switches have moved what is recorded.
-        self.moved = 0.0
+        self.drift = 0.0
         self.adapter: InputAdapter | None = None
         #: What each term records, in words.
         self.recorded: dict[str, str] = {}
@@ -60,7 +60,7 @@ class FrozenTeacher(StockTeacher):
         self._dry_run: DryRun | None = None
         self._input_size = (0, 0)
         #: What was recorded before the switches were on.
-        self._plain: dict[str, list[Tensor]] = {}
+        self._reference: dict[str, list[Tensor]] = {}
 
     def attach(
         self,
@@ -87,7 +87,7 @@ class FrozenTeacher(StockTeacher):
         self.adapter = InputAdapter(student, InputForm.of(model))
         return found
 
-    def _hook(self, model: nn.Module) -> RecorderSet:
+    def _add_hooks(self, model: nn.Module) -> RecorderSet:
         recorders = RecorderSet(model)
         for key, tap in self._taps.items():
             path = expand_alias(tap['path'], model)
@@ -101,14 +101,14 @@ class FrozenTeacher(StockTeacher):
             RuntimeError: If the switches break it.
         """
         super().load(like)
-        self.speed.lower(self.model)
-        trial = partial(self._try, self.model, like, self.speed)
-        if self._plain:
-            self.moved = self._compare(trial)
+        self.speed.cast(self.model)
+        trial = partial(self._record_noise, self.model, like, self.speed)
+        if self._reference:
+            self.drift = self._drift_of(trial)
         self.speed.compile_parts(self.model, trial)
 
-    def _compare(self, trial: Callable) -> float:
-        before, self._plain = self._plain, {}
+    def _drift_of(self, trial: Callable) -> float:
+        before, self._reference = self._reference, {}
         try:
             after = trial()
         except RuntimeError as error:
@@ -117,16 +117,16 @@ class FrozenTeacher(StockTeacher):
                 f'{error}. Take a switch out of teacher; some ops of mmcv '
                 'know no low precision.'
             ) from error
-        return compare(before, after, self.speed)
+        return measure_drift(before, after, self.speed)
 
     def _adapt(self, model: nn.Module) -> None:
         if self.speed.changes_model:
             first = next(model.parameters())
-            trial = partial(self._try, model.eval(), first, Speed())
-            self._plain = trial()
-            self.speed.reshape(model, trial)
+            trial = partial(self._record_noise, model.eval(), first, Speed())
+            self._reference = trial()
+            self.speed.prepare(model, trial)
 
-    def _try(
+    def _record_noise(
         self, model: nn.Module, like: Tensor, speed: Speed
     ) -> dict[str, list[Tensor]]:
         """What all terms record of an image of noise, always the same."""
@@ -135,10 +135,10 @@ class FrozenTeacher(StockTeacher):
             1, 3, *size, generator=torch.Generator().manual_seed(0)
         )
         batch = noise.to(like), [blank_sample(size)]
-        return self._look(model, *batch, list(self._taps), None, speed)
+        return self._record(model, *batch, list(self._taps), None, speed)
 
     @torch.no_grad()
-    def _look(
+    def _record(
         self,
         model: nn.Module,
         images: Tensor,
@@ -153,7 +153,7 @@ class FrozenTeacher(StockTeacher):
             self._hooks.recording(keys, self._dry_run.calls),
         ):
             route = self._dry_run.route
-            run_route(route, model, speed.images(images), samples, rois)
+            run_route(route, model, speed.format_images(images), samples, rois)
             return {key: self._hooks[key].read() for key in keys}
 
     @torch.no_grad()
@@ -179,18 +179,18 @@ class FrozenTeacher(StockTeacher):
         """
         # In one go: a box head looks at every RoI by itself.
         all_rois, rows = concat_rois(rois or {})
-        with self.speed.beside(inputs):
+        with self.speed.side_stream(inputs):
             images = self.adapter(inputs, samples)
-            found = self._look(
+            found = self._record(
                 self.model, images, samples, keys, all_rois, self.speed
             )
             for key, mine in rows.items():
                 found[key] = [level[mine] for level in found[key]]
         return found
 
-    def join(self, features: Sequence[Tensor]) -> None:
+    def wait_for(self, features: Sequence[Tensor]) -> None:
         """Wait for features of ``forward`` that another stream makes."""
-        self.speed.join(features)
+        self.speed.wait_for(features)
 
     def build_dry_run(self) -> tuple[nn.Module, Callable]:
         """A model of random weights, and the brief pass through it.

@@ -14,7 +14,7 @@ from .folding import fold_batch_norms
 
 PRECISIONS = dict(fp32=torch.float32, bf16=torch.bfloat16, fp16=torch.float16)
 #: What has weights that a low precision may keep.
-_PRODUCTS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+_CAST_MODULES = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 #: How far a folded teacher may be from the one that was loaded, of the
 #: largest value of a map. Rounding gives 1e-6, TF32 on a GPU 1e-3.
 _TOLERANCE = 2e-2
@@ -75,14 +75,14 @@ class Speed:
     @property
     def changes_model(self) -> bool:
         """Whether weights, and the maps with them, are no longer the same."""
-        return self.fold_bn or self.channels_last or self.low
+        return self.fold_bn or self.channels_last or self.low_precision
 
     @property
-    def low(self) -> bool:
+    def low_precision(self) -> bool:
         """Whether it runs in less than single precision."""
         return self.precision in ('bf16', 'fp16')
 
-    def reshape(self, model: nn.Module, run: Callable[[], Any]) -> None:
+    def prepare(self, model: nn.Module, run: Callable[[], Any]) -> None:
         """Change the model before it is frozen.
 
         Args:
@@ -94,12 +94,12 @@ class Speed:
         if self.channels_last:
             model.to(memory_format=torch.channels_last)
 
-    def lower(self, model: nn.Module) -> None:
+    def cast(self, model: nn.Module) -> None:
         """Keep weights in low precision; after the model has its dtype."""
-        if self.low:
+        if self.low_precision:
             for module in model.modules():
                 # Subclasses may work on their weights, by standardising.
-                if type(module) in _PRODUCTS:
+                if type(module) in _CAST_MODULES:
                     module.to(PRECISIONS[self.precision])
 
     def compile_parts(self, model: nn.Module, run: Callable[[], Any]) -> None:
@@ -109,7 +109,7 @@ class Speed:
             for module in _outermost(model, run):
                 module.compile(**options)
 
-    def images(self, images: Tensor) -> Tensor:
+    def format_images(self, images: Tensor) -> Tensor:
         """A batch in the form that the model wants."""
         if self.channels_last:
             return images.contiguous(memory_format=torch.channels_last)
@@ -120,11 +120,13 @@ class Speed:
         if self.precision is None:
             return nullcontext()
         dtype = PRECISIONS[self.precision]
-        low = dtype if self.low else None
-        return torch.autocast(device.type, dtype=low, enabled=self.low)
+        low = dtype if self.low_precision else None
+        return torch.autocast(
+            device.type, dtype=low, enabled=self.low_precision
+        )
 
     @contextmanager
-    def beside(self, inputs: Tensor) -> Iterator[None]:
+    def side_stream(self, inputs: Tensor) -> Iterator[None]:
         """Work on a stream of its own, behind what ``inputs`` waits for."""
         if not (self.stream and inputs.is_cuda):
             yield
@@ -135,8 +137,8 @@ class Speed:
             yield
         inputs.record_stream(side)
 
-    def join(self, tensors: Sequence[Tensor]) -> None:
-        """Let the present stream wait for what was made ``beside`` it."""
+    def wait_for(self, tensors: Sequence[Tensor]) -> None:
+        """Let the present stream wait for what ran on :meth:`side_stream`."""
         if self.stream and tensors[0].is_cuda:
             device = tensors[0].device
             here = torch.cuda.current_stream(device)
@@ -150,7 +152,7 @@ def _side_stream(device: torch.device) -> Any:
     return torch.cuda.Stream(device)
 
 
-def compare(
+def measure_drift(
     before: Mapping[str, Sequence[Tensor]],
     after: Mapping[str, Sequence[Tensor]],
     speed: Speed,
@@ -175,7 +177,9 @@ def compare(
             old, new = old.double().cpu(), new.double().cpu()
             size = old.abs().max().clamp_min(torch.finfo(old.dtype).tiny)
             part = float((new - old).abs().max() / size)
-            if not (part <= _TOLERANCE or (speed.low and isfinite(part))):
+            if not (
+                part <= _TOLERANCE or (speed.low_precision and isfinite(part))
+            ):
                 raise RuntimeError(
                     f'with {speed} the maps of {key!r} are others: on a '
                     f'noise image they differ by {part:.2g} of the largest '

@@ -48,9 +48,9 @@ class StockTeacher(FrozenHolder):
     def _build(self) -> tuple[nn.Module, Any]:
         """The model with random weights, and what is hooked on it."""
         model = build_model(self.config)
-        return model, self._hook(model)
+        return model, self._add_hooks(model)
 
-    def _hook(self, model: nn.Module) -> Any:
+    def _add_hooks(self, model: nn.Module) -> Any:
         """Put hooks on a model; subclasses say which."""
         raise NotImplementedError
 
