@@ -146,7 +146,7 @@ def _resolve_config_scopes() -> None:
     except PackageNotFoundError:
         names.setdefault('mmseg', 'mmsegmentation')
     stock: Callable[[str, str], tuple[str, str | None]] = Config._get_cfg_path
-    if getattr(stock, 'knows_mmdistill_dense', False):
+    if getattr(stock, 'resolves_mmdistill_dense', False):
         return
 
     def get_cfg_path(cfg_path: str, filename: str) -> tuple[str, str | None]:
@@ -155,7 +155,7 @@ def _resolve_config_scopes() -> None:
             return own_config(rest), None
         return stock(cfg_path, filename)
 
-    get_cfg_path.knows_mmdistill_dense = True  # type: ignore[attr-defined]
+    get_cfg_path.resolves_mmdistill_dense = True  # type: ignore[attr-defined]
     Config._get_cfg_path = staticmethod(get_cfg_path)
 
 

@@ -215,7 +215,7 @@ def test_installing_twice_wraps_the_config_parser_once():
     compat.install()
     compat.install()
     assert Config._get_cfg_path is first
-    assert first.knows_mmdistill_dense
+    assert first.resolves_mmdistill_dense
     # Other scopes still go through MMEngine's own function.
     path, scope = first('mmdet::yolox/yolox_s_8xb8-300e_coco.py', '')
     assert scope == 'mmdet'

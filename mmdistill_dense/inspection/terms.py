@@ -6,7 +6,10 @@ from rich.console import RenderableType
 from torch import nn
 
 from mmdistill_dense.models.distillers.distillation import Distillation
-from mmdistill_dense.models.distillers.report import left_out, own_forms
+from mmdistill_dense.models.distillers.report import (
+    describe_input_forms,
+    unpaired_levels,
+)
 from mmdistill_dense.models.distillers.term import Term
 from mmdistill_dense.models.hosts import FeatureSpec
 
@@ -36,7 +39,7 @@ def term_tables(
     inherited = [f'Inherited: {one}.' for one in distill.inheritances]
     if not tables:
         tables = ['No terms: the model trains exactly as the stock one does.']
-    return [*tables, *inherited, *own_forms(distill)]
+    return [*tables, *inherited, *describe_input_forms(distill)]
 
 
 def _title(distill: Distillation, term: Term) -> str:
@@ -66,7 +69,7 @@ def _rows(distill: Distillation, term: Term) -> Iterator[tuple]:
             format_count(count) if count else '-',
             f'{term.level_weights[level]:g}',
         )
-    for side, k, _ in left_out(term):
+    for side, k, _ in unpaired_levels(term):
         cells = dict(student=('-', '', ''), teacher=('-', '', ''))
         cells[side] = sides[side][k]
         yield (*cells['student'], *cells['teacher'], 'left out', '', '')

@@ -49,7 +49,7 @@ class Replacer:
             self._seen += 1
             return change(number, tensor)
 
-        return _mapped(value, pass_on)
+        return _map_tensors(value, pass_on)
 
     def switch(self, change: Change | None) -> None:
         """Start to change tensors; ``None``: let them pass."""
@@ -68,14 +68,16 @@ def replacing(replacers: Sequence[Replacer], change: Change) -> Iterator[None]:
             replacer.switch(None)
 
 
-def _mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+def _map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     """The same nest of tuples, lists and dicts with other tensors in it."""
     if isinstance(value, Tensor):
         return change(value) if value.is_floating_point() else value
     if isinstance(value, dict):
-        return type(value)((k, _mapped(v, change)) for k, v in value.items())
+        return type(value)(
+            (k, _map_tensors(v, change)) for k, v in value.items()
+        )
     if isinstance(value, (list, tuple)):
-        items = [_mapped(item, change) for item in value]
+        items = [_map_tensors(item, change) for item in value]
         named = hasattr(value, '_fields')
         return type(value)(*items) if named else type(value)(items)
     return value

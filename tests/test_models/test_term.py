@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate
 
 from mmdistill_dense.functional import channel_wise_divergence, resize_to
 from mmdistill_dense.models.distillers.schedule import Clock
-from mmdistill_dense.models.distillers.term import Term, zero_of
+from mmdistill_dense.models.distillers.term import Term, graph_zero
 from mmdistill_dense.models.hosts import FeatureSpec
 from mmdistill_dense.models.losses import DistillationLoss
 
@@ -79,7 +79,7 @@ def test_a_level_of_weight_zero_is_skipped_but_stays_in_the_graph(two):
     for parameter in term.connectors[0].parameters():
         assert torch.equal(parameter.grad, torch.zeros_like(parameter))
     assert term.connectors[1].block.conv.weight.grad.abs().max() > 0
-    assert list(term.compared(student, 0)) == [1]
+    assert list(term.weighted_levels(student, 0)) == [1]
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_its_state_is_that_of_connectors(two):
 
 def test_a_zero_keeps_every_parameter_in_the_graph():
     module = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3))
-    zero = zero_of(module, like=torch.zeros(1))
+    zero = graph_zero(module, like=torch.zeros(1))
     assert zero.item() == 0
     zero.backward()
     for parameter in module.parameters():
@@ -177,7 +177,7 @@ def test_a_zero_keeps_every_parameter_in_the_graph():
 
 
 def test_a_zero_without_parameters_is_one_too():
-    zero = zero_of(nn.Identity(), like=torch.ones(2, dtype=torch.float64))
+    zero = graph_zero(nn.Identity(), like=torch.ones(2, dtype=torch.float64))
     assert zero.dtype == torch.float64
     assert zero.shape == ()
 
@@ -245,7 +245,7 @@ def test_a_plain_module_with_a_weight_is_a_loss(own_losses, weight):
     specs, maps = levels((4, 4))
     loss = dict(type='Weighted', loss_weight=weight)
     term = Term('kd', loss, specs, specs)
-    assert term.resting == (weight == 0)
+    assert term.disabled == (weight == 0)
     assert term.loaded
     value = term(maps, [maps[0] + 2], 1.0)
     assert value.item() == pytest.approx(2 * weight, abs=1e-6)
@@ -254,7 +254,7 @@ def test_a_plain_module_with_a_weight_is_a_loss(own_losses, weight):
 def test_a_plain_module_may_load_something(own_losses):
     specs, maps = levels((4, 4))
     term = Term('kd', dict(type='Lazy'), specs, specs)
-    term.trial(maps, maps)
+    term.dry_run(maps, maps)
     assert not term.loaded
     term.load(maps[0], SimpleNamespace(name='teacher', fingerprint='1a'))
     assert term.loaded

@@ -14,9 +14,9 @@ from ..teachers import FrozenTeacher
 from ..utils import forked_rng
 from . import guards
 from .balance import BalanceMeter
-from .guards import naming
+from .guards import prefix_errors
 from .inheritance import Inheritance
-from .report import announce, describe_terms
+from .report import describe_terms, log_teacher
 from .rois import SampledRoIs
 from .schedule import Clock, check_lengths
 from .settings import (
@@ -64,11 +64,11 @@ class Distillation(nn.Module):
             name: choose_teacher(name, term, teachers)
             for name, term in terms.items()
         }
-        lent = split_inherit(inherit, teachers)
-        check_used(teachers, {*self.teacher_of.values(), *lent})
+        inherited = split_inherit(inherit, teachers)
+        check_used(teachers, {*self.teacher_of.values(), *inherited})
         taps = {name: split_taps(name, t) for name, t in terms.items()}
         with forked_rng():
-            ours = self._look_at_student(student, taps, input_size)
+            ours = self._dry_run_student(student, taps, input_size)
             # For mypy mappings: the members of a ModuleDict have no type.
             self.terms = cast('MutableMapping[str, Term]', nn.ModuleDict())
             self.teachers = cast(
@@ -79,31 +79,31 @@ class Distillation(nn.Module):
                     self.teachers[name] = make_teacher(
                         name, cfg, FrozenTeacher
                     )
-            theirs = self._look_at_teachers(student, taps, input_size)
+            theirs = self._dry_run_teachers(student, taps, input_size)
             for name, term in terms.items():
                 self._add_term(name, term, ours, theirs)
             self.inheritances = [
                 Inheritance(student, modules, name, teachers[name])
-                for name, modules in lent.items()
+                for name, modules in inherited.items()
             ]
-        self._began = False
+        self._started = False
         if terms:
             print_log(describe_terms(self), logger='current')
 
-    def _look_at_student(
+    def _dry_run_student(
         self, student: nn.Module, taps: Mapping, size: tuple[int, int]
     ) -> DryRun:
         for name, (tap, _) in taps.items():
-            with naming(name, 'student'):
+            with prefix_errors(name, 'student'):
                 path = expand_alias(tap['path'], student)
                 self.recorders.add(student, name, **{**tap, 'path': path})
                 self.rois.add(student, name)
         if not taps:
             return DryRun('', {}, {}, {})
-        with naming(', '.join(taps), 'student'):
+        with prefix_errors(', '.join(taps), 'student'):
             return dry_run(student, self.recorders, list(taps), size)
 
-    def _look_at_teachers(
+    def _dry_run_teachers(
         self, student: nn.Module, taps: Mapping, size: tuple[int, int]
     ) -> dict[str, DryRun]:
         form = InputForm.of(student)
@@ -114,7 +114,7 @@ class Distillation(nn.Module):
                 for term, (_, tap) in taps.items()
                 if self.teacher_of[term] == name
             }
-            with naming(', '.join(mine), f'teacher {name!r}'):
+            with prefix_errors(', '.join(mine), f'teacher {name!r}'):
                 found[name] = teacher.attach(mine, form, size)
                 for term in mine:
                     self.rois.check(term, teacher.paths[term])
@@ -128,7 +128,7 @@ class Distillation(nn.Module):
         settings = {k: v for k, v in cfg.items() if k not in ('at', 'teacher')}
         guards.check_per_image(name, 'student', ours.features[name])
         guards.check_per_image(name, 'teacher', other.features[name])
-        with naming(name):
+        with prefix_errors(name):
             if 'loss' not in settings:
                 raise ValueError("no 'loss' is given.")
             term = Term(
@@ -140,7 +140,7 @@ class Distillation(nn.Module):
             mine = ours.features[name]
             # A model that was handed over may be on a GPU, or in float64.
             seen = [feature.to(mine[0]) for feature in other.features[name]]
-            term.to(mine[0]).eval().trial(mine, seen)
+            term.to(mine[0]).eval().dry_run(mine, seen)
         self.terms[name] = term.train()
 
     @contextmanager
@@ -157,10 +157,10 @@ class Distillation(nn.Module):
         Yields:
             The step; its ``losses`` are taken inside, after the forward.
         """
-        if not self._began:
+        if not self._started:
             schedules = {k: term.schedule for k, term in self.terms.items()}
             check_lengths(schedules, self.clock)
-            self._began = True
+            self._started = True
         step = Step(self, inputs, samples)
         step.run_teachers(after_student=False)
         with self.recorders.recording(step.sources):
@@ -175,10 +175,10 @@ class Distillation(nn.Module):
         for teacher in self.teachers.values():
             if not teacher.loaded:
                 teacher.load(like)
-                announce(teacher)
+                log_teacher(teacher)
         for name, term in self.terms.items():
-            if not (term.loaded or term.resting):
-                with naming(name):
+            if not (term.loaded or term.disabled):
+                with prefix_errors(name):
                     term.load(like, self.teachers[self.teacher_of[name]])
 
     def inherit(self, student: nn.Module) -> None:

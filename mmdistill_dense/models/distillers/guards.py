@@ -10,7 +10,7 @@ from ..hosts import loss_keys
 
 
 @contextmanager
-def naming(term: str, side: str = '') -> Iterator[None]:
+def prefix_errors(term: str, side: str = '') -> Iterator[None]:
     """Put the term's name before what a lower floor has to say."""
     try:
         yield

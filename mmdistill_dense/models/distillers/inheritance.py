@@ -10,7 +10,7 @@ from mmdistill_dense.recorders import resolve_paths
 
 from ..teachers import FrozenTeacher
 from ..teachers.stock import StockTeacher
-from .report import announce
+from .report import log_teacher
 from .settings import make_teacher
 
 
@@ -71,7 +71,7 @@ class Inheritance:
         else:
             teacher = make_teacher(self.name, self.teacher, FrozenTeacher)
             teacher.load(next(student.parameters()))
-            announce(teacher)
+            log_teacher(teacher)
         count = 0
         for module in self.modules:
             for ours, theirs in _pairs(module, student, teacher.model):

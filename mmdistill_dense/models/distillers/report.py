@@ -8,11 +8,11 @@ from mmengine.logging import MMLogger, print_log
 from torch import nn
 
 from ..teachers.stock import StockTeacher
-from .step import Parts
+from .step import DistillationLike
 from .term import Term
 
 
-def describe_terms(distill: Parts) -> str:
+def describe_terms(distill: DistillationLike) -> str:
     """One block of lines per term: modules, levels, connectors, loss.
 
     Args:
@@ -38,15 +38,15 @@ def describe_terms(distill: Parts) -> str:
             )
         lines += [
             f'    left out: {side} {specs[k]}'
-            for side, k, specs in left_out(term)
+            for side, k, specs in unpaired_levels(term)
         ]
         when = '' if term.schedule.constant else f', {term.schedule}'
         lines.append(f'    {term.loss}{when}')
-    lines += [f'  {line}' for line in own_forms(distill)]
+    lines += [f'  {line}' for line in describe_input_forms(distill)]
     return '\n'.join(lines)
 
 
-def own_forms(distill: Parts) -> list[str]:
+def describe_input_forms(distill: DistillationLike) -> list[str]:
     """Which teachers see images in another form than the student's."""
     return [
         f'{name} sees images in its own form: {teacher.adapter.teacher}'
@@ -55,7 +55,7 @@ def own_forms(distill: Parts) -> list[str]:
     ]
 
 
-def left_out(term: Term) -> list[tuple]:
+def unpaired_levels(term: Term) -> list[tuple]:
     """Levels without a partner: side, index, all levels of that side."""
     sides = (('student', term.student_specs), ('teacher', term.teacher_specs))
     return [
@@ -66,12 +66,12 @@ def left_out(term: Term) -> list[tuple]:
     ]
 
 
-def announce(teacher: StockTeacher) -> None:
+def log_teacher(teacher: StockTeacher) -> None:
     """Say that a teacher is loaded, and write its config."""
     name = teacher.name
     stem = 'teacher' if name == 'teacher' else f'teacher_{name}'
     dump_config(f'{stem}.py', teacher.config)
-    say_loaded(teacher)
+    log_checkpoint(teacher)
     speed = getattr(teacher, 'speed', None)
     if str(speed or ''):
         print_log(
@@ -81,7 +81,7 @@ def announce(teacher: StockTeacher) -> None:
         )
 
 
-def say_loaded(teacher: nn.Module) -> None:
+def log_checkpoint(teacher: nn.Module) -> None:
     """Say where a teacher's weights come from."""
     print_log(
         f'Teacher {teacher.name!r} is loaded from {teacher.checkpoint}; it is '

@@ -8,7 +8,7 @@ from mmengine.logging import MessageHub, print_log
 
 from mmdistill_dense.functional.checks import check_int
 
-from .guards import naming
+from .guards import prefix_errors
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Clock:
         unit = 'epoch' if by_epoch else 'iter'
         if unit in self._set:
             return self._set[unit]
-        now = _published(unit)
+        now = _runtime_info(unit)
         if now is None:
             raise RuntimeError(
                 f'a term has a schedule, but nobody tells the {unit}. In a '
@@ -107,10 +107,10 @@ class Clock:
         """Units of the whole run; ``None`` where it is not known."""
         if self._set:
             return None
-        return _published('max_epochs' if by_epoch else 'max_iters')
+        return _runtime_info('max_epochs' if by_epoch else 'max_iters')
 
 
-def _published(name: str) -> int | None:
+def _runtime_info(name: str) -> int | None:
     """What RuntimeInfoHook has told the message hub."""
     return MessageHub.get_current_instance().get_info(name)
 
@@ -122,7 +122,7 @@ def check_lengths(schedules: Mapping[str, Schedule], clock: Clock) -> None:
         ValueError: If one counts epochs in a run that has none to count.
     """
     for name, schedule in schedules.items():
-        with naming(name):
+        with prefix_errors(name):
             check_length(schedule, clock.length(schedule.by_epoch))
 
 

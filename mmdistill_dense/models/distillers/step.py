@@ -11,13 +11,13 @@ from mmdistill_dense.recorders import RecorderSet
 
 from ..teachers import FrozenTeacher
 from . import guards
-from .guards import naming
+from .guards import prefix_errors
 from .rois import SampledRoIs
 from .schedule import Clock
-from .term import Term, zero_of
+from .term import Term, graph_zero
 
 
-class Parts(Protocol):
+class DistillationLike(Protocol):
     """The parts of a ``Distillation``, for those that it imports itself."""
 
     clock: Clock
@@ -40,7 +40,9 @@ class Step:
         samples: Their data samples.
     """
 
-    def __init__(self, distill: Parts, inputs: Tensor, samples: list) -> None:
+    def __init__(
+        self, distill: DistillationLike, inputs: Tensor, samples: list
+    ) -> None:
         if distill.terms:
             guards.check_inputs(inputs)
         self.distill = distill
@@ -74,7 +76,7 @@ class Step:
         for name, teacher in distill.teachers.items():
             keys = [k for k in self.active if distill.teacher_of[k] == name]
             if keys and distill.rois.needed_by(keys) == after_student:
-                with naming(', '.join(keys), f'teacher {name!r}'):
+                with prefix_errors(', '.join(keys), f'teacher {name!r}'):
                     rois = distill.rois.read(keys)
                     found = teacher(self.inputs, self.samples, keys, rois)
                     self.teacher_features.update(found)
@@ -85,7 +87,7 @@ class Step:
         return {
             f'loss_{name}': self._compare(term)
             if name in self.teacher_features
-            else zero_of(term, like=self.inputs)
+            else graph_zero(term, like=self.inputs)
             for name, term in self.distill.terms.items()
         }
 
@@ -97,12 +99,12 @@ class Step:
             teacher_feature
         )
         source = distill.recorders[term.name]
-        with naming(term.name, 'student'):
+        with prefix_errors(term.name, 'student'):
             student_feature = source.read()
         first = torch.is_grad_enabled() and not term.checked
         if first:
-            student = term.compared(student_feature, 0)
-            teacher = term.compared(teacher_feature, 1)
+            student = term.weighted_levels(student_feature, 0)
+            teacher = term.weighted_levels(teacher_feature, 1)
             guards.check_gradient(term.name, source.paths, student)
             guards.check_finite(
                 term.name, student_feature=student, teacher_feature=teacher

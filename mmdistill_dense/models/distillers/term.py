@@ -78,14 +78,14 @@ class Term(nn.Module):
         return [check_weight('level_weights', w) for w in weights]
 
     @property
-    def resting(self) -> bool:
+    def disabled(self) -> bool:
         """Whether a weight of 0 says that it never counts."""
         weight = member_of(self.loss, 'loss_weight')
         return weight == 0 or not any(self.level_weights)
 
     def factor(self, clock: Clock) -> float:
         """What the schedule says now; 0 where a weight of 0 says so."""
-        if self.resting:
+        if self.disabled:
             return 0.0
         if self.schedule.constant:
             return 1.0
@@ -108,7 +108,7 @@ class Term(nn.Module):
         member_of(self.loss, 'note_teacher')(self.name, teacher)
 
     @torch.no_grad()
-    def trial(self, student: list[Tensor], teacher: list[Tensor]) -> None:
+    def dry_run(self, student: list[Tensor], teacher: list[Tensor]) -> None:
         """Align and compare the maps of the dry runs.
 
         A loss that is still to be loaded is left out.
@@ -145,7 +145,7 @@ class Term(nn.Module):
         losses = [
             weight * self._level_loss(level, student, teacher, iteration)
             if weight
-            else zero_of(self.connectors[level], like=student[0])
+            else graph_zero(self.connectors[level], like=student[0])
             for level, weight in enumerate(self.level_weights)
         ]
         return factor * torch.stack(losses).sum()
@@ -169,7 +169,9 @@ class Term(nn.Module):
             )
         return value
 
-    def compared(self, features: list[Tensor], side: int) -> dict[int, Tensor]:
+    def weighted_levels(
+        self, features: list[Tensor], side: int
+    ) -> dict[int, Tensor]:
         """Those of one side (0 student, 1 teacher) that have a weight."""
         weighted = zip(self.pairs, self.level_weights, strict=True)
         used = [pair[side] for pair, weight in weighted if weight]
@@ -189,7 +191,7 @@ class Term(nn.Module):
         return dict(student=ours, teacher=theirs)
 
 
-def zero_of(module: nn.Module, like: Tensor) -> Tensor:
+def graph_zero(module: nn.Module, like: Tensor) -> Tensor:
     """A zero that keeps a module's parameters in the graph.
 
     Each gets a gradient of zeros, so that data parallel training needs no

@@ -6,7 +6,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from mmdistill_dense.recorders import RecorderSet
-from mmdistill_dense.recorders.recorder_set import Where
+from mmdistill_dense.recorders.recorder_set import RecorderKey
 
 from ..utils import eval_mode
 from .rois import needs_rois
@@ -51,7 +51,7 @@ class DryRun:
     """
 
     route: str
-    calls: dict[Where, int]
+    calls: dict[RecorderKey, int]
     specs: dict[str, list[FeatureSpec]]
     features: dict[str, list[Tensor]]
 

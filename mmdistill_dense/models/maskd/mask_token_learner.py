@@ -14,9 +14,9 @@ from mmdistill_dense.functional.checks import check_weight
 from mmdistill_dense.registry import MODELS
 
 from ..distillers.guards import check_finite, check_inputs
-from ..distillers.report import announce
+from ..distillers.report import log_teacher
 from ..distillers.settings import as_tap, check_none, make_teacher
-from ..distillers.term import zero_of
+from ..distillers.term import graph_zero
 from .maskable_teacher import MaskableTeacher, check_loss_depends_on_masks
 from .receptive_tokens import ReceptiveTokens
 from .token_files import (
@@ -113,7 +113,7 @@ class MaskTokenLearner(BaseModel):
         """
         if not self.teacher.loaded:
             self.teacher.load(self.mask_modules[0].mask_token)
-            announce(self.teacher)
+            log_teacher(self.teacher)
 
     def forward(
         self,
@@ -154,7 +154,9 @@ class MaskTokenLearner(BaseModel):
             )
         diversity = sum(mask_diversity(m) for m in masks.values())
         # A level that no head reads would leave its weighting net unused.
-        diversity = self.diversity_weight * diversity + zero_of(self, inputs)
+        diversity = self.diversity_weight * diversity + graph_zero(
+            self, inputs
+        )
         if not self._checked:
             check_finite('diversity', mask=masks)
             check_loss_depends_on_masks(self.at, losses)

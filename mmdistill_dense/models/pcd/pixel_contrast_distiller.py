@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmdistill_dense.registry import MODELS
 
-from ..distillers.report import say_loaded
+from ..distillers.report import log_checkpoint
 from ..utils import forked_rng
 from .backbone_model import BackboneModel
 from .checks import check_unused_parameters, warn_of_frozen_parts
@@ -135,7 +135,7 @@ class PixelContrastDistiller(BackboneModel):
         if not self.teacher.loaded:
             self.teacher.load(self.queue.vectors)
             self.queue.bind_teacher(self.teacher.fingerprint)
-            say_loaded(self.teacher)
+            log_checkpoint(self.teacher)
 
     def forward(
         self,
