@@ -1,9 +1,9 @@
 """Versions, checkpoints and config scopes of the OpenMMLab stacks.
 
-``install`` runs once, when the package is imported. It changes nothing that
-a stock run relies on: it checks versions, lets ``torch.load`` read MMEngine's
-own checkpoints with ``weights_only`` on, and teaches MMEngine's config
-parser where the configs of this package are.
+``install`` runs once, when the package is imported. It does not change
+stock runs: it checks versions, lets ``torch.load`` read MMEngine's checkpoints
+with ``weights_only=True``, and adds the configs of this package to MMEngine's
+config parser.
 """
 
 import os.path as osp
@@ -23,7 +23,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import checkpoint as checkpoints
 from mmengine.utils import digit_version
 
-#: Oldest version of each module that this package works with.
+#: Oldest supported version of each module.
 MINIMUM = dict(
     torch='2.0', mmengine='0.8', mmcv='2.0', mmdet='3.0', mmseg='1.0'
 )
@@ -34,7 +34,7 @@ REQUIRED = ('torch', 'mmengine', 'mmcv')
 
 
 def install() -> None:
-    """Check the environment and register what MMEngine lacks."""
+    """Check versions and extend MMEngine."""
     check_versions()
     _allow_own_checkpoints()
     _resolve_config_scopes()
@@ -44,23 +44,23 @@ def install() -> None:
 def check_versions() -> None:
     """Compare installed modules with :data:`MINIMUM`.
 
-    Modules are looked at, not distributions, so the stock stack and OneDL's
-    fork are alike; the hosts are not imported for it.
+    Versions are those of modules, not of distributions, so that the stock
+    stack and OneDL's fork are treated alike; the hosts are not imported.
 
     Raises:
         ImportError: If a module is missing or too old.
     """
     for name, minimum in MINIMUM.items():
-        found = module_version(name)
-        if found is None and name in REQUIRED:
+        current = module_version(name)
+        if current is None and name in REQUIRED:
             raise ImportError(
                 f'mmdistill_dense needs {name} >= {minimum}, but {name} is '
                 'not installed. Install it first (README, "Set up").'
             )
-        if found and digit_version(found) < digit_version(minimum):
+        if current and digit_version(current) < digit_version(minimum):
             raise ImportError(
                 f'mmdistill_dense needs {name} >= {minimum}, but {name} '
-                f'{found} is installed. Upgrade {name}, or use a separate '
+                f'{current} is installed. Upgrade {name}, or use a separate '
                 'environment.'
             )
 
@@ -77,20 +77,20 @@ def module_version(name: str) -> str | None:
         with open(path, encoding='utf-8') as file:
             match = _VERSION.search(file.read())
         if match:
-            # OneDL's modules ask for the version of their distribution.
+            # OneDL's modules read the version of their distribution.
             return match[2] if match[1] is None else version(match[2])
     return getattr(import_module(name), '__version__', None)
 
 
 def _history_attribute(owner: Any, name: str) -> Any:
-    """Stand in for ``builtins.getattr`` while a checkpoint is unpickled.
+    """Replacement of ``builtins.getattr`` while a checkpoint is unpickled.
 
-    MMEngine's log buffers pickle references to their own methods through
-    ``getattr``; nothing else may be reached with it.
+    MMEngine's log buffers pickle references to their methods through
+    ``getattr``; nothing else is allowed.
     """
     if owner is not HistoryBuffer or name.startswith('_'):
         raise TypeError(
-            'The checkpoint asks for an attribute of '
+            'The checkpoint refers to an attribute of '
             f'{owner!r} ({name!r}); only the methods of HistoryBuffer may be '
             'referred to. Load only files that you trust.'
         )
@@ -98,14 +98,14 @@ def _history_attribute(owner: Any, name: str) -> Any:
 
 
 def _allow_own_checkpoints() -> None:
-    """Let ``weights_only=True`` read what MMEngine writes (torch >= 2.6).
+    """Allow MMEngine's checkpoints with ``weights_only=True`` (torch >= 2.6).
 
-    A training checkpoint of MMEngine holds log histories and numpy scalars.
-    They are allow-listed one by one; code in a file stays refused.
+    A training checkpoint of MMEngine contains log histories and numpy
+    scalars. They are allow-listed one by one; code in a file stays refused.
     """
     if digit_version(torch.__version__) < digit_version('2.6'):
         return
-    # numpy 2 keeps the old name for files that numpy 1 has written.
+    # numpy 2 keeps the old name for files written by numpy 1.
     numpy: Any = np
     core = numpy.core if np.__version__ < '2' else numpy._core
     multiarray = core.multiarray
@@ -115,8 +115,8 @@ def _allow_own_checkpoints() -> None:
         for folder in ('core', '_core')
     ]
     kinds = {type(np.dtype(code)) for code in np.typecodes['All']}
-    # By name: OneDL's mmengine allows the bare classes for one load of its
-    # own and takes them off the list afterwards.
+    # By name: OneDL's mmengine allows the bare classes during a load and
+    # removes them from the list afterwards.
     named += [
         (kind, f'{kind.__module__}.{kind.__qualname__}')
         for kind in (HistoryBuffer, np.ndarray, np.dtype, *kinds)
@@ -135,8 +135,8 @@ def package_root() -> str:
 def _resolve_config_scopes() -> None:
     """Make ``_base_ = ['mmdistill_dense::...']`` work, and OneDL's mmseg.
 
-    A base file of ours is parsed like one of the user's own: without a
-    scope, so that ``type='Resize'`` keeps meaning the host's.
+    A base file of this package is parsed like a local file, without a scope,
+    so that ``type='Resize'`` is still that of the host.
     """
     names = config_utils.MODULE2PACKAGE
     names['mmdistill_dense'] = 'mmdistill_dense'
@@ -197,10 +197,10 @@ def own_config(name: str) -> str:
 
 
 def _load_torchvision_urls() -> None:
-    """Resolve ``torchvision://resnet50`` where torchvision is missing.
+    """Resolve ``torchvision://resnet50`` without torchvision.
 
-    Stock configs start from such weights. MMEngine keeps the table of their
-    addresses but imports torchvision before it looks into it.
+    Stock configs start from such weights. MMEngine has the table of their
+    addresses, but imports torchvision before reading it.
     """
     if find_spec('torchvision') is not None:
         return
@@ -212,7 +212,7 @@ def _load_torchvision_urls() -> None:
         if name not in urls:
             raise ValueError(
                 f'{filename} cannot be resolved without torchvision: known '
-                f'are {", ".join(sorted(urls))}. Install torchvision, or '
+                f'names: {", ".join(sorted(urls))}. Install torchvision, or '
                 'give a path or an address in init_cfg.'
             )
         return checkpoints.load_from_http(

@@ -1,7 +1,7 @@
 """Child registries: ``type='mmdistill_dense.X'`` works from any host.
 
-MMEngine imports this module when it meets the prefix, and then the
-``locations``; no ``custom_imports`` is needed in a config.
+MMEngine imports this module at the first use of the prefix, and then the
+``locations``; a config needs no ``custom_imports``.
 """
 
 from mmengine.registry import DATASETS as MMENGINE_DATASETS

@@ -156,7 +156,7 @@ def test_getattr_in_a_checkpoint_reaches_log_histories_only(
 ):
     torch.save(Attribute(owner, name), tmp_path / 'evil.pth')
     with pytest.raises(
-        Exception, match=f"asks for an attribute of .*'{name}'"
+        Exception, match=f"refers to an attribute of .*'{name}'"
     ):
         torch.load(tmp_path / 'evil.pth', weights_only=True)
 

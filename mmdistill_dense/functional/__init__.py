@@ -1,4 +1,4 @@
-"""The mathematics: pure functions of tensors, importing torch only."""
+"""Losses as pure functions of tensors; imports torch only."""
 
 from .channel_wise import channel_wise_divergence
 from .imitation import smooth_l1_distance

@@ -23,9 +23,9 @@ def channel_wise_divergence(
     constant added to a channel of either map changes nothing.
 
     Computed in float32 inside autocast and for half precision maps, in
-    float64 for float64 maps. No gradient reaches the teacher. The student's
-    is made with the value and kept, at the size of its map; it may be asked
-    for once, not differentiated again.
+    float64 for float64 maps. No gradient reaches the teacher. The
+    student's gradient is computed in the forward pass and saved, at the size
+    of its map; it can be used once, and not differentiated again.
 
     Source: Shu et al., "Channel-wise Knowledge Distillation for Dense
     Prediction", ICCV 2021 (arXiv 2011.13256).
@@ -33,7 +33,8 @@ def channel_wise_divergence(
     Args:
         student: Map of shape (N, C, H, W), logits or features.
         teacher: Map of the same shape.
-        tau: Temperature, above 0. Larger looks at more than the peaks.
+        tau: Temperature, above 0. Larger values give more weight to what is
+            not a peak.
 
     Returns:
         A scalar, zero where the two agree up to a constant per channel.

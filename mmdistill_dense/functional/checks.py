@@ -1,4 +1,4 @@
-"""Refusals that every function of this floor shares."""
+"""Argument checks shared by the whole library."""
 
 import math
 
@@ -7,12 +7,12 @@ from torch import Tensor
 
 
 def check_maps(name: str, *, student: Tensor, teacher: Tensor) -> None:
-    """Check that both are equal-shaped, floating (N, C, H, W) maps.
+    """Check that both are floating point (N, C, H, W) maps of one shape.
 
     Args:
-        name: Who asks; it opens the message.
-        student: Any object that came as the student's map.
-        teacher: Any object that came as the teacher's map.
+        name: Caller name, prefixed to errors.
+        student: Object passed as the student map.
+        teacher: Object passed as the teacher map.
 
     Raises:
         TypeError: If one of them is not a floating point tensor.
@@ -73,9 +73,9 @@ def check_masks(
     """Check that masks are (N, T, H, W), and fit a map and weights.
 
     Args:
-        name: Who asks; it opens the message.
-        masks: Any object that came as masks.
-        like: A map (N, C, H, W) that they are laid over.
+        name: Caller name, prefixed to errors.
+        masks: Object passed as masks.
+        like: Map (N, C, H, W) that the masks are applied to.
         weights: One weight per mask, (N, T).
 
     Raises:
@@ -89,7 +89,7 @@ def check_masks(
     count, tokens, *grid = masks.shape
     if like is not None and (like.shape[0], *like.shape[2:]) != (count, *grid):
         raise ValueError(
-            f'{name}: masks {tuple(masks.shape)} do not lie on maps of shape '
+            f'{name}: masks {tuple(masks.shape)} do not fit maps of shape '
             f'{tuple(like.shape)}: N, H and W must agree. Compute them from '
             'maps of this grid.'
         )
@@ -104,15 +104,15 @@ def check_queue(name: str, queue: Tensor, *, like: Tensor) -> None:
     """Check that a queue is (C, K) with unit columns, for maps of C channels.
 
     Args:
-        name: Who asks; it opens the message.
-        queue: Any object that came as a queue.
-        like: A map (N, C, H, W) that is compared with it.
+        name: Caller name, prefixed to errors.
+        queue: Object passed as a queue.
+        like: Map (N, C, H, W) that is compared with the queue.
 
     Raises:
         TypeError: If it is not a floating point tensor.
-        ValueError: If the shapes do not fit, or a column is not of length 1
-            to 1e-2; about a thousand columns are looked at, on a GPU none,
-            as every step would wait for the answer.
+        ValueError: If the shapes do not fit, or the length of a column
+            differs from 1 by more than 1e-2. About a thousand columns are
+            checked; on a GPU none, to avoid a synchronisation per step.
     """
     _check_floating(name, ' of shape (C, K)', queue=queue)
     channels = like.shape[1]
@@ -137,7 +137,7 @@ def check_queue(name: str, queue: Tensor, *, like: Tensor) -> None:
 
 
 def check_valid(name: str, valid: Tensor | None, *, like: Tensor) -> None:
-    """Check that ``valid`` says of each cell of a map if it counts, or None.
+    """Check that ``valid`` is None or a bool mask of the cells of a map.
 
     Raises:
         TypeError: If it is not a bool tensor.
@@ -160,7 +160,7 @@ def check_valid(name: str, valid: Tensor | None, *, like: Tensor) -> None:
 
 
 def check_classes(name: str, logits: Tensor) -> None:
-    """Check that (N, C, H, W) logits have classes to choose between.
+    """Check that (N, C, H, W) logits have at least two classes.
 
     Raises:
         ValueError: If C is 1, where a softmax over classes is always 1.
@@ -223,7 +223,7 @@ def check_weight(name: str, weight: float) -> float:
     """Return ``weight`` if it is a finite number that is not negative.
 
     Raises:
-        ValueError: If it is not; ``name`` opens the message.
+        ValueError: If it is not; ``name`` is prefixed to the message.
     """
     number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
     if not (number and math.isfinite(weight) and weight >= 0):

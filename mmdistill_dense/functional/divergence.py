@@ -1,4 +1,4 @@
-"""KL divergence of softmaxes, with its gradient in the same pass."""
+"""KL divergence of softmaxes, with the gradient in the same pass."""
 
 from typing import Any
 
@@ -17,8 +17,8 @@ from .gradient import (
     working_dtype,
 )
 
-#: What a gradient in half precision is multiplied by while it is kept. It is
-#: a difference of probabilities, at most 1, and of a large map around 1e-5,
+#: Factor of a half precision gradient while it is saved. The gradient is a
+#: difference of probabilities, at most 1, and around 1e-5 for a large map,
 #: where float16 has few digits; a power of two is exact.
 _HALF_SCALE = 2.0**15
 
@@ -29,10 +29,10 @@ def softmax_divergence(
     r"""Mean over distributions of :math:`\tau^2 KL(p^T \| p^S)`.
 
     The gradient for the student, :math:`\tau (p^S - p^T)` over the number of
-    distributions, is made with the value, piece by piece, and is all that is
-    kept for the backward pass, in the student's dtype. It may be asked for
-    once, not differentiated again. Computed in float32 for half precision
-    maps, whatever autocast says.
+    distributions, is computed with the value, piece by piece. It alone is
+    saved for the backward pass, in the student's dtype; it can be used once,
+    and not differentiated again. Computed in float32 for half precision
+    maps, also inside autocast.
 
     Args:
         student: Map of shape (N, C, H, W).
@@ -52,7 +52,7 @@ def softmax_divergence(
 
 
 class _Divergence(Function):
-    """The sum of all divergences, without a factor of the temperature."""
+    """Sum of all divergences, without a factor of the temperature."""
 
     @staticmethod
     def forward(
@@ -97,7 +97,7 @@ def _in_pieces(
     dim: int,
     scale: float | None,
 ) -> tuple[Tensor, Tensor | None]:
-    """The sum of divergences, and ``scale * (p_S - p_T)`` if it is asked."""
+    """Sum of divergences, and ``scale * (p_S - p_T)`` if given a scale."""
     dtype = working_dtype(student, teacher)
     s, t = student.flatten(2), teacher.flatten(2)  # -> N,C,HW
     gradient = None if scale is None else torch.empty_like(s)

@@ -1,4 +1,4 @@
-"""Gradients that are known in the forward pass, and finished in backward."""
+"""Gradients computed in the forward pass and scaled in the backward pass."""
 
 from collections.abc import Callable, Iterator
 from functools import wraps
@@ -7,42 +7,42 @@ from typing import Any
 import torch
 from torch import Tensor
 
-#: A part of a map: slices of its first dimensions.
+#: Index of a piece of a map: slices of its first dimensions.
 Index = tuple[slice, ...]
-#: One for each argument of a forward pass.
+#: Gradient of each argument of a forward pass.
 Gradients = tuple[Tensor | None, ...]
 
-#: Bytes of a piece, per thread on a CPU: what is made of it on the way to a
-#: loss stays in the cache.
+#: Bytes of a piece per CPU thread, so that intermediate results of a loss stay
+#: in the cache.
 _CPU_PIECE_BYTES = 2**19
-#: The same on other devices, where pieces only bound the memory.
+#: Bytes of a piece on other devices, where pieces only limit the memory.
 _DEVICE_PIECE_BYTES = 2**26
-#: Neighbours in memory to read at once where channels are innermost.
+#: Channels of a piece, at least, where channels are contiguous in memory.
 _CACHE_LINE = 16
-#: What a second derivative is answered with.
+#: Error message for a second derivative.
 _SECOND_DERIVATIVE = (
-    'the gradient of this distillation loss is made with its value and kept '
-    'as numbers, so it cannot be differentiated a second time. Leave the '
+    'the gradient of this distillation loss is computed in the forward pass '
+    'and saved, so it cannot be differentiated a second time. Leave the '
     'loss out of what create_graph=True is for.'
 )
 
 
 def working_dtype(*tensors: Tensor) -> torch.dtype:
-    """float64 if a tensor is, else float32: half precision is lifted."""
+    """float64 if one of the tensors is, else float32."""
     doubled = any(x.dtype == torch.float64 for x in tensors)
     return torch.float64 if doubled else torch.float32
 
 
 def pieces(like: Tensor, dim: int = 1) -> Iterator[Index]:
-    """Parts of a map that are small enough to work on one by one.
+    """Pieces of a map that are small enough to process one by one.
 
     Args:
         like: A map of shape (N, ...).
-        dim: Dimension that is cut where one image is too large.
+        dim: Dimension that is cut if one image is too large.
 
     Yields:
-        Indices that cut dimensions 0 and ``dim``, and take the others whole.
-        While torch compiles, which fuses by itself, one for everything.
+        Indices that cut dimensions 0 and ``dim`` and keep the others whole.
+        Under ``torch.compile``, which fuses by itself, a single one.
     """
     if torch.compiler.is_compiling():
         yield (slice(None),)
@@ -51,7 +51,7 @@ def pieces(like: Tensor, dim: int = 1) -> Iterator[Index]:
     budget = _DEVICE_PIECE_BYTES
     if like.device.type == 'cpu':
         budget = _CPU_PIECE_BYTES * torch.get_num_threads()
-    # What is made of half precision is single.
+    # Half precision is processed in single precision.
     line = max(1, like[0].numel() // length) * max(4, like.element_size())
     images = max(1, budget // (line * length))
     step = max(1, budget // line)
@@ -64,18 +64,18 @@ def pieces(like: Tensor, dim: int = 1) -> Iterator[Index]:
 
 
 def scale_gradient(saved: Tensor, factor: Tensor) -> Tensor:
-    """``saved * factor``, in full precision and rounded once.
+    """``saved * factor``, computed in full precision and rounded once.
 
-    A loss keeps its gradient without ``1 / (N C)``, the temperature, the
-    weight and the loss scale; they come here. With the first two in it, most
-    of a large map's gradient would be 0 in float16.
+    A loss saves its gradient without ``1 / (N C)``, the temperature, the
+    weight and the loss scale, which are applied here. With the first two,
+    most of a large map's gradient would be 0 in float16.
 
-    Where nobody can ask for it again it is written into ``saved``, so that a
+    If the graph is freed, the result is written into ``saved``, so that the
     backward pass needs no second tensor of that size.
 
     Args:
-        saved: A tensor (N, C, H, W) of ``ctx.saved_tensors`` that nobody
-            else has.
+        saved: Tensor (N, C, H, W) of ``ctx.saved_tensors``, used nowhere
+            else.
         factor: A scalar, or (N, 1, H, W).
     """
     whole = saved if _frees_graph() else torch.empty_like(saved)
@@ -90,21 +90,23 @@ def scale_gradient(saved: Tensor, factor: Tensor) -> Tensor:
 def once_differentiable(
     backward: Callable[[Any, Tensor], Gradients],
 ) -> Callable[[Any, Tensor], Gradients]:
-    """Let a ``backward`` hand out a gradient that is no function any more.
+    """Decorate a ``backward`` whose gradient has no graph.
 
-    Differentiating it again raises, also where the graph of a second
-    derivative holds other parts, among which it would pass as a constant.
+    As ``torch.autograd.function.once_differentiable``, with a message of its
+    own: differentiating the gradient raises, instead of treating it as a
+    constant of a second derivative that has other parts.
 
     Args:
-        backward: Of ``(ctx, grad_output)``, with the gradient first.
+        backward: Function of ``(ctx, grad_output)`` that returns the
+            gradient first.
     """
 
     @wraps(backward)
     def run(ctx: Any, grad_output: Tensor) -> Gradients:
-        asked = torch.is_grad_enabled()
+        create_graph = torch.is_grad_enabled()
         with torch.no_grad():
             gradient, *others = backward(ctx, grad_output)
-        if asked and gradient is not None:
+        if create_graph and gradient is not None:
             refuse = torch._C._functions.DelayedError(_SECOND_DERIVATIVE, 1)
             gradient = refuse(gradient.requires_grad_())
         return gradient, *others
@@ -113,18 +115,18 @@ def once_differentiable(
 
 
 def _frees_graph() -> bool:
-    """Whether the backward pass that runs frees its graph.
+    """Whether the current backward pass frees its graph.
 
-    torch asks the same before a compiled graph gives its buffers away.
+    torch makes the same check before a compiled graph donates its buffers.
     """
     if torch.compiler.is_compiling():
         return False
-    ask = getattr(
+    keeps_graph = getattr(
         torch._C._autograd, '_get_current_graph_task_keep_graph', None
     )
-    return ask is not None and not ask()
+    return keeps_graph is not None and not keeps_graph()
 
 
 def needs_gradient(*tensors: Tensor) -> bool:
-    """Whether a gradient will be asked for."""
+    """Whether autograd is enabled and a tensor requires a gradient."""
     return torch.is_grad_enabled() and any(x.requires_grad for x in tensors)

@@ -1,4 +1,4 @@
-"""Imitation of a head: the distance between what two heads put out."""
+"""Head imitation: the distance between the outputs of two heads."""
 
 from torch import Tensor
 from torch.nn.functional import smooth_l1_loss
@@ -20,9 +20,8 @@ def smooth_l1_distance(
             |d_i| - \beta / 2 & \text{else}
         \end{cases}
 
-    Normalisation: mean over *all* elements: regions or positions, classes,
-    coordinates, images. Of no elements, as where no region was sampled, it
-    is 0.
+    Normalisation: mean over *all* elements: RoIs or positions, classes,
+    coordinates, images. Without elements, as when no RoI is sampled, it is 0.
 
     Computed in float32 inside autocast and for half precision tensors, in
     float64 for float64 ones. No gradient reaches the teacher.
@@ -32,14 +31,14 @@ def smooth_l1_distance(
     2205.14589).
 
     Args:
-        student: Output of a head, of any shape: (R, K) of R regions, or a
-            map (N, C, H, W).
-        teacher: Output of the same shape, of the same regions or cells.
-        beta: Where the square ends and the line begins, not negative; at 0
-            it is the L1 distance.
+        student: Output of a head, of any shape: (R, K) for R RoIs, or a map
+            (N, C, H, W).
+        teacher: Output of the same shape, for the same RoIs or cells.
+        beta: Difference at which the quadratic part becomes linear, not
+            negative; 0 gives the L1 distance.
 
     Returns:
-        A scalar, zero where the two agree.
+        A scalar, zero if the two agree.
 
     Raises:
         TypeError: If one is not a floating point tensor.

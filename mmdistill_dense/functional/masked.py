@@ -7,16 +7,16 @@ from .checks import check_maps, check_masks, check_not_negative
 from .precision import full_precision
 from .squared_error import squared_error
 
-#: What the official code adds to each squared norm of a mask.
+#: Added to each squared norm of a mask, as in the official code.
 _EPS = 1e-12
 
 
 def receptive_masks(features: Tensor, tokens: Tensor) -> Tensor:
-    r"""Where each receptive token looks.
+    r"""Masks of receptive tokens: where each token attends.
 
     .. math:: m_{nti} = \mathrm{sigmoid}\big(\sum_c E_{tc} F_{nci}\big)
 
-    Neither bias nor scale nor normalisation. Computed in float32 inside
+    Without bias, scale or normalisation. Computed in float32 inside
     autocast and for half precision maps.
 
     Source: Huang et al., "Masked Distillation with Receptive Tokens",
@@ -24,7 +24,7 @@ def receptive_masks(features: Tensor, tokens: Tensor) -> Tensor:
 
     Args:
         features: Map of shape (N, C, H, W).
-        tokens: Tokens of shape (T, C), one row each.
+        tokens: Tokens of shape (T, C).
 
     Returns:
         Probabilities of shape (N, T, H, W).
@@ -47,8 +47,8 @@ def receptive_masks(features: Tensor, tokens: Tensor) -> Tensor:
     if features.shape[1] != tokens.shape[1]:
         raise ValueError(
             f'receptive_masks: features have {features.shape[1]} channels, '
-            f'tokens {tokens.shape[1]}. Tokens belong to the very map that '
-            'they were learned on.'
+            f'tokens {tokens.shape[1]}. Tokens fit only the map that they '
+            'were learned on.'
         )
     with full_precision(features, tokens) as (f, e):
         products = e @ f.flatten(2)  # T,C @ N,C,HW -> N,T,HW
@@ -64,7 +64,7 @@ def mask_diversity(masks: Tensor) -> Tensor:
                  {|m_{na}|^2 + |m_{nb}|^2}
 
     Normalisation: mean over N and over the ordered pairs, sums over
-    positions inside. 1 where all masks are equal, 0 where none overlap.
+    positions inside. 1 if all masks are equal, 0 if none overlap.
     Source: as :func:`receptive_masks`.
 
     Args:
@@ -74,7 +74,7 @@ def mask_diversity(masks: Tensor) -> Tensor:
         A scalar.
 
     Raises:
-        ValueError: If there are fewer than two masks, which have no pair.
+        ValueError: If there are fewer than two masks, so no pair.
 
     Example:
         >>> import torch
@@ -86,8 +86,9 @@ def mask_diversity(masks: Tensor) -> Tensor:
     count = masks.shape[1]
     if count < 2:
         raise ValueError(
-            'mask_diversity: one mask has no other to differ from, got '
-            f'{tuple(masks.shape)}. Use at least 2 tokens.'
+            f'mask_diversity: expected at least 2 masks, got '
+            f'{tuple(masks.shape)}: a single mask has no pair. Use at least '
+            '2 tokens.'
         )
     with full_precision(masks) as (m,):
         flat = m.flatten(2)  # N,T,H,W -> N,T,HW
@@ -108,7 +109,7 @@ def masked_distance(
     half: bool = False,
     eps: float = 0.0,
 ) -> Tensor:
-    r"""Squared distance of two maps, seen through masks.
+    r"""Squared distance of two maps, weighted by masks.
 
     With :math:`e_{ni} = \frac{1}{C} \sum_c (S_{nci} - T_{nci})^2`,
 
@@ -118,12 +119,12 @@ def masked_distance(
 
     Normalisation: mean over N and C; per token the sum over positions of
     the *squared* mask over the sum of the mask, so a mask of 0.5 everywhere
-    gives half the plain MSE. An empty mask counts as 0 where the official
-    code gives NaN. Only (N, H, W) and (N, T, H, W) maps are made beside the
-    difference of the inputs, never (N, T, C, H, W); the difference is what
-    is kept for the backward pass. Computed in float32 inside autocast and
-    for half precision maps. No gradient reaches the teacher; the student's
-    may be asked for once, not differentiated again.
+    gives half the plain MSE. An empty mask counts as 0; the official code
+    gives NaN. Memory: (N, H, W) and (N, T, H, W) maps and the difference of
+    the inputs, which is saved for the backward pass; never (N, T, C, H, W).
+    Computed in float32 inside autocast and for half precision maps. No
+    gradient reaches the teacher; the student's gradient can be used once,
+    and not differentiated again.
     Source: as :func:`receptive_masks`.
 
     Args:
@@ -131,12 +132,12 @@ def masked_distance(
         teacher: Map of the same shape.
         masks: Probabilities of shape (N, T, H, W).
         token_weights: :math:`p`, of shape (N, T); ``None``: 1 / T each.
-        half: Whether to halve the result, as the segmentation form does.
-        eps: Added to the sum of each mask, not negative; the segmentation
-            form has 1e-5.
+        half: Whether to halve the result, as for segmentation.
+        eps: Added to the sum of each mask, not negative; 1e-5 for
+            segmentation.
 
     Returns:
-        A scalar, zero where the two agree wherever a mask is not.
+        A scalar, zero if the two agree wherever a mask is not zero.
 
     Raises:
         TypeError: If a map is not a floating point tensor.
@@ -157,7 +158,7 @@ def masked_distance(
     check_not_negative(name, eps=eps)
     with full_precision(masks) as (m,):
         areas = m.sum((2, 3)) + eps  # -> N,T
-        # A sigmoid that underflows has area 0, and sum 0.
+        # A sigmoid that underflows has area 0 and sum 0.
         areas = areas.clamp_min(torch.finfo(areas.dtype).tiny)
         shares = torch.full_like(areas, 1 / m.shape[1])
         if token_weights is not None:

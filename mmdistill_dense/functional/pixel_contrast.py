@@ -20,9 +20,9 @@ from .checks import (
 from .gradient import once_differentiable, scale_gradient
 from .precision import full_precision
 
-#: Bytes of logits that are held at a time.
+#: Bytes of logits in memory at a time.
 _LOGITS_BYTES = 2**26
-#: The smallest length that a vector is divided by; that of ``normalize``.
+#: Lower limit of the length by which a vector is divided, as in ``normalize``.
 _EPS = 1e-12
 
 
@@ -35,7 +35,7 @@ def pixel_contrast(
     valid: Tensor | None = None,
     chunk: int | None = None,
 ) -> Tensor:
-    r"""Contrast each cell with the teacher's, against a queue of negatives.
+    r"""InfoNCE of each cell: the teacher's cell against a queue of negatives.
 
     With unit vectors :math:`s_i = S_i / |S_i|` and :math:`t_i = T_i / |T_i|`
     over the channels at cell :math:`i` (image, row, column), and the
@@ -48,12 +48,13 @@ def pixel_contrast(
                   + \sum_k \exp(s_i \cdot q_k / \tau)}
 
     Normalisation: mean over the M cells of all images (N H W, or those that
-    ``valid`` names), no factor of :math:`\tau`. It is the cross-entropy of
+    ``valid`` selects), no factor of :math:`\tau`. It is the cross-entropy of
     the logits (positive, negatives) / :math:`\tau` for the class 0.
 
-    The logits are never there at once: rows of them are made, turned into
-    their part of the gradient and dropped, so the gradient is known when the
-    value is. It may be asked for once, not differentiated again.
+    The logits are never in memory at once: they are computed in chunks of
+    rows, which are turned into their part of the gradient and freed. The
+    gradient is ready with the value; it can be used once, and not
+    differentiated again.
 
     Computed in float32 inside autocast and for half precision maps, in
     float64 for a float64 student. No gradient reaches the teacher or the
@@ -64,16 +65,16 @@ def pixel_contrast(
     (arXiv 2211.00218); the form is that of the authors' code.
 
     Args:
-        student: Map of shape (N, C, H, W), of any lengths.
+        student: Map of shape (N, C, H, W), not normalised.
         teacher: Map of the same shape, likewise.
         queue: Negatives of shape (C, K), columns of length 1.
         tau: Temperature, above 0.
         valid: Cells that count, bool of shape (N, H, W); ``None``: all.
-        chunk: Cells whose logits are held at a time; ``None``: as many as
-            fit into 64 MiB. The kernel for GPUs holds none.
+        chunk: Cells whose logits are in memory at a time; ``None``: as many
+            as fit into 64 MiB. The GPU kernel stores no logits.
 
     Returns:
-        A scalar above 0. With no valid cell 0, and a gradient of zeros.
+        A scalar above 0; without valid cells 0, with a gradient of zeros.
 
     Raises:
         TypeError: If a map or the queue is not floating point, or ``valid``
@@ -112,17 +113,17 @@ def pixel_contrast_statistics(
     valid: Tensor | None = None,
     chunk: int | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """What :func:`pixel_contrast` gives, and what its logits tell.
+    """Value of :func:`pixel_contrast`, and statistics of its logits.
 
     Both come from one pass. Arguments, errors and source are those of
     :func:`pixel_contrast`.
 
     Returns:
         The loss, and scalars without gradient, means over the valid cells
-        and 0 where there are none: ``positive``, the cosine with the
+        and 0 without any: ``positive``, the cosine with the
         teacher's cell; ``hardest``, the largest cosine with a column of the
-        queue; ``top1``, the share of cells whose positive is above every
-        negative.
+        queue; ``top1``, the fraction of cells whose positive is above
+        every negative.
     """
     name = 'pixel_contrast'
     check_maps(name, student=student, teacher=teacher)
@@ -149,13 +150,13 @@ def pixel_contrast_statistics(
 
 
 def _cells(maps: Tensor, valid: Tensor | None) -> Tensor:
-    """N,C,H,W -> M,C: a row per cell that counts."""
+    """N,C,H,W -> M,C: one row per valid cell."""
     rows = maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
     return rows if valid is None else rows[valid.flatten()]
 
 
 def _mean(values: Tensor) -> Tensor:
-    """The mean, and 0 of nothing."""
+    """Mean, 0 without values."""
     return values.sum() / max(1, len(values))
 
 
@@ -167,7 +168,7 @@ def _contrast(
     tau: float,
     chunk: int | None,
 ) -> tuple[Tensor, ...]:
-    """What :func:`_contrast_rows` gives, of all rows."""
+    """Results of :func:`_contrast_rows` for all rows."""
     with_gradient = rows.requires_grad
     if kernels.usable(rows, targets, queue) and kernels.fits(rows, queue):
         return kernels.pixel_contrast(rows, targets, queue, tau, with_gradient)
@@ -193,12 +194,12 @@ def _contrast_rows(
     logits: Tensor,
     with_gradient: bool,
 ) -> tuple[Tensor, ...]:
-    """Contrast m rows, in a buffer for their logits (m, K).
+    """Contrast m rows, with a buffer for their logits (m, K).
 
     Returns:
         Losses, cosines with the target and with the hardest negative, each
-        (m,), and the gradient (m, C) of the losses' sum; no rows of it if
-        nobody ``with_gradient``.
+        (m,), and the gradient (m, C) of the losses' sum, empty without
+        ``with_gradient``.
     """
     lengths = vector_norm(rows, dim=1, keepdim=True)
     safe = lengths.clamp_min(_EPS)
@@ -211,8 +212,8 @@ def _contrast_rows(
     losses = whole.log() + (top - positive)
     gradient = rows[:0]
     if with_gradient:
-        # Sum over k of the softmax's p_k (q_k - t), then the unit vector's
-        # own: what lies along it changes a length that does not count.
+        # Sum over k of the softmax's p_k (q_k - t), then through the
+        # normalisation, which removes the component along the unit vector.
         gradient = logits @ queue.T - total[:, None] * target
         gradient /= tau * whole[:, None]
         along = (gradient * unit).sum(1, keepdim=True) * (lengths >= _EPS)
@@ -221,7 +222,7 @@ def _contrast_rows(
 
 
 class _MeanWithGradient(Function):
-    """A mean over rows whose gradient is known when it is."""
+    """A mean over rows, with a gradient computed beforehand."""
 
     @staticmethod
     def forward(

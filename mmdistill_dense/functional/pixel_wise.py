@@ -23,9 +23,9 @@ def pixel_wise_divergence(
     constant added to all classes of a pixel changes nothing.
 
     Computed in float32 inside autocast and for half precision maps, in
-    float64 for float64 maps. No gradient reaches the teacher. The student's
-    is made with the value and kept, at the size of its map; it may be asked
-    for once, not differentiated again.
+    float64 for float64 maps. No gradient reaches the teacher. The
+    student's gradient is computed in the forward pass and saved, at the size
+    of its map; it can be used once, and not differentiated again.
 
     Source: the pixel-wise term of Liu et al., "Structured Knowledge
     Distillation for Semantic Segmentation", CVPR 2019 (arXiv 1903.04197);
@@ -33,8 +33,9 @@ def pixel_wise_divergence(
 
     Args:
         student: Logits of shape (N, C, H, W), C at least 2.
-        teacher: Logits of the same shape, the same classes in one order.
-        tau: Temperature, above 0. Larger looks at more than the best class.
+        teacher: Logits of the same shape, the same classes in the same order.
+        tau: Temperature, above 0. Larger values give more weight to
+            classes other than the best.
 
     Returns:
         A scalar, zero where the two agree up to a constant per pixel.

@@ -1,4 +1,4 @@
-"""Half precision in, single precision inside."""
+"""Losses in single precision, also for half precision inputs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,13 +9,13 @@ from torch import Tensor
 
 @contextmanager
 def full_precision(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Switch autocast off and lift half precision tensors to float32.
+    """Disable autocast and cast half precision tensors to float32.
 
     float32 and float64 tensors pass unchanged, so that a loss in float64
     stays exact to its last digit.
 
     Yields:
-        The tensors, in the order in which they came.
+        The tensors, in the order of the arguments.
     """
     device = tensors[0].device.type
     with torch.autocast(device_type=device, enabled=False):

@@ -5,17 +5,17 @@ from torch import Tensor
 
 
 def resize_to(feature: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Bring a map to another grid, bilinearly; an equal grid is untouched.
+    """Resize a map bilinearly; a map of that size is returned as it is.
 
-    Corners are not aligned and there is no anti-aliasing, as when OpenMMLab
-    resizes logits.
+    Corners are not aligned and there is no anti-aliasing, as in OpenMMLab's
+    resizing of logits.
 
     Args:
         feature: Map of shape (N, C, H, W).
-        size: Height and width of the grid wanted, in cells.
+        size: Height and width of the result, in cells.
 
     Returns:
-        Map of shape (N, C, \\*size); ``feature`` itself if it fits.
+        Map of shape (N, C, \\*size); ``feature`` itself if it has that size.
 
     Example:
         >>> import torch

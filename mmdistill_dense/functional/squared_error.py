@@ -20,10 +20,10 @@ from .gradient import (
 def squared_error(student: Tensor, teacher: Tensor) -> Tensor:
     r"""Mean over channels of :math:`(S - T)^2` at each position.
 
-    The difference is all that is kept for the backward pass, in the
-    student's dtype; the gradient is it times ``2 / C`` times what comes
-    back. It may be asked for once, not differentiated again. Computed in
-    float32 for half precision maps, whatever autocast says.
+    Only the difference is saved for the backward pass, in the student's
+    dtype; the gradient is the difference times ``2 / C`` times the incoming
+    gradient. It can be used once, and not differentiated again. Computed in
+    float32 for half precision maps, also inside autocast.
 
     Args:
         student: Map of shape (N, C, H, W).
@@ -63,7 +63,7 @@ class _SquaredError(Function):
 def _in_pieces(
     student: Tensor, teacher: Tensor, difference: Tensor | None
 ) -> Tensor:
-    """Errors (N, H, W); the difference is written where it is asked for."""
+    """Errors (N, H, W); ``difference`` is filled if given."""
     dtype = working_dtype(student, teacher)
     count, channels, *grid = student.shape
     errors = student.new_zeros(count, *grid, dtype=dtype)

@@ -1,7 +1,8 @@
 """Triton versions of hot functions, for CUDA tensors.
 
-Triton takes a second to import and is not everywhere: it is imported by the
-first of these functions that runs, after :func:`usable` said yes.
+Triton takes a second to import and is not installed everywhere. It is
+imported by the first of these functions that is called; call them only where
+:func:`usable` returns True.
 """
 
 from torch import Tensor
@@ -53,11 +54,11 @@ def pixel_contrast(
 
 
 def fits(rows: Tensor, queue: Tensor) -> bool:
-    """Whether :func:`pixel_contrast` serves rows (M, C) and a queue (C, K).
+    """Whether :func:`pixel_contrast` supports rows (M, C) and a queue (C, K).
 
-    A program keeps whole rows, and their gradient, in registers. In full
-    float32 the vendor's matrix products are as fast, by count: it is for
-    TF32, where torch is allowed to use it.
+    A program keeps whole rows, and their gradient, in registers. The kernel
+    is used only where torch may use TF32: in full float32 cuBLAS needs as
+    many operations and is as fast.
     """
     return (
         allows_tf32()

@@ -1,4 +1,4 @@
-"""Addresses of cells of a map, in any layout."""
+"""Offsets of the cells of a map, for any strides."""
 
 import triton
 import triton.language as tl
@@ -6,11 +6,11 @@ import triton.language as tl
 
 @triton.jit
 def cell_offsets(c, p, width, channel, row, column, FLAT: tl.constexpr):
-    """Where channels c and positions p of an image lie, in 64 bits."""
-    along = c.to(tl.int64) * channel
+    """Offsets of channels c and positions p in an image, 64 bit."""
+    offset = c.to(tl.int64) * channel
     if FLAT:
-        along += p.to(tl.int64) * column
+        offset += p.to(tl.int64) * column
     else:
-        along += (p // width).to(tl.int64) * row
-        along += (p % width).to(tl.int64) * column
-    return along
+        offset += (p // width).to(tl.int64) * row
+        offset += (p % width).to(tl.int64) * column
+    return offset

@@ -1,6 +1,6 @@
-"""Pixel-wise contrast (PCD) whose logits never reach memory.
+"""Pixel-wise contrast (PCD) whose logits are never written to memory.
 
-As in flash attention (Dao et al., 2022), with the queue for keys and values.
+As flash attention (Dao et al., 2022), with the queue as keys and values.
 """
 
 import math
@@ -14,13 +14,13 @@ from torch.nn.functional import normalize
 
 from .device import allows_tf32, machine
 
-#: The smallest length that a vector is divided by; that of ``normalize``.
+#: Lower limit of the length by which a vector is divided, as in ``normalize``.
 _EPS = 1e-12
-#: Columns of the queue that are read together.
+#: Columns of the queue in a tile.
 _COLUMNS = 32
-#: Channels that are multiplied together, so that they fit into registers.
+#: Channels of one partial product, so that the tile fits into registers.
 _BLOCK = 32
-#: Triton's word for products that are float32's own.
+#: Triton's name for float32 products without TF32.
 IEEE_PRECISION = 'ieee'
 
 
@@ -109,16 +109,16 @@ def pixel_contrast(
     ``torch.backends.cuda.matmul`` allows them.
 
     Args:
-        rows: Student's cells (M, C), of any lengths.
+        rows: Student's cells (M, C), not normalised.
         targets: Teacher's cells (M, C), likewise.
         queue: Negatives (C, K), columns of length 1.
         tau: Temperature.
-        with_gradient: Whether a gradient is wanted.
+        with_gradient: Whether to compute the gradient.
 
     Returns:
         Losses (nats), cosines with the target and with the hardest negative,
-        each (M,), and the gradient (M, C) of the losses' sum; no rows of it
-        if nobody ``with_gradient``. All float32.
+        each (M,), and the gradient (M, C) of the losses' sum, empty without
+        ``with_gradient``. All float32.
     """
     rows, targets = rows.float(), targets.float()
     lengths = vector_norm(rows, dim=1, keepdim=True)
@@ -133,8 +133,8 @@ def pixel_contrast(
     losses = whole.log() + (top - positive) / tau
     gradient = rows[:0]
     if with_gradient:
-        # Sum over k of the softmax's p_k (q_k - t), then the unit vector's
-        # own: what lies along it changes a length that does not count.
+        # Sum over k of the softmax's p_k (q_k - t), then through the
+        # normalisation, which removes the component along the unit vector.
         gradient = means * rescale[:, None] - total[:, None] * target
         gradient /= tau * whole[:, None]
         along = (gradient * unit).sum(1, keepdim=True) * (lengths >= _EPS)
@@ -149,7 +149,7 @@ def _negatives(
     of exponentials (M,) and the columns weighted with them (M, C)."""
     count, channels = unit.shape
     lanes = max(16, int(triton.next_power_of_2(channels)))
-    rows = 64 if lanes <= 256 else 32  # what registers hold
+    rows = 64 if lanes <= 256 else 32  # as many as fit into registers
     blocks = triton.cdiv(count, rows)
     part_size, parts = _parts(blocks, queue)
     tops, sums = unit.new_empty(2, parts, count)
@@ -187,16 +187,16 @@ def _negatives(
 
 
 def _parts(blocks: int, queue: Tensor) -> tuple[int, int]:
-    """Columns of a part and parts of the queue, to fill the machine."""
+    """Columns of a part and number of parts, enough to fill the GPU."""
     columns = queue.shape[1]
-    wanted = 4 * machine(queue.device).multiprocessors
-    parts = triton.cdiv(wanted, max(1, blocks))
-    # A part shorter than this costs more in what is joined than it saves.
+    target = 4 * machine(queue.device).multiprocessors
+    parts = triton.cdiv(target, max(1, blocks))
+    # Shorter parts cost more in merging than they save.
     parts = min(parts, triton.cdiv(columns, 32 * _COLUMNS))
     size = triton.cdiv(triton.cdiv(columns, parts), _COLUMNS) * _COLUMNS
     return size, triton.cdiv(columns, size)
 
 
 def precision() -> str:
-    """How float32 is multiplied: as in torch's own products."""
+    """Precision of float32 products, as set for torch."""
     return 'tf32' if allows_tf32() else IEEE_PRECISION

@@ -1,4 +1,4 @@
-"""Where Triton's kernels run, and on how large a machine."""
+"""Whether Triton kernels run on a device, and how large it is."""
 
 import functools
 import warnings
@@ -9,23 +9,23 @@ from torch import Tensor
 from torch.nn import Parameter
 
 _DTYPES = torch.float32, torch.float16, torch.bfloat16
-#: Fakes, distributed tensors and the like hold no memory of this device.
+#: Fake and distributed tensors have no memory on this device.
 _PLAIN = Tensor, Parameter
 
 
 class Machine(NamedTuple):
-    """What a launch is sized by."""
+    """Properties that decide the size of a launch."""
 
     multiprocessors: int
-    cache: int  # bytes of the second level
+    cache: int  # bytes of the L2 cache
 
 
 def usable(*tensors: Tensor) -> bool:
-    """Whether a Triton kernel serves these tensors.
+    """Whether a Triton kernel supports these tensors.
 
-    It does for plain float32, float16 and bfloat16 tensors on one CUDA
+    True for plain float32, float16 and bfloat16 tensors on one CUDA
     device where a trial kernel ran, outside of ``torch.compile`` and
-    ``torch.export``, which would not see into it.
+    ``torch.export``, which cannot trace it.
     """
     if not tensors or not all(map(_plain, tensors)):
         return False
@@ -33,7 +33,7 @@ def usable(*tensors: Tensor) -> bool:
     return (
         all(x.device == device for x in tensors)
         and not torch.compiler.is_compiling()
-        and _serves(device, any(x.dtype == torch.bfloat16 for x in tensors))
+        and _supports(device, any(x.dtype == torch.bfloat16 for x in tensors))
     )
 
 
@@ -41,17 +41,17 @@ def _plain(x: Tensor) -> bool:
     return type(x) in _PLAIN and x.is_cuda and x.dtype in _DTYPES
 
 
-def _serves(device: torch.device, with_bfloat16: bool) -> bool:
+def _supports(device: torch.device, with_bfloat16: bool) -> bool:
     major, _ = torch.cuda.get_device_capability(device)
     return major >= (8 if with_bfloat16 else 7) and runs(device)
 
 
 @functools.cache
 def runs(device: torch.device) -> bool:
-    """Whether a kernel compiles and starts there; says once why not.
+    """Whether a kernel compiles and runs on a device; warns once if not.
 
-    Triton may be missing, or find no compiler for its launcher, or no longer
-    know an old device. None of it shall stop a training that can do without.
+    Triton may be missing, find no compiler for its launcher, or not support
+    an old device. Training continues without kernels then.
     """
     try:
         from .trial import trial
@@ -71,8 +71,8 @@ def runs(device: torch.device) -> bool:
 def allows_tf32() -> bool:
     """Whether torch may multiply float32 matrices in TF32 on CUDA devices.
 
-    From torch 2.9 on ``fp32_precision`` answers however the switch was set;
-    ``allow_tf32`` raises there where the newer one was used.
+    From torch 2.9 on ``fp32_precision`` is valid whichever switch was set,
+    and ``allow_tf32`` raises if the newer one was used.
     """
     matmul = torch.backends.cuda.matmul
     try:
@@ -83,7 +83,7 @@ def allows_tf32() -> bool:
 
 @functools.cache
 def machine(device: torch.device) -> Machine:
-    """The size of a CUDA device; a small one for Triton's interpreter."""
+    """Size of a CUDA device; a small one for Triton's interpreter."""
     if device.type != 'cuda':
         return Machine(4, 2**20)
     properties = torch.cuda.get_device_properties(device)

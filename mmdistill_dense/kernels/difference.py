@@ -74,8 +74,8 @@ def squared_error(
     Args:
         student: Map of shape (N, C, H, W), any strides.
         teacher: Map of the same shape; dtype and strides may differ.
-        difference: Where to write S - T, a map of the same shape, of any
-            dtype and of strides that do not overlap.
+        difference: Output for S - T, a map of the same shape, any dtype, and
+            strides that do not overlap.
 
     Returns:
         Errors of shape (N, H, W), float32.
@@ -108,13 +108,13 @@ def squared_error(
 
 
 def tile_of(student: Tensor, maps: MapStrides) -> tuple[int, int]:
-    """Channels and positions of a tile, longer where they are neighbours."""
+    """Channels and positions of a tile, longer along contiguous memory."""
     n, channels, height, width = student.shape
     positions = 64
     if maps.positions_first:
         programs = n * triton.cdiv(height * width, 128)
         few = programs < 2 * machine(student.device).multiprocessors
-        # Small maps want many programs; a line of memory is 32 floats.
+        # Small maps need many programs; a cache line is 32 floats.
         positions = 32 if few else 128
     elif maps.channels_first:
         positions = _LANES // 256

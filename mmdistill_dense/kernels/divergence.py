@@ -25,8 +25,8 @@ def channel_wise(
         student: Map of shape (N, C, H, W), any strides.
         teacher: Map of the same shape; dtype and strides may differ.
         tau: Temperature.
-        gradient: Where to write ``scale * (p_S - p_T)``, a map of the same
-            shape, of any dtype and of strides that do not overlap.
+        gradient: Output for ``scale * (p_S - p_T)``, a map of the same
+            shape, any dtype, and strides that do not overlap.
         scale: A power of two that keeps small probabilities in float16.
 
     Returns:
@@ -35,11 +35,11 @@ def channel_wise(
     written = student if gradient is None else gradient
     maps = map_strides(student, teacher, written)
     channels = student.shape[0] * student.shape[1]
-    # One program a channel needs as many of them as there are processors,
-    # and reads positions in their order.
+    # One program per channel needs at least as many channels as there are
+    # processors, and reads positions in order.
     whole = channels >= machine(student.device).multiprocessors
     in_order = maps.positions_first and not any(x.row for x in maps.strides)
     rows, tiles = divergence_rows.channel_wise, divergence_tiles.channel_wise
-    way = rows if whole and in_order else tiles
+    kernel = rows if whole and in_order else tiles
     with torch.cuda.device_of(student):
-        return way(student, teacher, tau, gradient, scale, maps=maps)
+        return kernel(student, teacher, tau, gradient, scale, maps=maps)

@@ -1,4 +1,4 @@
-"""CWD in any layout: sums of parts, their union, and the gradient."""
+"""CWD for any strides: sums of parts, merged sums, and the gradient."""
 
 import triton
 import triton.language as tl
@@ -93,7 +93,7 @@ def whole_sums(
     w = tl.load(here + 4 * stride, within, 0.0)
     m_s, l_s, m_t, l_t, w = merge(m_s, l_s, m_t, l_t, w, k)
     tl.store(divergences + row, divergence(l_s, l_t, w, tau), row < count)
-    # Of each channel: maximum and factor, student's and teacher's.
+    # Per channel: maximum and factor of the student, then of the teacher.
     tl.store(softmaxes + row * 4, m_s, row < count)
     tl.store(softmaxes + row * 4 + 1, scale / l_s, row < count)
     tl.store(softmaxes + row * 4 + 2, m_t, row < count)
@@ -126,7 +126,7 @@ def gradients(
     CHANNELS: tl.constexpr,
     POSITIONS: tl.constexpr,
 ):
-    # Backwards: what was read last is still in the cache.
+    # In reverse order: what was read last is still in the cache.
     program = tl.num_programs(0) - 1 - tl.program_id(0)
     blocks = tl.cdiv(channels, CHANNELS)
     tiles = tl.cdiv(size, POSITIONS)

@@ -1,4 +1,4 @@
-"""CWD where positions lie side by side: a program takes whole channels."""
+"""CWD for contiguous positions: a program processes whole channels."""
 
 import math
 
@@ -11,7 +11,7 @@ from .device import machine
 from .online_softmax import LOWEST, divergence, merge, update
 from .strides import MapStrides
 
-#: Positions that a warp reads together, in one or more values of a lane.
+#: Positions that a warp reads at once, with one or more values per lane.
 _STRIP = 512
 
 
@@ -65,7 +65,7 @@ def rows(
             g_row = gradient + n * g_image + c * g_channel
             r_s = scale / l_s
             r_t = scale / l_t
-            # Backwards: what was read last is still in the cache.
+            # In reverse order: what was read last is still in the cache.
             last = (size - 1) // tile * tile
             for back in range(0, size, tile):
                 p = last - back + lanes
@@ -98,7 +98,7 @@ def channel_wise(
     count = student.shape[0] * student.shape[1]
     divergences = student.new_empty(student.shape[:2], dtype=torch.float32)
     warps = warps_of(maps.width)
-    # A lane reads 16 bytes at once; fewer lanes, and two threads would share
+    # A lane reads 16 bytes at once; with fewer lanes two threads would share
     # one and wait for each other.
     sizes = student.element_size(), teacher.element_size()
     lanes = 512 // min(sizes)
@@ -123,20 +123,20 @@ def channel_wise(
 
 
 def warps_of(size: int) -> int:
-    """Warps for a channel of so many positions."""
+    """Warps for a channel of ``size`` positions."""
     tiles: int = triton.cdiv(size, _STRIP)
     return min(16, int(triton.next_power_of_2(tiles)))
 
 
 def programs(student: Tensor, teacher: Tensor, warps: int) -> int:
-    """How many channels to read at a time.
+    """Number of channels to process at a time.
 
-    As many as the cache holds, so that each is found there when it is read
-    again, but at least one and at most 32 warps a processor.
+    As many as fit into the cache, so that the second read hits it, but at
+    least one and at most 32 warps per processor.
     """
-    has = machine(student.device)
+    gpu = machine(student.device)
     count = student.shape[0] * student.shape[1]
     size = student.shape[2] * student.shape[3]
     row = size * (student.element_size() + teacher.element_size())
-    held = has.cache // 2 // (row * has.multiprocessors)
-    return min(count, has.multiprocessors * max(1, min(32 // warps, held)))
+    cached = gpu.cache // 2 // (row * gpu.multiprocessors)
+    return min(count, gpu.multiprocessors * max(1, min(32 // warps, cached)))

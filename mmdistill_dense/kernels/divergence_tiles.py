@@ -1,4 +1,4 @@
-"""CWD in any layout: channels are cut into parts, and those joined again."""
+"""CWD for any strides: channels are split into parts, which are merged."""
 
 import math
 from functools import partial
@@ -12,19 +12,19 @@ from .device import machine
 from .divergence_parts import gradients, part_sums, whole_sums
 from .strides import MapStrides
 
-#: Values of a lane that are read together.
+#: Values that a lane reads at once.
 _REPEAT = 4
 #: Lanes of a tile: channels times positions.
 _LANES = 1024
-#: Warps that sum a tile. With 4, versions of Triton before 3.7 do not fit its
-#: values into registers, and spill up to kilobytes a thread.
+#: Warps per tile. With 4, Triton before 3.7 does not fit the values into
+#: registers and spills up to kilobytes per thread.
 WARPS = 8
-#: Parts that one program can join.
+#: Parts that one program can merge.
 _MAX_PARTS = 1024
 
 
 class Tiling(NamedTuple):
-    """How a map is cut into tiles, and its channels into parts."""
+    """Tiles of a map, and parts of its channels."""
 
     lanes: tuple[int, int]  # channels and positions of a tile
     part_size: int  # positions of a part, whole tiles
@@ -99,15 +99,15 @@ def channel_wise(
 
 
 def tiling_of(student: Tensor, maps: MapStrides) -> Tiling:
-    """Tiles that lie as the maps do, and parts that fill the machine."""
+    """Tiles along contiguous memory, and enough parts to fill the GPU."""
     n, channels, *_ = student.shape
     size = student.shape[2] * student.shape[3]
-    # 32 of both where the maps lie across each other.
+    # 32 of both if the maps differ in their contiguous dimension.
     most = 1 if maps.positions_first else 64 if maps.channels_first else 32
     block = min(most, int(triton.next_power_of_2(channels)))
     tile = _LANES // block * _REPEAT
-    wanted = 8 * machine(student.device).multiprocessors
-    parts = triton.cdiv(wanted, n * triton.cdiv(channels, block))
+    target = 8 * machine(student.device).multiprocessors
+    parts = triton.cdiv(target, n * triton.cdiv(channels, block))
     parts = min(parts, triton.cdiv(size, tile), _MAX_PARTS)
     part_size = triton.cdiv(triton.cdiv(size, parts), tile) * tile
     return Tiling(

@@ -1,28 +1,28 @@
-"""Sums of two softmaxes that are read piece by piece.
+"""Online softmax: sums of two softmaxes that are read piece by piece.
 
-What is kept of the values of a channel read so far, student and teacher:
+State after some values of a channel, of student s and teacher t:
 
 - ``m_s``, ``m_t``: their maxima;
 - ``l_s``, ``l_t``: the sums of ``exp((s - m_s) / tau)``, likewise of t;
 - ``w``: the sum of ``exp((t - m_t) / tau) * ((t - m_t) - (s - m_s))``.
 
 The divergence is then ``w / (l_t tau) - log(l_t) + log(l_s)``. Differences
-are taken before they are scaled, so that a constant in a channel, however
-large, costs no digits. ``k`` is ``log2(e) / tau`` throughout.
+are taken before scaling, so that a large constant in a channel costs no
+digits. ``k`` is ``log2(e) / tau``.
 """
 
 import triton
 import triton.language as tl
 
-#: Below every value; finite, so that no difference of maxima is undefined.
+#: Initial maximum, below every value; finite, so that no difference is NaN.
 LOWEST = tl.constexpr(-1.7e38)
 
 
 @triton.jit
 def update(m_s, l_s, m_t, l_t, w, s, t, within, k):
-    """Add values (R, ...) to sums (...); those not ``within`` are -inf.
+    """Add values (R, ...) to the state (...); those not ``within`` are -inf.
 
-    Each lane of a tile keeps sums of its own, over R values of a thread, so
+    Each lane of a tile has a state of its own, over R values of a thread, so
     that no thread waits for another.
     """
     top_s = tl.maximum(m_s, tl.max(s, 0))
@@ -35,15 +35,15 @@ def update(m_s, l_s, m_t, l_t, w, s, t, within, k):
     e_t = tl.exp2(from_t * k)
     l_s += tl.sum(tl.exp2(from_s * k), 0)
     l_t = l_t * rescale + tl.sum(e_t, 0)
-    # Outside, inf - inf.
-    apart = tl.where(within, from_t - from_s, 0.0)
-    w = w * rescale + tl.sum(e_t * apart, 0)
+    # Not within: inf - inf.
+    gap = tl.where(within, from_t - from_s, 0.0)
+    w = w * rescale + tl.sum(e_t * gap, 0)
     return top_s, l_s, top_t, l_t, w
 
 
 @triton.jit
 def merge(m_s, l_s, m_t, l_t, w, k):
-    """Sums (A, B) of B parts each -> sums (A, 1) of the whole."""
+    """Merge the states (A, B) of B parts into states (A, 1)."""
     top_s = tl.max(m_s, 1, keep_dims=True)
     top_t = tl.max(m_t, 1, keep_dims=True)
     w = w - l_t * ((top_t - m_t) - (top_s - m_s))
@@ -56,5 +56,5 @@ def merge(m_s, l_s, m_t, l_t, w, k):
 
 @triton.jit
 def divergence(l_s, l_t, w, tau):
-    """KL(teacher | student) of a channel, from the sums of its whole."""
+    """KL(teacher | student) of a channel, from its final state."""
     return w / (l_t * tau) + (tl.log(l_s) - tl.log(l_t))

@@ -1,4 +1,4 @@
-"""How maps lie in memory, as kernels are told."""
+"""Strides of maps, in the form that kernels take."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 class Strides(NamedTuple):
-    """Elements from a cell to the next image, channel, row and column."""
+    """Elements between a cell and the next image, channel, row and column."""
 
     image: int
     channel: int
@@ -15,35 +15,35 @@ class Strides(NamedTuple):
 
 
 class MapStrides(NamedTuple):
-    """Maps of one shape (N, C, H, W), read as (N, C, positions)."""
+    """Strides of maps of one shape (N, C, H, W), read as (N, C, positions)."""
 
     strides: tuple[Strides, ...]
-    #: Positions between two jumps of a row: W, or H W where no map jumps.
+    #: Positions of a row: W, or H W if rows follow each other in every map.
     width: int
 
     @property
     def positions_first(self) -> bool:
-        """Whether neighbouring positions are neighbours in every map."""
+        """Whether positions are contiguous in every map."""
         return all(x.column == 1 for x in self.strides)
 
     @property
     def channels_first(self) -> bool:
-        """Whether neighbouring channels are neighbours in every map."""
+        """Whether channels are contiguous in every map."""
         return all(x.channel == 1 for x in self.strides)
 
 
 def map_strides(*maps: Tensor) -> MapStrides:
-    """The layout of maps of one shape (N, C, H, W), of any strides.
+    """Strides of maps of one shape (N, C, H, W), simplified.
 
-    A step along a dimension of size 1 is never taken and counts as any that
-    suits.
+    The stride of a dimension of size 1 is never used, so it is set to the
+    value that suits best.
     """
     _, channels, height, width = maps[0].shape
     strides = [Strides(*x.stride()) for x in maps]
     if channels == 1:
         strides = [x._replace(channel=0) for x in strides]
     if width == 1:
-        # A column of positions is a row of them.
+        # A single column is read as a row.
         height, width = 1, height
         strides = [x._replace(column=x.row) for x in strides]
     if height * width == 1:

@@ -1,4 +1,4 @@
-"""The smallest kernel, to see whether any runs."""
+"""A minimal kernel that tests whether kernels run."""
 
 import torch
 import triton
@@ -11,7 +11,7 @@ def add_one(pointer):
 
 
 def trial(device: torch.device) -> torch.Tensor:
-    """Compile and start a kernel; its result, 1, need not be waited for."""
+    """Compile and launch a kernel, without synchronisation; returns 1."""
     value = torch.zeros(1, device=device)
     with torch.cuda.device_of(value):
         add_one[(1,)](value)

@@ -1,4 +1,4 @@
-"""Everything that is registered: importing this fills the registries."""
+"""Registered models and losses; importing this fills the registries."""
 
 from .connectors import *  # noqa: F403
 from .distillers import *  # noqa: F403

@@ -1,4 +1,4 @@
-"""Recorders: what named modules of a model put out, or take in."""
+"""Recorders of the outputs or inputs of named modules."""
 
 from .paths import resolve_paths
 from .recorder import Recorder, StopForward

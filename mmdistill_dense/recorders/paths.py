@@ -10,10 +10,10 @@ _RANGE = re.compile(r'(\d+)\.\.(\d+)')
 
 
 def resolve_paths(pattern: str, names: Iterable[str]) -> list[str]:
-    """Module names that a pattern stands for, in a definite order.
+    """Module names that match a pattern, in a fixed order.
 
     ``*``, ``?`` and ``[...]`` match within one dotted part; matches come in
-    the order of ``names``. ``{a,b}`` and ``{0..3}`` are spelled out in the
+    the order of ``names``. ``{a,b}`` and ``{0..3}`` are expanded in the
     order in which they are written.
 
     Args:
@@ -25,8 +25,8 @@ def resolve_paths(pattern: str, names: Iterable[str]) -> list[str]:
         Names without repetition, at least one.
 
     Raises:
-        ValueError: If some spelled-out form matches no name; the nearest
-            names are given.
+        ValueError: If an expanded pattern matches no name; the message lists
+            the nearest names.
 
     Example:
         >>> resolve_paths('neck.{1..0}', ['neck', 'neck.0', 'neck.1'])
@@ -62,8 +62,9 @@ def _choices(body: str) -> list[str]:
 
 
 def _matches(name: str, path: str) -> bool:
-    parts, wanted = name.split('.'), path.split('.')
-    return len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted))
+    parts, patterns = name.split('.'), path.split('.')
+    same_depth = len(parts) == len(patterns)
+    return same_depth and all(map(fnmatchcase, parts, patterns))
 
 
 def _no_such_module(path: str, pattern: str, names: list[str]) -> str:
@@ -71,9 +72,9 @@ def _no_such_module(path: str, pattern: str, names: list[str]) -> str:
     parent = path.rpartition('.')[0]
     if not near:
         near = [n for n in names if n.rpartition('.')[0] == parent][:8]
-    spelled = f' (from {pattern!r})' if path != pattern else ''
+    expanded = f' (from {pattern!r})' if path != pattern else ''
     hint = ', '.join(near) or ', '.join(n for n in names if '.' not in n)
     return (
-        f'no module matches {path!r}{spelled}. Nearest names: {hint}. '
+        f'no module matches {path!r}{expanded}. Nearest names: {hint}. '
         'Names are those of model.named_modules().'
     )

@@ -1,4 +1,4 @@
-"""One recorder: an inert hook on one module."""
+"""A recorder: a hook on one module that can be switched on."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,26 +8,25 @@ from torch import Tensor, nn
 
 
 class StopForward(BaseException):
-    """Leave a forward pass: everything that was asked for is recorded.
+    """Stop a forward pass in which everything needed is recorded.
 
-    Not an ``Exception``, so that no ``except Exception`` of a model on the
-    way out takes it for a failure.
+    Not an ``Exception``, so that no ``except Exception`` in a model handles it
+    as a failure.
     """
 
 
 class Recorder:
-    """Keeps what one module puts out (or takes in) while it is switched on.
+    """Records the output (or input) of one module while it is switched on.
 
-    The hook stays on the module for good, which ``torch.compile`` and deep
-    copies need: it is a bound method, so the hook of a copied module records
-    into the copied recorder. Switched off it does nothing.
+    The hook stays on the module, as ``torch.compile`` and deep copies
+    require. It is a bound method, so the hook of a copied module records into
+    the copied recorder. While switched off, it does nothing.
 
     Args:
         module: The module to record.
         path: Its name in the model, for messages.
         take: ``'output'`` or ``'input'``.
-        clone: Keep copies, so that a module which works in place afterwards
-            cannot change what is kept.
+        clone: Record copies, which later in-place operations cannot change.
     """
 
     def __init__(
@@ -76,13 +75,13 @@ class Recorder:
                 f"members, as in '{self.path}.*', or another module."
             )
         for tensor, version in self._kept:
-            # A trace cannot branch on it; the dry run, never one, has.
+            # A traced graph cannot branch on it; the dry run has checked.
             if torch.compiler.is_compiling():
                 break
             if tensor._version != version:
                 raise RuntimeError(
                     f'the {self.take} of {self.path!r} was changed in place '
-                    'after it was recorded, so it is not what was asked for. '
+                    'after it was recorded, so it is not the recorded value. '
                     'Usual cause: an in-place ReLU behind it. Record the '
                     f'module behind it, or keep a copy: dict(path='
                     f"'{self.path}', clone=True)."
@@ -90,7 +89,7 @@ class Recorder:
         return [tensor for tensor, _ in self._kept]
 
     def switch(self, on: bool, budget: 'CallBudget | None' = None) -> None:
-        """Start or end a recording; nothing of the last one stays alive."""
+        """Start or end a recording, and free the tensors of the last one."""
         self.on = on
         self.calls = 0
         self._kept.clear()
@@ -98,7 +97,7 @@ class Recorder:
 
 
 class CallBudget:
-    """Counts calls down over several recorders, then leaves the forward."""
+    """Counts down the calls of several recorders, then stops the forward."""
 
     def __init__(self, calls: int) -> None:
         self.calls = calls

@@ -1,4 +1,4 @@
-"""All recorders of one model."""
+"""The recorders of one model."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from .paths import resolve_paths
 from .recorder import CallBudget, Recorder
 
-#: What tells recorders apart: module path, 'output' or 'input', clone.
+#: Key of a recorder: module path, 'output' or 'input', clone.
 RecorderKey = tuple[str, str, bool]
 
 
@@ -28,12 +28,12 @@ class Source:
         return ', '.join(prefix[r.take] + r.path for r in self.recorders)
 
     def read(self) -> list[Tensor]:
-        """Every recorded tensor; see :meth:`Recorder.read` for refusals."""
+        """All recorded tensors; raises as :meth:`Recorder.read` does."""
         return [x for recorder in self.recorders for x in recorder.read()]
 
 
 class RecorderSet:
-    """Recorders of a model, one for each (module, side) however many ask.
+    """Recorders of a model, shared by all sources that need the same one.
 
     Args:
         model: The model whose modules are recorded.
@@ -52,14 +52,14 @@ class RecorderSet:
         take: str = 'output',
         clone: bool = False,
     ) -> Source:
-        """Put recorders on the modules that ``path`` stands for.
+        """Add recorders to the modules that match ``path``.
 
         Args:
             model: The model given to the constructor.
             key: Name under which the source is switched on and read.
             path: Module path, glob or brace pattern.
             take: ``'output'`` or ``'input'`` of these modules.
-            clone: Keep copies, safe from modules that work in place.
+            clone: Record copies, which in-place operations cannot change.
 
         Raises:
             ValueError: If no module matches or ``take`` is unknown.
@@ -82,7 +82,7 @@ class RecorderSet:
         return self._sources[key]
 
     def calls(self) -> dict[RecorderKey, int]:
-        """How often each recorder has fired since it was cleared."""
+        """Number of calls of each recorder since it was cleared."""
         return {where: r.calls for where, r in self._recorders.items()}
 
     @contextmanager
@@ -95,9 +95,9 @@ class RecorderSet:
 
         Args:
             keys: Sources to switch on.
-            expected: Calls that each recorder will see. When the last of
-                them is in, :class:`StopForward` is raised out of the forward
-                pass. ``None``: the pass runs to its end.
+            expected: Number of calls of each recorder. After the last one,
+                :class:`StopForward` is raised in the forward pass. ``None``:
+                the pass runs to its end.
         """
         active = {
             where: recorder

@@ -1,4 +1,4 @@
-"""Change what a module puts out, or takes in, on its way through a model."""
+"""Change the output or input of a module inside a forward pass."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -6,19 +6,19 @@ from typing import Any
 
 from torch import Tensor, nn
 
-#: From the number of a tensor in a forward pass, and the tensor.
+#: Maps the index of a tensor in a forward pass, and the tensor, to a tensor.
 Change = Callable[[int, Tensor], Tensor]
 
 
 class Replacer:
-    """An inert hook on one module that can change tensors as they pass.
+    """A hook on one module that changes tensors while it is switched on.
 
     Args:
         module: The module.
         take: ``'output'`` or ``'input'``: which side is changed.
-        first: Number of its first tensor in a forward pass.
-        count: Tensors of a forward pass. Passes may follow each other, as
-            with sliding windows: then counting begins again.
+        first: Index of its first tensor in a forward pass.
+        count: Tensors in a forward pass. If several passes follow each
+            other, as with sliding windows, indices start again.
     """
 
     def __init__(
@@ -39,26 +39,26 @@ class Replacer:
         return self._changed(output)
 
     def _changed(self, value: Any) -> Any:
-        """The value to go on with; ``None``: the one that came."""
+        """The changed value; ``None`` keeps the original one."""
         change = self.change
         if change is None:
             return None
 
-        def pass_on(tensor: Tensor) -> Tensor:
-            number = self.first + self._seen % self.count
+        def change_next(tensor: Tensor) -> Tensor:
+            index = self.first + self._seen % self.count
             self._seen += 1
-            return change(number, tensor)
+            return change(index, tensor)
 
-        return _map_tensors(value, pass_on)
+        return _map_tensors(value, change_next)
 
     def switch(self, change: Change | None) -> None:
-        """Start to change tensors; ``None``: let them pass."""
+        """Start to change tensors; ``None`` stops it."""
         self.change, self._seen = change, 0
 
 
 @contextmanager
 def replacing(replacers: Sequence[Replacer], change: Change) -> Iterator[None]:
-    """Change what passes inside ``with``."""
+    """Switch the replacers on inside ``with``."""
     for replacer in replacers:
         replacer.switch(change)
     try:
@@ -69,7 +69,7 @@ def replacing(replacers: Sequence[Replacer], change: Change) -> Iterator[None]:
 
 
 def _map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """The same nest of tuples, lists and dicts with other tensors in it."""
+    """Apply a function to the tensors in nested tuples, lists and dicts."""
     if isinstance(value, Tensor):
         return change(value) if value.is_floating_point() else value
     if isinstance(value, dict):

@@ -258,9 +258,9 @@ def test_a_dense_head_is_compared_level_by_level(teacher_of):
         ('roi_head.mask_head.conv_logits', 'mask_head.* cannot be recorded'),
         ('roi_head', "'roi_head' cannot be recorded: of a RoI head only"),
         ('roi_head.bbox_roi_extractor', 'cannot be recorded.*bbox_head'),
-        (f'{{neck,{FC_REG}}}', 'not of one kind: .*Make two terms'),
-        (dict(student=FC_REG, teacher='neck'), 'one gives a row per region'),
-        (dict(student='neck', teacher=FC_REG), 'one gives a row per region'),
+        (f'{{neck,{FC_REG}}}', 'not of one kind: .*Use two terms'),
+        (dict(student=FC_REG, teacher='neck'), 'one gives a row per RoI'),
+        (dict(student='neck', teacher=FC_REG), 'one gives a row per RoI'),
     ],
 )
 def test_what_cannot_be_compared(teacher, at, message):
@@ -269,7 +269,7 @@ def test_what_cannot_be_compared(teacher, at, message):
 
 
 def test_several_stages_in_one_term(teacher_of):
-    with pytest.raises(ValueError, match='Make a term of each stage'):
+    with pytest.raises(ValueError, match='Use a term for each stage'):
         build(
             cascade(),
             teacher_of(cascade),
@@ -318,7 +318,7 @@ def test_a_box_head_that_needs_more_than_regions(teacher):
     student.roi_head = Queries()
     with pytest.raises(
         ValueError,
-        match=r"term 'reg', student: Queries cannot be asked about given "
+        match=r"term 'reg', student: Queries cannot run on given "
         r"RoIs: .*'object_feats'\]",
     ):
         MODELS.build(

@@ -144,7 +144,7 @@ def test_customised_masks_need_somebody_who_tells_the_time(
 ):
     model = detector(det_teacher, tokens, custom_mask_warmup=7)
     model.init_weights()
-    with pytest.raises(RuntimeError, match='nobody tells the iter'):
+    with pytest.raises(RuntimeError, match='the iter is not known'):
         step_losses(model, DET)
 
 

@@ -261,7 +261,7 @@ def test_an_op_without_low_precision_is_named(host, monkeypatch):
     with pytest.raises(
         RuntimeError,
         match=r"teacher 'teacher' does not run with precision='bf16': .*"
-        'roi_align.* Take a switch out',
+        'roi_align.* Remove a switch',
     ):
         host(precision='bf16')
 

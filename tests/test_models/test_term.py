@@ -286,5 +286,5 @@ def test_a_loss_with_another_signature_is_refused(own_losses, kind, reason):
 def test_a_loss_that_gives_a_map_is_refused(own_losses):
     specs, maps = levels((4, 4))
     term = Term('kd', dict(type='Unreduced'), specs, specs)
-    with pytest.raises(ValueError, match=r'Unreduced gave \(.*a scalar'):
+    with pytest.raises(ValueError, match=r'Unreduced returned \(.*a scalar'):
         term(maps, [maps[0] + 2], 1.0)

@@ -68,7 +68,7 @@ def test_half_precision_masks_that_need_a_gradient_are_taken():
 
 
 def test_a_single_mask_is_refused():
-    with pytest.raises(ValueError, match='one mask has no other'):
+    with pytest.raises(ValueError, match='at least 2 masks'):
         level_masks(torch.ones(1, 2, 2), (4, 4), (4, 4))
 
 

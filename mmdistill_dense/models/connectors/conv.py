@@ -1,4 +1,4 @@
-"""Channel alignment."""
+"""Connectors that align channels."""
 
 from mmcv.cnn import ConvModule
 from torch import Tensor, nn
@@ -8,24 +8,23 @@ from mmdistill_dense.registry import MODELS
 
 @MODELS.register_module()
 class ConvConnector(nn.Module):
-    """Bring a student map to the teacher's channels with one convolution.
+    """Map the student's channels to the teacher's with one convolution.
 
-    A connector is trained with the student and dropped when the student is
-    exported.
+    A connector is trained with the student and not exported.
 
     Args:
-        in_channels: Channels of the student's map; the dry run fills it in.
+        in_channels: Channels of the student's map; set by the dry run.
         out_channels: Channels of the teacher's map; likewise.
-        kernel_size: Odd kernel size; the grid is kept.
-        bias: Whether the convolution has a bias; 'auto': where no
+        kernel_size: Odd kernel size; the size of the map is kept.
+        bias: Whether the convolution has a bias; 'auto': if no
             normalisation follows.
         norm_cfg: Normalisation after it, as in ``mmcv.cnn.ConvModule``.
         act_cfg: Activation after that, likewise.
-        init: How the convolution starts: ``'kaiming'``, as mmcv's
+        init: Initialisation of the convolution: ``'kaiming'``, as mmcv's
             ``ConvModule``, or ``'torch'``, as ``torch.nn.Conv2d``.
 
     Raises:
-        ValueError: If ``kernel_size`` is even, or ``init`` not known.
+        ValueError: If ``kernel_size`` is even, or ``init`` is unknown.
     """
 
     def __init__(
@@ -41,8 +40,8 @@ class ConvConnector(nn.Module):
         super().__init__()
         if kernel_size % 2 == 0:
             raise ValueError(
-                'ConvConnector: kernel_size must be odd, so that the grid is '
-                f'kept, got {kernel_size}.'
+                'ConvConnector: kernel_size must be odd, to keep the size of '
+                f'the map, got {kernel_size}.'
             )
         if init not in ('kaiming', 'torch'):
             raise ValueError(

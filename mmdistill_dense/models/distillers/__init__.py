@@ -1,4 +1,4 @@
-"""What turns a stock student into a distilled one."""
+"""Distillers turn a stock student into a distilled one."""
 
 from .dense_distiller import DenseDistiller
 

@@ -1,4 +1,4 @@
-"""Which student level goes with which teacher level, and through what."""
+"""Pairs of student and teacher levels, and the connectors between them."""
 
 from torch import nn
 
@@ -12,31 +12,38 @@ Specs = list[FeatureSpec]
 def pair_levels(student: Specs, teacher: Specs) -> list[tuple[int, int]]:
     """Pair the levels of two pyramids.
 
-    Equal strides in equal order go together one by one. Otherwise levels of
-    equal stride are paired and the others left out. Where no stride is
-    shared, equally many levels are paired in order and resized.
+    If all strides agree, levels are paired in order. Otherwise levels of
+    equal stride are paired and the others left out. If no stride is shared,
+    equally many levels are paired in order, and resized later.
 
     Returns:
         Pairs (student level, teacher level), at least one.
 
     Raises:
-        ValueError: If there is no such pairing.
+        ValueError: If the levels cannot be paired.
     """
-    ours, theirs = _strides(student), _strides(teacher)
-    if ours == theirs:
+    student_strides, teacher_strides = _strides(student), _strides(teacher)
+    if student_strides == teacher_strides:
         return [(i, i) for i in range(len(student))]
-    distinct = len(set(ours)) == len(ours) and len(set(theirs)) == len(theirs)
-    shared = [s for s in ours if s is not None and s in theirs]
+    distinct = len(set(student_strides)) == len(student_strides) and len(
+        set(teacher_strides)
+    ) == len(teacher_strides)
+    shared = [
+        s for s in student_strides if s is not None and s in teacher_strides
+    ]
     if distinct and shared:
-        return [(ours.index(s), theirs.index(s)) for s in shared]
-    maps = None not in ours and None not in theirs
+        return [
+            (student_strides.index(s), teacher_strides.index(s))
+            for s in shared
+        ]
+    maps = None not in student_strides and None not in teacher_strides
     if maps and len(student) == len(teacher):
         return [(i, i) for i in range(len(student))]
     raise ValueError(
         f'{len(student)} student levels ({_describe(student)}) cannot be '
         f'aligned with {len(teacher)} teacher levels ({_describe(teacher)}). '
         'Record levels of equal stride, or equally many, on both sides; '
-        'what is not a map (N, C, H, W) must have the same shape on both.'
+        'tensors that are not maps (N, C, H, W) must have the same shape.'
     )
 
 
@@ -51,11 +58,11 @@ def _describe(specs: Specs) -> str:
 def build_connector(
     cfg: dict | None, student: FeatureSpec, teacher: FeatureSpec
 ) -> nn.Module:
-    """Build what brings one student level to the teacher's channels.
+    """Build the connector from a student level to the teacher's channels.
 
     Args:
         cfg: Config of a registered connector, built at every level;
-            ``None``: a 1x1 convolution where channels differ, else nothing.
+            ``None``: a 1x1 convolution if channels differ, else the identity.
         student: The student's level.
         teacher: The teacher's level.
     """

@@ -1,4 +1,4 @@
-"""How much each term counts beside the student's task, in one step."""
+"""Contribution of each term and of the student's task to one step."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,19 +9,19 @@ from torch import Tensor, nn
 
 from mmdistill_dense.functional.precision import full_precision
 
-#: Name of the student's own losses, together.
+#: Name of the sum of the student's own losses.
 TASK = 'task'
 
 
 @dataclass(frozen=True)
 class Balance:
-    """What one step's loss is made of; keys are terms, and ``'task'``.
+    """Parts of the loss of one step; keys are terms, and ``'task'``.
 
     Args:
-        shares: Part of the sum of absolute values, between 0 and 1.
-        norms: L2 norm of the gradient on the student's own parameters;
-            empty where it cannot be taken alone (re-entrant checkpointing).
-        factors: What the schedules said, for terms only.
+        shares: Fraction of the sum of absolute values, between 0 and 1.
+        norms: L2 norm of the gradient of the student's own parameters; empty
+            if it cannot be computed separately (re-entrant checkpointing).
+        factors: Factors of the schedules, for terms only.
     """
 
     shares: dict[str, float]
@@ -30,10 +30,10 @@ class Balance:
 
 
 class BalanceMeter:
-    """Measures the next step when asked; else it costs nothing.
+    """Measures the balance of a step on request; costs nothing otherwise.
 
-    Training is not changed: gradients are taken aside, and no gradient
-    hook, such as that of data parallel training, sees them.
+    Training is not changed: gradients are computed separately, without
+    triggering gradient hooks, such as those of data parallel training.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class BalanceMeter:
         self._last: Balance | None = None
 
     def request(self, scale: float = 1.0) -> None:
-        """Measure in the next step.
+        """Request a measurement of the next step.
 
         Args:
             scale: The loss scale of fp16 training, without which small
@@ -50,7 +50,7 @@ class BalanceMeter:
         self._scale, self._last = scale, None
 
     def take(self) -> Balance | None:
-        """What was measured, once; ``None`` if no step came."""
+        """Return and clear the measurement; ``None`` without a step."""
         last, self._last = self._last, None
         return last
 
@@ -60,7 +60,7 @@ class BalanceMeter:
         factors: Mapping[str, float],
         student: nn.Module,
     ) -> None:
-        """Look at the losses of one step, if that was asked for."""
+        """Measure the losses of a step, if requested."""
         scale, self._scale = self._scale, None
         if scale is None or not torch.is_grad_enabled():
             return
@@ -75,15 +75,15 @@ class BalanceMeter:
 
 
 def _parts(losses: Mapping, factors: Mapping) -> dict[str, Tensor]:
-    """The task's losses, summed as MMEngine does, and each term's."""
-    ours = {f'loss_{name}': name for name in factors}
+    """Loss of the task, summed as in MMEngine, and of each term."""
+    term_keys = {f'loss_{name}': name for name in factors}
     task = [
         value.mean()
         for key, values in losses.items()
-        if 'loss' in key and key not in ours
+        if 'loss' in key and key not in term_keys
         for value in (values if isinstance(values, list) else [values])
     ]
-    terms = {name: losses[key] for key, name in ours.items()}
+    terms = {name: losses[key] for key, name in term_keys.items()}
     return {TASK: torch.stack([v.float() for v in task]).sum(), **terms}
 
 
@@ -114,6 +114,6 @@ def _norm(part: Tensor, parameters: Sequence[Tensor], scale: float) -> float:
             retain_graph=True,
             allow_unused=True,
         )
-    found = [g.detach().float() for g in gradients if g is not None]
-    squares = [torch.linalg.vector_norm(g).square() for g in found]
+    present = [g.detach().float() for g in gradients if g is not None]
+    squares = [torch.linalg.vector_norm(g).square() for g in present]
     return math.sqrt(float(sum(squares))) / scale

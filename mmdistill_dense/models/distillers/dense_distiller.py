@@ -1,4 +1,4 @@
-"""The distiller: a stock model whose loss also distils."""
+"""The distiller: a stock model whose loss includes distillation terms."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -18,41 +18,43 @@ from .settings import check_none
 
 @MODELS.register_module()
 class DenseDistiller:
-    """Build a stock student and make its ``loss`` distil too.
+    """Build a stock student and add distillation terms to its ``loss``.
 
-    What comes back *is* the student: its own class, extended in place as
+    The result *is* the student: its own class, extended in place as
     ``torch.distributed.fully_shard`` does, with one more child, ``distill``.
     So test-time augmentation, EMA, hooks, optimizer constructors and
-    checkpoints of the host see the model that they know. Its state dict is
+    checkpoints of the host work as with the stock model. Its state dict is
     the student's plus ``distill.*`` keys, of connectors only.
 
     Args:
         student: Config of a stock detector or segmentor, or the model.
         teacher: ``dict(cfg=..., checkpoint=..., cfg_options=..., allow=...)``
-            with the switches of ``Speed`` where wanted, or several of these
-            by name.
-        terms: Terms by name: ``at``, ``loss``, and where wanted
+            optionally with the switches of ``Speed``, or several of these by
+            name.
+        terms: Terms by name: ``at``, ``loss``, and optionally
             ``connector``, ``level_weights``, ``schedule``, ``grid``,
             ``teacher``; see ``docs/concepts.md``.
-        data_preprocessor: What MMEngine's Runner injects from the top level
-            of a config; used only where the student has none of its own.
+        data_preprocessor: Injected by MMEngine's Runner from the top level of
+            a config; used only if the student has none of its own.
         input_size: Height and width of the blank image of the dry run, in
             pixels.
-        inherit: Modules that start with a teacher's weights where training
-            starts: their paths, or ``dict(modules=[...], teacher='name')``.
-        pretrained: Always ``None``, like the next: mmseg's ``init_model``
+        inherit: Modules that get a teacher's weights when training starts:
+            their paths, or ``dict(modules=[...], teacher='name')``.
+        pretrained: Always ``None``, as ``train_cfg``: mmseg's ``init_model``
             writes both into the config of any model.
-        train_cfg: Always ``None``; the student's is in ``student``.
+        train_cfg: Always ``None``; that of the student is in ``student``.
 
     Raises:
         ValueError: If a name, module, shape or weight does not fit; the
-            message says which, what was expected and what to do.
+            message names it, the expectation and the remedy.
     """
 
     def __new__(
         cls, student: Any = None, *args: Any, **kwargs: Any
     ) -> 'DenseDistiller':
-        if issubclass(cls, nn.Module):  # an empty one, for copy and pickle
+        if issubclass(
+            cls, nn.Module
+        ):  # without arguments, for copy and pickle
             return super().__new__(cls)
         model = _build_student(student, kwargs.get('data_preprocessor'))
         model.__class__ = extended(type(model), cls)
@@ -78,7 +80,7 @@ class DenseDistiller:
                 self, teachers, dict(terms or {}), tuple(input_size), inherit
             )
         except Exception:
-            # A model that was handed over goes back as what it was.
+            # Restore the class of a model that the caller has built.
             self.__class__ = type(self).__bases__[1]
             raise
 
@@ -101,8 +103,8 @@ class DenseDistiller:
     def init_weights(self) -> None:
         """Initialise the student as a stock run does; load the teachers.
 
-        What it inherits is copied with the first call only, as MMEngine
-        initialises once. ``load_from`` and ``resume`` come after it.
+        Inherited modules are copied in the first call only, as MMEngine
+        initialises once. ``load_from`` and ``resume`` run later.
         """
         fresh = not getattr(self, 'is_init', False)
         distill = self._modules.pop('distill')
@@ -117,7 +119,7 @@ class DenseDistiller:
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        """Refuse a checkpoint that has nothing to do with the student.
+        """Refuse a checkpoint that shares no key with the student.
 
         MMEngine would only log the missing keys.
         """
@@ -132,19 +134,19 @@ class DenseDistiller:
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def __reduce_ex__(self, protocol: int) -> tuple:
-        """Copy and pickle by the stock class; the extension is made anew."""
+        """Copy and pickle by the stock class, which is extended again."""
         distiller, stock = type(self).__bases__
-        return _blank, (stock, distiller), self.__dict__
+        return _empty_instance, (stock, distiller), self.__dict__
 
 
 @cache
 def extended(stock: type, distiller: type) -> type:
-    """The stock class with a distiller's class before it, made once."""
+    """Subclass of a distiller and a stock class, created once."""
     members = dict(__doc__=stock.__doc__, __module__=__name__)
     return type(f'Distilled{stock.__name__}', (distiller, stock), members)
 
 
-def _blank(stock: type, distiller: type) -> nn.Module:
+def _empty_instance(stock: type, distiller: type) -> nn.Module:
     kind = extended(stock, distiller)
     return kind.__new__(kind)
 
@@ -159,11 +161,11 @@ def _build_student(student: Any, preprocessor: Any) -> nn.Module:
     if isinstance(student, nn.Module):
         model = student
     elif isinstance(student, Mapping):
-        _note_other_preprocessor(student, preprocessor)
+        _log_ignored_preprocessor(student, preprocessor)
         defaults = {}
         if preprocessor is not None:
             defaults = dict(data_preprocessor=copy.deepcopy(preprocessor))
-        # A copy: models write into their config, which may be the teacher's.
+        # A copy: models modify their config, which may be the teacher's too.
         model = MODELS.build(copy.deepcopy(student), default_args=defaults)
     else:
         raise TypeError(
@@ -179,8 +181,8 @@ def _build_student(student: Any, preprocessor: Any) -> nn.Module:
     return model
 
 
-def _note_other_preprocessor(student: Mapping, injected: Any) -> None:
-    """Say which settings of the config's top level do not count."""
+def _log_ignored_preprocessor(student: Mapping, injected: Any) -> None:
+    """Log which settings of the config's top level are ignored."""
     own = student.get('data_preprocessor')
     if not isinstance(own, Mapping) or not isinstance(injected, Mapping):
         return

@@ -1,4 +1,4 @@
-"""All that a distilled student carries: its only child of ours."""
+"""Child module ``distill`` of a distilled student: teachers and terms."""
 
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
@@ -33,14 +33,14 @@ from .term import Term
 class Distillation(nn.Module):
     """Teachers, the student's recorders, and the terms between them.
 
-    A plain module: MMEngine's ``init_weights`` leaves it alone.
+    A plain ``nn.Module``, which MMEngine's ``init_weights`` ignores.
 
     Args:
-        student: The stock model; recorders are put on it.
+        student: The stock model, which gets recorders.
         teachers: Arguments of each :class:`FrozenTeacher` by name.
         terms: Config of each term by name.
         input_size: Height and width of the dry run's image, in pixels.
-        inherit: Modules that start with a teacher's weights.
+        inherit: Modules that get a teacher's weights.
 
     Raises:
         ValueError: If a name, a module or a shape does not fit.
@@ -68,8 +68,8 @@ class Distillation(nn.Module):
         check_used(teachers, {*self.teacher_of.values(), *inherited})
         taps = {name: split_taps(name, t) for name, t in terms.items()}
         with forked_rng():
-            ours = self._dry_run_student(student, taps, input_size)
-            # For mypy mappings: the members of a ModuleDict have no type.
+            student_run = self._dry_run_student(student, taps, input_size)
+            # Mappings for mypy: the members of a ModuleDict have no type.
             self.terms = cast('MutableMapping[str, Term]', nn.ModuleDict())
             self.teachers = cast(
                 'MutableMapping[str, FrozenTeacher]', nn.ModuleDict()
@@ -79,9 +79,9 @@ class Distillation(nn.Module):
                     self.teachers[name] = make_teacher(
                         name, cfg, FrozenTeacher
                     )
-            theirs = self._dry_run_teachers(student, taps, input_size)
+            teacher_runs = self._dry_run_teachers(student, taps, input_size)
             for name, term in terms.items():
-                self._add_term(name, term, ours, theirs)
+                self._add_term(name, term, student_run, teacher_runs)
             self.inheritances = [
                 Inheritance(student, modules, name, teachers[name])
                 for name, modules in inherited.items()
@@ -107,55 +107,60 @@ class Distillation(nn.Module):
         self, student: nn.Module, taps: Mapping, size: tuple[int, int]
     ) -> dict[str, DryRun]:
         form = InputForm.of(student)
-        found = {}
+        runs = {}
         for name, teacher in self.teachers.items():
-            mine = {
+            own_taps = {
                 term: tap
                 for term, (_, tap) in taps.items()
                 if self.teacher_of[term] == name
             }
-            with prefix_errors(', '.join(mine), f'teacher {name!r}'):
-                found[name] = teacher.attach(mine, form, size)
-                for term in mine:
+            with prefix_errors(', '.join(own_taps), f'teacher {name!r}'):
+                runs[name] = teacher.attach(own_taps, form, size)
+                for term in own_taps:
                     self.rois.check(term, teacher.paths[term])
-        return found
+        return runs
 
     def _add_term(
-        self, name: str, cfg: dict, ours: DryRun, theirs: Mapping[str, DryRun]
+        self,
+        name: str,
+        cfg: dict,
+        student_run: DryRun,
+        teacher_runs: Mapping[str, DryRun],
     ) -> None:
-        """Build a term and try it on the maps of the dry runs."""
-        other = theirs[self.teacher_of[name]]
+        """Build a term and run it on the maps of the dry runs."""
+        teacher_run = teacher_runs[self.teacher_of[name]]
         settings = {k: v for k, v in cfg.items() if k not in ('at', 'teacher')}
-        guards.check_per_image(name, 'student', ours.features[name])
-        guards.check_per_image(name, 'teacher', other.features[name])
+        guards.check_per_image(name, 'student', student_run.features[name])
+        guards.check_per_image(name, 'teacher', teacher_run.features[name])
         with prefix_errors(name):
             if 'loss' not in settings:
                 raise ValueError("no 'loss' is given.")
             term = Term(
                 name,
-                student=ours.specs[name],
-                teacher=other.specs[name],
+                student=student_run.specs[name],
+                teacher=teacher_run.specs[name],
                 **settings,
             )
-            mine = ours.features[name]
-            # A model that was handed over may be on a GPU, or in float64.
-            seen = [feature.to(mine[0]) for feature in other.features[name]]
-            term.to(mine[0]).eval().dry_run(mine, seen)
+            student_maps = student_run.features[name]
+            # A model that the caller built may be on a GPU, or in float64.
+            like = student_maps[0]
+            teacher_maps = [x.to(like) for x in teacher_run.features[name]]
+            term.to(like).eval().dry_run(student_maps, teacher_maps)
         self.terms[name] = term.train()
 
     @contextmanager
     def recording(self, inputs: Tensor, samples: list) -> Iterator[Step]:
-        """Record what the terms that are active now need of the student.
+        """Record the student's features for the terms that are active now.
 
-        Teachers look first, while no activation of the student waits in
-        memory; those that need its RoIs wait for them.
+        Teachers run first, before activations of the student take memory;
+        those that need the student's RoIs run after it.
 
         Args:
-            inputs: Images (N, 3, H, W) that the student will see inside.
+            inputs: Images (N, 3, H, W) that the student gets inside.
             samples: Their data samples.
 
         Yields:
-            The step; its ``losses`` are taken inside, after the forward.
+            The step; call its ``losses`` inside, after the student's forward.
         """
         if not self._started:
             schedules = {k: term.schedule for k, term in self.terms.items()}
@@ -182,6 +187,6 @@ class Distillation(nn.Module):
                     term.load(like, self.teachers[self.teacher_of[name]])
 
     def inherit(self, student: nn.Module) -> None:
-        """Give the student what it inherits, with its teachers loaded."""
+        """Copy the inherited weights into the student; teachers are loaded."""
         for inheritance in self.inheritances:
             inheritance.copy(student, self.teachers)

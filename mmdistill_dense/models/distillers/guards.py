@@ -1,4 +1,4 @@
-"""Refusals: nothing that would fail silently gets past these."""
+"""Checks that turn silent failures into errors."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,25 +11,26 @@ from ..hosts import loss_keys
 
 @contextmanager
 def prefix_errors(term: str, side: str = '') -> Iterator[None]:
-    """Put the term's name before what a lower floor has to say."""
+    """Prefix errors raised inside with the name of the term."""
     try:
         yield
     except (ValueError, TypeError, RuntimeError) as error:
         kind = type(error)
         if kind not in (ValueError, TypeError, RuntimeError):
-            raise  # such as torch's out-of-memory error
+            raise  # subclasses, such as torch's out-of-memory error
         where = f'term {term!r}' + (f', {side}' if side else '')
         raise kind(f'{where}: {error}') from error
 
 
 def check_names(terms: Iterable[str], student: nn.Module) -> None:
-    """Check that each term's log key is new and will be summed.
+    """Check that each term's log key is unused and will be summed.
 
     MMEngine sums every entry whose name contains ``loss``; a term called
     ``mask`` would replace the student's own ``loss_mask``.
 
     Raises:
-        ValueError: If a name is no identifier, or a key is the student's.
+        ValueError: If a name is not an identifier, or the student uses the
+            key.
     """
     taken = loss_keys(student)
     for name in terms:
@@ -40,7 +41,7 @@ def check_names(terms: Iterable[str], student: nn.Module) -> None:
             )
         if hasattr(nn.ModuleDict, name):
             raise ValueError(
-                f'terms: {name!r} is a name that torch keeps for itself: '
+                f'terms: {name!r} is an attribute of torch modules: '
                 f'call it {name}_kd.'
             )
         if name.startswith('loss'):
@@ -53,17 +54,17 @@ def check_names(terms: Iterable[str], student: nn.Module) -> None:
 
 
 def merge_losses(
-    losses: dict, ours: Mapping[str, Tensor], student: str
+    losses: dict, terms: Mapping[str, Tensor], student: str
 ) -> dict:
-    """Add our terms to the student's losses.
+    """Add the losses of the terms to those of the student.
 
     Raises:
         ValueError: If the student returns an entry of the same name.
     """
-    for key in ours:
+    for key in terms:
         if key in losses:
             raise ValueError(_taken(key.removeprefix('loss_'), student))
-    return {**losses, **ours}
+    return {**losses, **terms}
 
 
 def _taken(name: str, student: str) -> str:
@@ -74,7 +75,7 @@ def _taken(name: str, student: str) -> str:
 
 
 def check_inputs(inputs: object) -> None:
-    """Check that a step got one batch of images.
+    """Check that the inputs of a step are one batch of images.
 
     Raises:
         TypeError: If it did not.
@@ -96,20 +97,20 @@ def check_per_image(term: str, side: str, features: list[Tensor]) -> None:
     """Check that a dry run of one image gave one row per tensor.
 
     Raises:
-        ValueError: If it did not, as in a decoder of queries.
+        ValueError: If it did not, as in a decoder with queries.
     """
     for feature in features:
         if feature.ndim == 0 or feature.shape[0] != 1:
             raise ValueError(
                 f'term {term!r}: the {side} gives {tuple(feature.shape)} for '
-                'one image, expected a first dimension of 1. What is one row '
-                'per query or proposal belongs to other ones on the two '
-                'sides. Record maps: neck, backbone or dense logits.'
+                'one image, expected a first dimension of 1. Rows per '
+                'query or proposal belong to different ones in the two '
+                'models. Record maps: neck, backbone or dense logits.'
             )
 
 
 def check_finite(term: str, **groups: dict[int, Tensor]) -> None:
-    """Check that no tensor of a first step holds inf or NaN.
+    """Check that no tensor of a first step contains inf or NaN.
 
     Raises:
         RuntimeError: If one does.
@@ -128,7 +129,7 @@ def check_finite(term: str, **groups: dict[int, Tensor]) -> None:
 def check_gradient(
     term: str, paths: list[str], student: dict[int, Tensor]
 ) -> None:
-    """Check that the student's features carry a graph.
+    """Check that the student's features have a graph.
 
     Raises:
         RuntimeError: If one does not: its loss would train nothing.

@@ -1,4 +1,4 @@
-"""Modules of the student that start with a teacher's weights."""
+"""Modules of the student that are initialised from a teacher."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,8 +17,8 @@ from .settings import make_teacher
 class Inheritance:
     """Which modules a student inherits, and from which teacher.
 
-    Whether they fit is seen at once, on a teacher that is built for it and
-    let go again.
+    Whether they fit is checked at once, on a teacher that is built for it
+    and deleted again.
 
     Args:
         student: The student.
@@ -27,8 +27,8 @@ class Inheritance:
         teacher: Arguments of :class:`FrozenTeacher`.
 
     Raises:
-        ValueError: If a module is in one of them only, or if its tensors
-            differ in name or shape.
+        ValueError: If a module is in one of the models only, or if its
+            tensors differ in name or shape.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Inheritance:
         teacher: Mapping,
     ) -> None:
         self.name = name
-        # Switches may fold weights or round them.
+        # Without switches, which may fold or round weights.
         known = StockTeacher.settings
         self.teacher = {k: v for k, v in teacher.items() if k in known}
         self.modules = _resolve(modules, student, 'student')
@@ -57,13 +57,13 @@ class Inheritance:
     def copy(
         self, student: nn.Module, teachers: Mapping[str, FrozenTeacher]
     ) -> None:
-        """Give the student the teacher's parameters and buffers.
+        """Copy the teacher's parameters and buffers into the student.
 
         Args:
             student: The student, initialised.
-            teachers: Those that are loaded; another one, or one whose
-                weights were changed to run faster, is loaded for this and
-                let go again.
+            teachers: Loaded teachers. A teacher that is not among them, or
+                whose weights were changed to run faster, is loaded for the
+                copy and deleted again.
         """
         shared = self.name in teachers
         if shared and not teachers[self.name].speed.changes_model:
@@ -74,8 +74,8 @@ class Inheritance:
             log_teacher(teacher)
         count = 0
         for module in self.modules:
-            for ours, theirs in _pairs(module, student, teacher.model):
-                ours.copy_(theirs)
+            for target, source in _pairs(module, student, teacher.model):
+                target.copy_(source)
                 count += 1
         print_log(f'Inherited, {count} tensors: {self}.', logger='current')
 
@@ -83,39 +83,39 @@ class Inheritance:
 def _resolve(patterns: Sequence[str], model: nn.Module, side: str) -> list:
     names = [name for name, _ in model.named_modules()]
     try:
-        found = [n for path in patterns for n in resolve_paths(path, names)]
+        matches = [n for path in patterns for n in resolve_paths(path, names)]
     except ValueError as error:
         raise ValueError(f'inherit, {side}: {error}') from error
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(matches))
 
 
 def _pairs(
     module: str, student: nn.Module, stock: nn.Module
 ) -> list[tuple[Tensor, Tensor]]:
-    """Tensors of one module in both models, which must agree in all."""
-    ours, theirs = (_tensors(m, module) for m in (student, stock))
-    for key in sorted(ours.keys() ^ theirs.keys()):
-        side = 'student' if key in ours else 'teacher'
+    """Tensors of one module in both models, equal in names and shapes."""
+    students, teachers = (_tensors(m, module) for m in (student, stock))
+    for key in sorted(students.keys() ^ teachers.keys()):
+        side = 'student' if key in students else 'teacher'
         raise ValueError(
             f'inherit: {module!r} is not the same module in both models: '
-            f'{key} is in the {side} only. Inherit what both build alike, '
-            'or a part of it.'
+            f'{key} is in the {side} only. Inherit a module that both '
+            'models build alike, or a part of this one.'
         )
-    for key, tensor in ours.items():
-        if tensor.shape != theirs[key].shape:
+    for key, tensor in students.items():
+        if tensor.shape != teachers[key].shape:
             raise ValueError(
                 f'inherit: {module!r} cannot be inherited: {key} is '
                 f'{tuple(tensor.shape)} in the student and '
-                f'{tuple(theirs[key].shape)} in the teacher. Give the '
+                f'{tuple(teachers[key].shape)} in the teacher. Give the '
                 "student's module the teacher's widths, or leave it out."
             )
-    return [(tensor, theirs[key]) for key, tensor in ours.items()]
+    return [(tensor, teachers[key]) for key, tensor in students.items()]
 
 
 def _tensors(model: nn.Module, module: str) -> dict[str, Tensor]:
     """Parameters and buffers; a frozen teacher has buffers only."""
-    found = model.get_submodule(module)
+    part = model.get_submodule(module)
     return {
-        **dict(found.named_parameters(module, remove_duplicate=False)),
-        **dict(found.named_buffers(module, remove_duplicate=False)),
+        **dict(part.named_parameters(module, remove_duplicate=False)),
+        **dict(part.named_buffers(module, remove_duplicate=False)),
     }

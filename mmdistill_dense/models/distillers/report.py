@@ -1,4 +1,4 @@
-"""What a run says about its distillation."""
+"""Log messages about the distillation of a run."""
 
 import os.path as osp
 
@@ -21,10 +21,12 @@ def describe_terms(distill: DistillationLike) -> str:
     lines = ['Distillation:']
     for name, term in distill.terms.items():
         owner = distill.teacher_of[name]
-        theirs = distill.teachers[owner].recorded[name]
-        whose = 'teacher' if owner == 'teacher' else f'teacher {owner!r}'
-        ours = distill.recorders[name]
-        lines.append(f'  {name}: student {ours} <- {whose} {theirs}')
+        teacher_source = distill.teachers[owner].recorded[name]
+        label = 'teacher' if owner == 'teacher' else f'teacher {owner!r}'
+        student_source = distill.recorders[name]
+        lines.append(
+            f'  {name}: student {student_source} <- {label} {teacher_source}'
+        )
         for level, (i, j) in enumerate(term.pairs):
             connector = term.connectors[level]
             bridge = (
@@ -47,7 +49,7 @@ def describe_terms(distill: DistillationLike) -> str:
 
 
 def describe_input_forms(distill: DistillationLike) -> list[str]:
-    """Which teachers see images in another form than the student's."""
+    """Lines on teachers whose input form differs from the student's."""
     return [
         f'{name} sees images in its own form: {teacher.adapter.teacher}'
         for name, teacher in distill.teachers.items()
@@ -56,7 +58,7 @@ def describe_input_forms(distill: DistillationLike) -> list[str]:
 
 
 def unpaired_levels(term: Term) -> list[tuple]:
-    """Levels without a partner: side, index, all levels of that side."""
+    """Levels without a pair: side, index, all levels of that side."""
     sides = (('student', term.student_specs), ('teacher', term.teacher_specs))
     return [
         (side, k, specs)
@@ -67,7 +69,7 @@ def unpaired_levels(term: Term) -> list[tuple]:
 
 
 def log_teacher(teacher: StockTeacher) -> None:
-    """Say that a teacher is loaded, and write its config."""
+    """Log that a teacher is loaded, and save its config."""
     name = teacher.name
     stem = 'teacher' if name == 'teacher' else f'teacher_{name}'
     dump_config(f'{stem}.py', teacher.config)
@@ -75,14 +77,14 @@ def log_teacher(teacher: StockTeacher) -> None:
     speed = getattr(teacher, 'speed', None)
     if str(speed or ''):
         print_log(
-            f'Teacher {name!r} runs with {speed}; on a noise image what is '
-            f'recorded moves by {teacher.drift:.1e} of its largest value.',
+            f'Teacher {name!r} runs with {speed}; on a noise image its '
+            f'features differ by {teacher.drift:.1e} of their largest value.',
             logger='current',
         )
 
 
 def log_checkpoint(teacher: nn.Module) -> None:
-    """Say where a teacher's weights come from."""
+    """Log the checkpoint of a teacher."""
     print_log(
         f'Teacher {teacher.name!r} is loaded from {teacher.checkpoint}; it is '
         'frozen and in no checkpoint.',
@@ -91,7 +93,7 @@ def log_checkpoint(teacher: nn.Module) -> None:
 
 
 def dump_config(name: str, config: Config) -> None:
-    """Write a config beside the log file of the run, if there is one."""
+    """Save a config next to the log file of the run, if there is one."""
     log = getattr(MMLogger.get_current_instance(), 'log_file', None)
     if log and is_main_process():
         config.dump(osp.join(osp.dirname(log), name))

@@ -10,26 +10,26 @@ from ..hosts.rois import are_per_roi, find_rois, roi_extractor_of
 
 
 class SampledRoIs:
-    """Knows which RoIs the student's box heads were given.
+    """RoIs that the student's box heads got in the current step.
 
-    They come from the student's own pass, by one more recorder on the input
-    of the module that pools them. Nothing of it is changed.
+    They are recorded in the student's own forward pass, at the input of the
+    RoI extractor. The pass is not changed.
 
     Args:
-        recorders: The student's.
+        recorders: Recorders of the student.
     """
 
     def __init__(self, recorders: RecorderSet) -> None:
         self.recorders = recorders
-        #: What pools the RoIs of a term, by its name.
+        #: Path of the RoI extractor of each term.
         self.extractors: dict[str, str] = {}
 
     def add(self, student: nn.Module, term: str) -> None:
-        """Record the RoIs of a term, if its rows are RoIs.
+        """Record the RoIs of a term that compares rows per RoI.
 
         Raises:
-            ValueError: If it records several stages, each of which has
-                RoIs of its own.
+            ValueError: If it records several stages of a cascade, which
+                have different RoIs.
         """
         paths = self.recorders[term].paths
         if not are_per_roi(paths):
@@ -38,7 +38,7 @@ class SampledRoIs:
         if others:
             raise ValueError(
                 f'{", ".join(paths)} are stages of a cascade, each with '
-                'RoIs of its own. Make a term of each stage.'
+                'RoIs of its own. Use a term for each stage.'
             )
         self.recorders.add(student, _key(term), extractor, take='input')
         self.extractors[term] = extractor
@@ -53,17 +53,17 @@ class SampledRoIs:
         Raises:
             ValueError: If one side gives RoIs and the other maps.
         """
-        ours = self.recorders[term].paths
+        student_paths = self.recorders[term].paths
         if are_per_roi(paths) != (term in self.extractors):
             raise ValueError(
-                f'{", ".join(ours)} of the student and {", ".join(paths)} '
-                'of the teacher cannot be compared: one gives a row per '
-                'RoI, the other maps. Record modules of '
+                f'{", ".join(student_paths)} of the student and '
+                f'{", ".join(paths)} of the teacher cannot be compared: one '
+                'gives a row per RoI, the other maps. Record modules of '
                 'roi_head.bbox_head on both sides, or on none.'
             )
 
     def with_sources(self, terms: Sequence[str]) -> list[str]:
-        """Terms, and what else must be recorded for them."""
+        """Keys of everything to record for these terms."""
         return [*terms, *(_key(t) for t in terms if t in self.extractors)]
 
     def needed_by(self, terms: Sequence[str]) -> bool:
@@ -71,23 +71,23 @@ class SampledRoIs:
         return any(term in self.extractors for term in terms)
 
     def read(self, terms: Sequence[str]) -> dict[str, Tensor]:
-        """RoIs (R, 5) of those terms that have them.
+        """RoIs (R, 5) of the terms that need them.
 
-        Terms of one stage get one and the same tensor.
+        Terms of the same stage get the same tensor.
         """
-        found: dict[str, Tensor] = {}
+        rois: dict[str, Tensor] = {}
         for term in terms:
             extractor = self.extractors.get(term)
-            if extractor is not None and extractor not in found:
-                taken = self.recorders[_key(term)].read()
-                found[extractor] = find_rois(taken)
+            if extractor is not None and extractor not in rois:
+                inputs = self.recorders[_key(term)].read()
+                rois[extractor] = find_rois(inputs)
         return {
-            term: found[self.extractors[term]]
+            term: rois[self.extractors[term]]
             for term in terms
             if term in self.extractors
         }
 
 
 def _key(term: str) -> str:
-    """A key that no term can have, as it is no identifier."""
+    """A key that no term can have, as it is not an identifier."""
     return f'RoIs of {term}'

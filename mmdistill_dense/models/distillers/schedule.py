@@ -1,4 +1,4 @@
-"""When a term counts, and how much."""
+"""Schedules of the factor of a term."""
 
 import logging
 from collections.abc import Mapping
@@ -20,8 +20,8 @@ class Schedule:
     last ``decay`` units (1/decay in the last one).
 
     Args:
-        begin: First unit in which the term counts.
-        end: First unit in which it no longer counts; ``None``: never.
+        begin: First unit in which the term is active.
+        end: First unit in which it is not active any more; ``None``: never.
         warmup: Length of the rise.
         decay: Length of the fall; needs ``end``.
         by_epoch: Whether units are epochs; else iterations of the Runner.
@@ -40,7 +40,7 @@ class Schedule:
         for name in ('begin', 'warmup', 'decay'):
             check_int(f'schedule: {name}', getattr(self, name), 0)
         if self.decay and self.end is None:
-            raise ValueError('schedule: decay needs an end to fall towards.')
+            raise ValueError('schedule: decay needs an end.')
         if self.end is None:
             return
         check_int('schedule: end', self.end, 0)
@@ -69,25 +69,25 @@ class Schedule:
 
 
 class Clock:
-    """Iteration and epoch of the run that is going on.
+    """Iteration and epoch of the current run.
 
-    They are the Runner's own, which MMEngine's ``RuntimeInfoHook`` publishes
-    in the message hub. So a resumed run goes on where it was, and one that
-    starts from a checkpoint with ``load_from`` starts at 0.
+    They are read from the message hub, where MMEngine's ``RuntimeInfoHook``
+    writes those of the Runner. So a resumed run continues its schedules, and
+    one that starts from a checkpoint with ``load_from`` starts at 0.
     """
 
     def __init__(self) -> None:
         self._set: dict[str, int] = {}
 
     def set(self, iteration: int, epoch: int = 0) -> None:
-        """Tell the time in a training loop without a Runner."""
+        """Set both in a training loop without a Runner."""
         self._set = dict(iter=iteration, epoch=epoch)
 
     def now(self, by_epoch: bool) -> int:
-        """Present iteration or epoch, counted from 0.
+        """Current iteration or epoch, counted from 0.
 
         Raises:
-            RuntimeError: If nobody tells the time.
+            RuntimeError: If it is not known.
         """
         unit = 'epoch' if by_epoch else 'iter'
         if unit in self._set:
@@ -95,8 +95,8 @@ class Clock:
         now = _runtime_info(unit)
         if now is None:
             raise RuntimeError(
-                f'a term has a schedule, but nobody tells the {unit}. In a '
-                "Runner mmengine's RuntimeInfoHook does (default_hooks."
+                f'a term has a schedule, but the {unit} is not known. In a '
+                "Runner mmengine's RuntimeInfoHook sets it (default_hooks."
                 'runtime_info must not be None); in a loop of your own call '
                 'model.distill.clock.set(iteration=..., epoch=...) before '
                 'each step.'
@@ -104,22 +104,22 @@ class Clock:
         return int(now)
 
     def length(self, by_epoch: bool) -> int | None:
-        """Units of the whole run; ``None`` where it is not known."""
+        """Length of the run in these units; ``None`` if not known."""
         if self._set:
             return None
         return _runtime_info('max_epochs' if by_epoch else 'max_iters')
 
 
 def _runtime_info(name: str) -> int | None:
-    """What RuntimeInfoHook has told the message hub."""
+    """Value that RuntimeInfoHook has written into the message hub."""
     return MessageHub.get_current_instance().get_info(name)
 
 
 def check_lengths(schedules: Mapping[str, Schedule], clock: Clock) -> None:
-    """Compare each term's schedule with the run, now that its length is known.
+    """Compare each term's schedule with the length of the run.
 
     Raises:
-        ValueError: If one counts epochs in a run that has none to count.
+        ValueError: If one is in epochs, but the run has no epochs.
     """
     for name, schedule in schedules.items():
         with prefix_errors(name):
@@ -127,10 +127,10 @@ def check_lengths(schedules: Mapping[str, Schedule], clock: Clock) -> None:
 
 
 def check_length(schedule: Schedule, length: int | None) -> None:
-    """Compare a schedule with the run that it is used in.
+    """Compare a schedule with the length of the run.
 
     Raises:
-        ValueError: If it counts epochs in a run that has none to count.
+        ValueError: If it is in epochs, but the run has no epochs.
     """
     if schedule.constant or length is None:
         return

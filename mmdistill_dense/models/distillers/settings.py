@@ -1,4 +1,4 @@
-"""Reading what a config says of terms and teachers."""
+"""Parsing of the settings of terms and teachers."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
@@ -11,10 +11,10 @@ Kind = TypeVar('Kind', bound=StockTeacher)
 
 
 def split_taps(name: str, term: Mapping) -> tuple[dict, dict]:
-    """What a term records on the student and on the teacher.
+    """Recording settings of a term for the student and the teacher.
 
     Raises:
-        ValueError: If ``at`` is none of the forms it can have.
+        ValueError: If ``at`` has none of the valid forms.
     """
     at = term.get('at')
     if isinstance(at, dict) and set(at) == {'student', 'teacher'}:
@@ -23,7 +23,7 @@ def split_taps(name: str, term: Mapping) -> tuple[dict, dict]:
 
 
 def as_tap(name: str, at: object) -> dict:
-    """A path, or ``dict(path=..., take=..., clone=...)``, as the latter."""
+    """Turn a path into ``dict(path=...)``; pass a dict of settings."""
     if isinstance(at, str) and at:
         return dict(path=at)
     known = {'path', 'take', 'clone'}
@@ -37,14 +37,14 @@ def as_tap(name: str, at: object) -> dict:
 
 
 def check_none(place: str, **settings: object) -> None:
-    """Check that nothing is set which belongs into a stock model's config.
+    """Check that settings of the stock model's config are ``None`` here.
 
     Args:
-        place: Where that config is, for messages.
-        **settings: What must be ``None``.
+        place: Place of that config, for messages.
+        **settings: Settings that must be ``None``.
 
     Raises:
-        ValueError: If something is not.
+        ValueError: If one is not.
     """
     for name, value in settings.items():
         if value is not None:
@@ -58,7 +58,7 @@ def choose_teacher(name: str, term: Mapping, teachers: Mapping) -> str:
     """Name of the teacher that a term learns from.
 
     Raises:
-        ValueError: If there is none, or several and none is named.
+        ValueError: If there is no such teacher, or several and no name.
     """
     chosen: Any = term.get('teacher')
     if chosen is None and len(teachers) == 1:
@@ -74,11 +74,11 @@ def choose_teacher(name: str, term: Mapping, teachers: Mapping) -> str:
 def split_inherit(
     inherit: str | Sequence[str] | Mapping | None, teachers: Mapping
 ) -> dict[str, list[str]]:
-    """What the student inherits from which teacher; nothing: empty.
+    """Module paths that the student inherits, by name of the teacher.
 
     Raises:
-        ValueError: If it is none of the forms that it can have, or it is
-            not clear from which teacher.
+        ValueError: If the setting has none of the valid forms, or the teacher
+            is not clear.
     """
     if not inherit:
         return {}
@@ -108,14 +108,14 @@ def split_inherit(
 
 
 def check_used(teachers: Mapping, used: Collection[str]) -> None:
-    """Check that every teacher is of use, unless none is.
+    """Check that every teacher is used, unless none is.
 
     Args:
         teachers: Teachers by name.
-        used: Names of those of a term, or that something is inherited from.
+        used: Names of teachers of a term or of inherited modules.
 
     Raises:
-        ValueError: If one teaches nothing.
+        ValueError: If one is not used.
     """
     idle = sorted(set(teachers) - set(used))
     if used and idle:
@@ -126,15 +126,15 @@ def check_used(teachers: Mapping, used: Collection[str]) -> None:
 
 
 def make_teacher(name: str, cfg: object, kind: type[Kind]) -> Kind:
-    """Build a teacher, whose config may have other keys than it takes.
+    """Check the settings of a teacher, and create it.
 
     Raises:
-        ValueError: If a key is not known, or ``cfg`` is missing.
+        ValueError: If a setting is not known, or ``cfg`` is missing.
     """
     if not name.isidentifier() or hasattr(nn.ModuleDict, name):
         raise ValueError(
             f'teacher: {name!r} is no name for a teacher: expected letters, '
-            'digits and underscores, and none that torch keeps for itself.'
+            'digits and underscores, and no attribute of torch modules.'
         )
     known = kind.settings
     if not isinstance(cfg, Mapping):

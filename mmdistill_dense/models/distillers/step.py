@@ -1,4 +1,4 @@
-"""One training step of a distilled student: what is known of its batch."""
+"""State of one training step of a distilled student."""
 
 from collections.abc import MutableMapping
 from functools import partial
@@ -18,7 +18,7 @@ from .term import Term, graph_zero
 
 
 class DistillationLike(Protocol):
-    """The parts of a ``Distillation``, for those that it imports itself."""
+    """Interface of ``Distillation``, for modules that it imports itself."""
 
     clock: Clock
     recorders: RecorderSet
@@ -29,14 +29,14 @@ class DistillationLike(Protocol):
 
 
 class Step:
-    """A batch, the factors of the terms on it, and the teachers' features.
+    """A batch, the factors of the terms, and the teachers' features.
 
-    Made before the student's forward pass and dropped after the losses, so
-    that nothing of a batch is kept by the model.
+    Created before the student's forward pass and deleted after the losses,
+    so that the model keeps no tensor of a batch.
 
     Args:
         distill: The ``Distillation`` whose terms are compared.
-        inputs: Images (N, 3, H, W) that the student will see.
+        inputs: Images (N, 3, H, W) of the student.
         samples: Their data samples.
     """
 
@@ -47,12 +47,12 @@ class Step:
             guards.check_inputs(inputs)
         self.distill = distill
         self.inputs, self.samples = inputs, samples
-        #: Of each term at this iteration; 0 where it is not active.
+        #: Factor of each term in this iteration; 0 if it is not active.
         self.factors: dict[str, float] = {
             name: term.factor(distill.clock)
             for name, term in distill.terms.items()
         }
-        #: By term, until they are compared.
+        #: Features by term, until the term is computed.
         self.teacher_features: dict[str, list[Tensor]] = {}
 
     @property
@@ -62,15 +62,15 @@ class Step:
 
     @property
     def sources(self) -> list[str]:
-        """What is recorded of the student."""
+        """Keys of what is recorded in the student."""
         return self.distill.rois.with_sources(self.active)
 
     def run_teachers(self, after_student: bool) -> None:
-        """Show the batch to the teachers of active terms.
+        """Run the teachers of active terms on the batch.
 
         Args:
-            after_student: Those that need RoIs which the student sampled,
-                or the others.
+            after_student: Run the teachers that need RoIs sampled by the
+                student; False: the others.
         """
         distill = self.distill
         for name, teacher in distill.teachers.items():
@@ -78,11 +78,11 @@ class Step:
             if keys and distill.rois.needed_by(keys) == after_student:
                 with prefix_errors(', '.join(keys), f'teacher {name!r}'):
                     rois = distill.rois.read(keys)
-                    found = teacher(self.inputs, self.samples, keys, rois)
-                    self.teacher_features.update(found)
+                    features = teacher(self.inputs, self.samples, keys, rois)
+                    self.teacher_features.update(features)
 
     def losses(self) -> dict[str, Tensor]:
-        """Compare what was recorded; one scalar per term, ``loss_<name>``."""
+        """Compute the terms; one scalar per term, ``loss_<name>``."""
         self.run_teachers(after_student=True)
         return {
             f'loss_{name}': self._compare(term)
@@ -93,7 +93,7 @@ class Step:
 
     def _compare(self, term: Term) -> Tensor:
         distill = self.distill
-        # Given up here, so that it is gone once it has been compared.
+        # Removed here, so that it is freed after this term.
         teacher_feature = self.teacher_features.pop(term.name)
         distill.teachers[distill.teacher_of[term.name]].wait_for(
             teacher_feature

@@ -23,18 +23,18 @@ class Term(nn.Module):
     Args:
         name: Its name; the loss is logged as ``loss_<name>``.
         loss: Config of a registered loss; its ``loss_weight`` is the only
-            weight of the term. What it must and may offer says
+            weight of the term. Its interface is
             :class:`~mmdistill_dense.models.losses.DistillationLoss`.
         student: Levels of the student, from the dry run.
         teacher: Levels of the teacher.
         connector: Config of a connector, see :func:`build_connector`.
         level_weights: One factor per paired level; default 1 each.
         schedule: Arguments of :class:`Schedule`.
-        grid: ``'teacher'`` or ``'student'``: whose grid both maps are
-            brought to where their sizes differ.
+        grid: ``'teacher'`` or ``'student'``: the side to whose size the other
+            map is resized if sizes differ.
 
     Raises:
-        ValueError: If something of it does not fit; the message says what.
+        ValueError: If a setting does not fit.
     """
 
     def __init__(
@@ -79,12 +79,12 @@ class Term(nn.Module):
 
     @property
     def disabled(self) -> bool:
-        """Whether a weight of 0 says that it never counts."""
+        """Whether a weight of 0 disables the term."""
         weight = member_of(self.loss, 'loss_weight')
         return weight == 0 or not any(self.level_weights)
 
     def factor(self, clock: Clock) -> float:
-        """What the schedule says now; 0 where a weight of 0 says so."""
+        """Factor of the schedule now; 0 if the term is disabled."""
         if self.disabled:
             return 0.0
         if self.schedule.constant:
@@ -93,11 +93,11 @@ class Term(nn.Module):
 
     @property
     def loaded(self) -> bool:
-        """Whether the loss has all that it needs."""
+        """Whether the loss has loaded what it needs."""
         return member_of(self.loss, 'loaded')
 
     def load(self, like: Tensor, teacher: LoadedTeacher) -> None:
-        """Load what the loss needs beside the two maps.
+        """Load what the loss needs besides the two maps.
 
         Args:
             like: A parameter of the student, for device and dtype.
@@ -111,7 +111,7 @@ class Term(nn.Module):
     def dry_run(self, student: list[Tensor], teacher: list[Tensor]) -> None:
         """Align and compare the maps of the dry runs.
 
-        A loss that is still to be loaded is left out.
+        A loss that is not loaded yet is left out.
         """
         if self.loaded:
             self(student, teacher)
@@ -132,7 +132,7 @@ class Term(nn.Module):
             student: The student's levels, with their graph.
             teacher: The teacher's levels, detached.
             factor: The schedule's factor of this step.
-            iteration: Tells the Runner's iteration, counted from 0.
+            iteration: Returns the Runner's iteration, counted from 0.
         """
         expected = len(self.student_specs), len(self.teacher_specs)
         if (len(student), len(teacher)) != expected:
@@ -157,14 +157,14 @@ class Term(nn.Module):
         teacher: list[Tensor],
         iteration: Callable[[], int],
     ) -> Tensor:
-        more = dict(level=self.pairs[level][1], iteration=iteration)
+        optional = dict(level=self.pairs[level][1], iteration=iteration)
         value = self.loss(
             **self.align(level, student, teacher),
-            **{name: more[name] for name in self._keywords},
+            **{name: optional[name] for name in self._keywords},
         )
         if value.ndim:
             raise ValueError(
-                f'{type(self.loss).__name__} gave {tuple(value.shape)}, '
+                f'{type(self.loss).__name__} returned {tuple(value.shape)}, '
                 'expected a scalar: reduce it inside the loss.'
             )
         return value
@@ -172,7 +172,7 @@ class Term(nn.Module):
     def weighted_levels(
         self, features: list[Tensor], side: int
     ) -> dict[int, Tensor]:
-        """Those of one side (0 student, 1 teacher) that have a weight."""
+        """Levels of one side (0 student, 1 teacher) with a weight above 0."""
         weighted = zip(self.pairs, self.level_weights, strict=True)
         used = [pair[side] for pair, weight in weighted if weight]
         return {k: features[k] for k in used}
@@ -180,22 +180,22 @@ class Term(nn.Module):
     def align(
         self, level: int, student: list[Tensor], teacher: list[Tensor]
     ) -> dict[str, Tensor]:
-        """Both maps of one level, with one shape."""
+        """Both maps of one level, resized to one shape."""
         i, j = self.pairs[level]
-        ours, theirs = self.connectors[level](student[i]), teacher[j]
-        if ours.ndim == theirs.ndim == 4:
+        s, t = self.connectors[level](student[i]), teacher[j]
+        if s.ndim == t.ndim == 4:
             if self.grid == 'teacher':
-                ours = resize_to(ours, theirs.shape[-2:])
+                s = resize_to(s, t.shape[-2:])
             else:
-                theirs = resize_to(theirs, ours.shape[-2:])
-        return dict(student=ours, teacher=theirs)
+                t = resize_to(t, s.shape[-2:])
+        return dict(student=s, teacher=t)
 
 
 def graph_zero(module: nn.Module, like: Tensor) -> Tensor:
-    """A zero that keeps a module's parameters in the graph.
+    """A zero that depends on all parameters of a module.
 
-    Each gets a gradient of zeros, so that data parallel training needs no
-    search for unused parameters.
+    Each parameter gets a gradient of zeros, so that data parallel training
+    does not have to search for unused parameters.
     """
     parts = [p.flatten()[:0].sum() for p in module.parameters()]
     return torch.stack(parts).sum() if parts else like.new_zeros(())

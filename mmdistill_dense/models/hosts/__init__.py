@@ -1,4 +1,4 @@
-"""What is known of mmdet's and mmseg's models, without importing them."""
+"""Structure of mmdet's and mmseg's models, without importing them."""
 
 from .aliases import expand_alias
 from .dry_run import (

@@ -1,4 +1,4 @@
-"""``at='logits'``: where a stock model's dense class scores come from."""
+"""``at='logits'``: the modules that compute a model's dense class scores."""
 
 import re
 
@@ -6,16 +6,16 @@ from torch import nn
 
 from .kinds import is_segmentor
 
-# A layer of the head, or one of a list of such; no layer inside a tower.
+# A layer of the head, or of a list of layers; not a layer inside a tower.
 _LAYER = re.compile(r'\w+(\.\d+)?')
 
 
 def expand_alias(path: str, model: nn.Module) -> str:
-    """Turn ``'logits'`` into module paths; anything else passes.
+    """Expand ``'logits'`` to module paths; other paths stay as they are.
 
-    For a segmentor it is the 1x1 classifier of the (last) decode head,
-    before upsampling; for a detector with a dense head the convolution that
-    gives the class scores of all levels.
+    In a segmentor it is the 1x1 classifier of the (last) decode head,
+    before upsampling; in a detector with a dense head the convolution that
+    computes the class scores of all levels.
 
     Raises:
         ValueError: If the model has no such module.
@@ -23,17 +23,17 @@ def expand_alias(path: str, model: nn.Module) -> str:
     if path != 'logits':
         return path
     if is_segmentor(model):
-        found = _segmentor_logits(model.decode_head)
+        expanded = _segmentor_logits(model.decode_head)
     else:
-        found = _detector_logits(model)
-    if found is None:
+        expanded = _detector_logits(model)
+    if expanded is None:
         raise ValueError(
             f"{type(model).__name__} has no module that at='logits' could "
             'stand for (conv_seg of a decode head, or the classification '
             "convolution of a dense bbox_head). Name a module, or use 'neck' "
             "or 'backbone'."
         )
-    return found
+    return expanded
 
 
 def _segmentor_logits(head: nn.Module) -> str | None:

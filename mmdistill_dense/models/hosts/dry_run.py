@@ -1,4 +1,4 @@
-"""The dry run: what recorded modules give, seen once on a blank image."""
+"""The dry run: one forward pass on a blank image finds shapes and strides."""
 
 from dataclasses import dataclass
 
@@ -15,12 +15,12 @@ from .routes import routes_of, run_route
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """A recorded map as data.
+    """Shape and stride of a recorded map.
 
     Args:
         shape: Shape in the dry run, of one image and one RoI.
         stride: Input pixels per cell, vertically and horizontally; ``None``
-            for what is not a map.
+            for tensors other than maps.
     """
 
     shape: tuple[int, ...]
@@ -41,13 +41,13 @@ class FeatureSpec:
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a dry run has found.
+    """Result of a dry run.
 
     Args:
         route: The shortest route on which every recorder fires.
-        calls: Calls of each recorder on it.
+        calls: Number of calls of each recorder on this route.
         specs: Levels of each source.
-        features: The same as tensors, for a trial of connectors and losses.
+        features: The tensors, to try connectors and losses.
     """
 
     route: str
@@ -62,19 +62,19 @@ def dry_run(
     keys: list[str],
     size: tuple[int, int],
 ) -> DryRun:
-    """Run a model once, as briefly as makes every recorder fire.
+    """Run a model on the shortest route on which every recorder fires.
 
-    The model is in eval mode without gradients; its parameters, statistics
-    and training flags are as before afterwards.
+    The model runs in eval mode without gradients; its parameters, statistics
+    and training flags do not change.
 
     Args:
         model: A stock detector or segmentor on its device.
         recorders: Its recorders.
-        keys: Sources to look at.
+        keys: Sources to record.
         size: Height and width of the blank image, in pixels.
 
     Raises:
-        ValueError: If something of a RoI head cannot be compared.
+        ValueError: If a recorded part of a RoI head cannot be compared.
         RuntimeError: If a module never fires, or the model cannot be run.
     """
     image, samples = blank_batch(model, size)
@@ -106,7 +106,7 @@ def _result(
 
 
 def spec_of(feature: Tensor, size: tuple[int, int]) -> FeatureSpec:
-    """Describe a tensor that an image of ``size`` (H, W) pixels gives."""
+    """Shape and stride of a tensor from an image of ``size`` (H, W)."""
     shape = tuple(feature.shape)
     if len(shape) != 4:
         return FeatureSpec(shape, None)
@@ -135,7 +135,7 @@ def blank_batch(
 
 
 def blank_sample(size: tuple[int, int]) -> BaseDataElement:
-    """Metainfo as both hosts give it for an image that needs no padding."""
+    """Data sample with the metainfo of an image without padding."""
     return BaseDataElement(
         metainfo=dict(
             img_shape=size,

@@ -1,4 +1,4 @@
-"""Show the teacher the image as it was trained to see it."""
+"""Convert the student's batch to the input form of the teacher."""
 
 from dataclasses import dataclass
 
@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class InputForm:
-    """How a data preprocessor presents images to its model.
+    """Normalisation, channel order and padding of a data preprocessor.
 
     Args:
-        mean: Subtracted per channel, in the model's channel order.
-        std: Divided by, likewise.
-        swapped: Whether channels are reversed against the loaded image.
+        mean: Mean of each channel, in the model's channel order.
+        std: Standard deviation of each channel, likewise.
+        swapped: Whether channels are reversed relative to the loaded image.
         pad_value: Value of padded pixels, after normalisation.
     """
 
@@ -60,15 +60,15 @@ def _per_channel(values: Tensor | None, default: float) -> tuple[float, ...]:
 
 
 class InputAdapter(nn.Module):
-    """Turn a batch made for the student into the teacher's form.
+    """Convert a batch from the student's form to the teacher's.
 
     The student's normalisation is undone, the channel order changed, the
     teacher's normalisation applied and the padding set to the teacher's pad
-    value. Where both forms are equal the batch passes untouched.
+    value. If both forms are equal, the batch is not changed.
 
     Args:
-        student: Form of the batches that come in.
-        teacher: Form of those that go out.
+        student: Form of the inputs.
+        teacher: Form of the outputs.
     """
 
     def __init__(self, student: InputForm, teacher: InputForm) -> None:
@@ -91,7 +91,7 @@ class InputAdapter(nn.Module):
     def forward(self, inputs: Tensor, samples: list) -> Tensor:
         """Map images (N, 3, H, W) to the teacher's form, same shape.
 
-        ``samples[n].metainfo['img_shape']`` says how much of image n is not
+        ``samples[n].metainfo['img_shape']`` is the size of image n without
         padding; both hosts pad at the right and at the bottom.
         """
         if self.identical:

@@ -1,10 +1,10 @@
-"""What kind of model of a host this is, and which losses it logs."""
+"""Type of a host's model, and the log keys of its losses."""
 
 from torch import nn
 
 
 def is_distillable(model: nn.Module) -> bool:
-    """Whether it is a stock detector or segmentor, with maps to record."""
+    """Whether it is a stock detector or segmentor."""
     return hasattr(model, 'extract_feat')
 
 
@@ -14,7 +14,7 @@ def is_segmentor(model: nn.Module) -> bool:
 
 
 def loss_keys(model: nn.Module) -> set[str]:
-    """Log keys of a model's losses, as far as the names of its modules tell.
+    """Log keys of a model's losses, derived from the names of its modules.
 
     A two-stage detector logs those of its RPN as ``loss_rpn_*``.
     """

@@ -1,7 +1,7 @@
-"""Ways through a stock model, from the shortest to the longest.
+"""Routes through a stock model, from the shortest to the longest.
 
-A route runs the part of a model that makes its recorders fire. None of them
-computes a task loss, and ``run_route`` ends where the last recorder has fired.
+A route runs a part of a model. No route computes a task loss, and
+``run_route`` stops after the last call of a recorder.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from .rois import run_box_heads, whole_image_rois
 
 
 def _features(model: nn.Module, inputs: Tensor, samples: list) -> None:
-    """Backbone and neck: exists on every mmdet and mmseg model."""
+    """Backbone and neck, of any mmdet and mmseg model."""
     model.extract_feat(inputs)
 
 
@@ -38,12 +38,12 @@ def _tensor(model: nn.Module, inputs: Tensor, samples: list) -> None:
 
 
 def _rois(model: nn.Module, inputs: Tensor, rois: Tensor) -> None:
-    """A two-stage detector without proposals of its own."""
+    """A two-stage detector on given RoIs, without proposals."""
     run_box_heads(model, model.extract_feat(inputs), rois)
 
 
 def _rpn_rois(model: nn.Module, inputs: Tensor, rois: Tensor) -> None:
-    """The same with the maps of its RPN, which gives no proposals."""
+    """The same, and the RPN up to its maps."""
     maps = model.extract_feat(inputs)
     model.rpn_head(maps)
     run_box_heads(model, maps, rois)
@@ -52,7 +52,7 @@ def _rpn_rois(model: nn.Module, inputs: Tensor, rois: Tensor) -> None:
 _ROUTES: dict[str, Callable] = dict(
     features=_features, decode=_decode, auxiliary=_auxiliary, tensor=_tensor
 )
-#: Routes on which box heads are asked about given RoIs.
+#: Routes that run box heads on given RoIs.
 ROI_ROUTES: dict[str, Callable] = dict(rois=_rois, rpn_rois=_rpn_rois)
 
 
@@ -61,7 +61,7 @@ def routes_of(model: nn.Module, per_roi: bool = False) -> list[str]:
 
     Args:
         model: A stock detector or segmentor.
-        per_roi: Whether a box head is among what is recorded.
+        per_roi: Whether a box head is recorded.
     """
     if per_roi:
         rpn = hasattr(model, 'rpn_head')
@@ -71,12 +71,12 @@ def routes_of(model: nn.Module, per_roi: bool = False) -> list[str]:
     return ['features', 'tensor']
 
 
-#: Top-level parts that only training runs.
+#: Top-level modules that run in training only.
 TRAINING_ONLY = ('auxiliary_head',)
 
 
 def inference_route(model: nn.Module) -> str:
-    """Name of the route that runs what a prediction needs."""
+    """Name of the route that runs the modules of a prediction."""
     return 'decode' if is_segmentor(model) else 'tensor'
 
 
@@ -87,15 +87,15 @@ def run_route(
     samples: list,
     rois: Tensor | None = None,
 ) -> None:
-    """Run one route, up to the last recorder that waits for a call.
+    """Run one route, up to the last expected call of a recorder.
 
     Args:
         route: A name from :func:`routes_of`.
         model: A stock detector or segmentor.
         inputs: Images of shape (N, 3, H, W), normalised.
         samples: One data sample per image; its metainfo is read.
-        rois: RoIs (R, 5) for a box head, on routes that ask it; default:
-            one for each image, which covers it.
+        rois: RoIs (R, 5) for the box head, on routes that run it; default:
+            one per image, which covers the image.
     """
     try:
         if route in ROI_ROUTES:
@@ -115,7 +115,7 @@ def _heads(model: nn.Module, name: str) -> list[nn.Module]:
 
 
 def _decode_heads(model: nn.Module, maps: object, samples: list) -> None:
-    """Run the decode head, or a cascade of them as mmseg chains it."""
+    """Run the decode head, or a cascade of them as in mmseg."""
     metas = [sample.metainfo for sample in samples]
     *early, last = _heads(model, 'decode_head')
     previous: list = []

@@ -1,4 +1,4 @@
-"""The contract between a term and its loss."""
+"""The interface between a term and its loss."""
 
 import inspect
 from collections.abc import Sequence
@@ -8,35 +8,34 @@ from torch import Tensor, nn
 
 from mmdistill_dense.functional.checks import check_weight
 
-#: Keywords that a loss may take beside ``student`` and ``teacher``.
+#: Optional keywords of a loss, besides ``student`` and ``teacher``.
 KEYWORDS = ('level', 'iteration')
 
 
 class LoadedTeacher(Protocol):
-    """What a loss may know of its teacher."""
+    """Attributes of a teacher that a loss may use."""
 
     #: Name in the config.
     name: str
-    #: Identifies the weights.
+    #: Identifier of the weights.
     fingerprint: str
 
 
 class DistillationLoss(nn.Module):
-    """All that a term uses of its loss, with the defaults.
+    """Interface that a term requires of its loss, with defaults.
 
     A loss must have a ``forward`` that can be called with the keywords
     ``student`` and ``teacher`` alone: two maps (N, C, H, W) of one shape, or
     the outputs of two heads, once per level. It returns a scalar, multiplied
-    by ``loss_weight``. It may take further keywords, and gets those that its
-    signature names:
+    by ``loss_weight``. It may take these keywords, and gets
+    those in its signature:
 
     - ``level``: index of the teacher's level, counted from 0;
     - ``iteration``: a function without arguments that returns the Runner's
       iteration, counted from 0.
 
-    Everything else is optional, and this class has the defaults. A loss need
-    not inherit from it: of a plain module the members of the same name are
-    used.
+    Everything else is optional, with defaults in this class. A loss need not
+    inherit from it: a plain module may define members of the same names.
 
     Args:
         loss_weight: Factor of the loss, not negative. At 0 the term is
@@ -49,18 +48,18 @@ class DistillationLoss(nn.Module):
 
     @property
     def loaded(self) -> bool:
-        """Whether ``forward`` has all that it needs.
+        """Whether ``forward`` can be called.
 
-        While it has not, the dry run leaves the loss out, and ``load`` is
-        called where training starts.
+        If not, the dry run skips the loss, and ``load`` is called when
+        training starts.
         """
         return True
 
     def load(self, channels: Sequence[int], like: Tensor) -> None:
-        """Load what the loss needs beside the two maps, such as a file.
+        """Load what the loss needs besides the two maps, such as a file.
 
         Args:
-            channels: Of each level recorded of the teacher.
+            channels: Channels of each recorded level of the teacher.
             like: A parameter of the student, for device and dtype.
         """
         raise NotImplementedError(
@@ -68,7 +67,7 @@ class DistillationLoss(nn.Module):
         )
 
     def note_teacher(self, term: str, teacher: LoadedTeacher) -> None:
-        """Compare what ``load`` has read with the teacher, or log it.
+        """Compare the loaded file with the teacher, or log it.
 
         Args:
             term: Name of the term.
@@ -83,10 +82,10 @@ _DEFAULTS = DistillationLoss()
 
 
 def member_of(loss: nn.Module, name: str) -> Any:
-    """A member of :class:`DistillationLoss`; its default if a loss has none.
+    """A member of a loss, or the default of :class:`DistillationLoss`.
 
     Args:
-        loss: Any module that is used as a loss.
+        loss: Any module used as a loss.
         name: ``'loss_weight'``, ``'loaded'`` or ``'note_teacher'``.
     """
     return getattr(loss, name, getattr(_DEFAULTS, name))
@@ -96,8 +95,8 @@ def keywords_of(loss: nn.Module) -> list[str]:
     """Which of :data:`KEYWORDS` a loss takes.
 
     Raises:
-        ValueError: If it cannot be called with ``student``, ``teacher`` and
-            these alone.
+        ValueError: If it cannot be called with only ``student``, ``teacher``
+            and these.
     """
     signature = inspect.signature(loss.forward)
     taken = [name for name in KEYWORDS if name in signature.parameters]
@@ -106,7 +105,7 @@ def keywords_of(loss: nn.Module) -> list[str]:
     except TypeError as error:
         raise ValueError(
             f'{type(loss).__name__}.forward must be callable as '
-            f'forward(student=..., teacher=...): {error}. It may ask for '
+            f'forward(student=..., teacher=...): {error}. It may take '
             f'{" and ".join(KEYWORDS)} too.'
         ) from error
     return taken

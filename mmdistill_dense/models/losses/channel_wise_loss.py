@@ -1,4 +1,4 @@
-"""The registered form of CWD."""
+"""The registered loss of CWD."""
 
 from torch import Tensor
 
@@ -18,7 +18,8 @@ class ChannelWiseLoss(TemperatureLoss):
 
     Args:
         tau: Temperature of both softmaxes, above 0.
-        loss_weight: Factor of the loss, not negative. At 0 the term rests.
+        loss_weight: Factor of the loss, not negative. At 0 the term is
+            disabled.
     """
 
     def forward(self, *, student: Tensor, teacher: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The registered form of head imitation."""
+"""The registered loss of head imitation."""
 
 from torch import Tensor
 
@@ -11,15 +11,16 @@ from .base import DistillationLoss
 
 @MODELS.register_module()
 class ImitationLoss(DistillationLoss):
-    """Smooth L1 distance of the outputs of two heads.
+    """Smooth L1 distance between the outputs of two heads.
 
     ``loss_weight * smooth_l1_distance``: mean over all elements of one
-    output. A dense head gives one output per level, and a term sums them.
+    output. A dense head has one output per level, and a term sums them.
 
     Args:
-        beta: Where the square ends and the line begins, not negative; at 0
-            it is the L1 distance.
-        loss_weight: Factor of the loss, not negative. At 0 the term rests.
+        beta: Difference at which the quadratic part becomes linear, not
+            negative; 0 gives the L1 distance.
+        loss_weight: Factor of the loss, not negative. At 0 the term is
+            disabled.
     """
 
     def __init__(self, beta: float = 1.0, loss_weight: float = 1.0) -> None:

@@ -1,4 +1,4 @@
-"""What every loss with a temperature shares."""
+"""Base class of losses with a temperature."""
 
 from mmdistill_dense.functional.checks import check_positive
 
@@ -6,11 +6,12 @@ from .base import DistillationLoss
 
 
 class TemperatureLoss(DistillationLoss):
-    """The two settings of a loss on softmaxes; subclasses say ``forward``.
+    """Settings of a loss on softmaxes; subclasses implement ``forward``.
 
     Args:
         tau: Temperature of both softmaxes, above 0.
-        loss_weight: Factor of the loss, not negative. At 0 the term rests.
+        loss_weight: Factor of the loss, not negative. At 0 the term is
+            disabled.
     """
 
     def __init__(self, tau: float = 1.0, loss_weight: float = 1.0) -> None:

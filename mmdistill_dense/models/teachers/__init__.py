@@ -1,4 +1,4 @@
-"""The teacher: frozen, observed, hosted, or a self-supervised encoder."""
+"""Frozen stock teachers."""
 
 from .frozen import FrozenTeacher
 

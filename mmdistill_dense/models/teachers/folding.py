@@ -12,19 +12,19 @@ _NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
 
 
 def fold_batch_norms(model: nn.Module, run: Callable[[], Any]) -> int:
-    """Fold every batch norm that only rescales what one convolution gives.
+    """Fold every batch norm that follows a convolution directly.
 
-    Which these are is seen in one pass, not guessed from names: the norm's
-    input is the very tensor that the convolution has put out, nothing else
-    reads it, and both are called once. Modules with hooks, such as
-    recorders, stay as they are.
+    The pairs are found in one forward pass, not by names: the input of the
+    norm is the output of the convolution, nothing else reads it, and both
+    modules are called once. Modules with hooks, such as recorders, are not
+    folded.
 
     Args:
-        model: In eval mode, in float32 or float64; changed in place.
-        run: One pass without gradient through the part that is used.
+        model: Model in eval mode, float32 or float64; changed in place.
+        run: Runs one pass without gradients through the part in use.
 
     Returns:
-        How many were folded; each is an ``Identity`` now.
+        Number of folded norms, which are replaced by ``Identity``.
     """
     counter = _ReadCounter(model)
     with counter:
@@ -41,11 +41,11 @@ def fold_batch_norms(model: nn.Module, run: Callable[[], Any]) -> int:
 
 
 class _ReadCounter(TorchDispatchMode):
-    """Sees which tensors convolutions put out, and who reads them."""
+    """Records the outputs of convolutions, and how often they are read."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        #: By id, with the tensor, so that no id is given a second time.
+        #: Output and module by id; keeping the tensor keeps its id unique.
         self._outputs: dict[int, tuple[Tensor, str]] = {}
         self._reads: dict[int, int] = {}
         self._inputs: dict[str, int] = {}
@@ -57,7 +57,7 @@ class _ReadCounter(TorchDispatchMode):
     def _add_hook(self, name: str, module: nn.Module) -> None:
         if module._forward_hooks or module._forward_pre_hooks:
             return
-        # Subclasses may do more than their base.
+        # Subclasses may compute more than their base.
         if type(module) is nn.Conv2d:
             hook = module.register_forward_hook(
                 lambda _, args, output: self._record_output(name, output)
@@ -75,9 +75,9 @@ class _ReadCounter(TorchDispatchMode):
         self._outputs[id(output)] = output, name
         self._reads[id(output)] = 0
 
-    def _record_input(self, name: str, taken: Tensor) -> None:
+    def _record_input(self, name: str, value: Tensor) -> None:
         self._calls[name] = self._calls.get(name, 0) + 1
-        self._inputs[name] = id(taken)
+        self._inputs[name] = id(value)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple = (), kwargs: Any = None
@@ -93,11 +93,11 @@ class _ReadCounter(TorchDispatchMode):
             handle.remove()
 
     def pairs(self) -> Iterator[tuple[str, str]]:
-        """Names of a convolution and the norm that alone reads it."""
-        for norm, taken in self._inputs.items():
-            _, conv = self._outputs.get(taken, (None, ''))
+        """Names of convolutions, each with the only norm that reads it."""
+        for norm, key in self._inputs.items():
+            _, conv = self._outputs.get(key, (None, ''))
             once = self._calls[norm] == self._calls.get(conv) == 1
-            if once and self._reads[taken] == 1:
+            if once and self._reads[key] == 1:
                 yield conv, norm
 
 
@@ -112,7 +112,7 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 
 def _shared_weights(model: nn.Module) -> set[int]:
-    """Ids of weights that several modules have."""
+    """Ids of weights that several modules share."""
     seen: set[int] = set()
     shared: set[int] = set()
     for module in model.modules():

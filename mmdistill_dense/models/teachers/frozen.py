@@ -1,4 +1,4 @@
-"""The frozen teacher, observed while it sees the student's images."""
+"""The frozen teacher, whose features on the student's images are recorded."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
@@ -26,16 +26,16 @@ from .stock import StockTeacher
 
 
 class FrozenTeacher(StockTeacher):
-    """A stock model that only looks, its weights shared by all copies.
+    """A frozen stock model whose features are recorded.
 
-    Frozen, in eval mode (dropout and drop path too), without gradients,
-    strictly loaded, shared by deep copies, absent from parameters, buckets
-    and checkpoints, and brief: it runs nothing past the last module that is
-    recorded. ``load`` brings the weights where training starts; before, in
-    test and predict, no teacher is held in memory.
+    It is in eval mode (with dropout and drop path), without gradients,
+    strictly loaded, shared by deep copies, and absent from parameters,
+    buckets and checkpoints. A forward pass stops after the last recorded
+    module. ``load`` loads the weights when training starts; before, in test
+    and predict, there is no teacher in memory.
 
     Args:
-        *args: Those of :class:`StockTeacher`.
+        *args: Arguments of :class:`StockTeacher`.
         **kwargs: Likewise, and the switches of :class:`Speed`.
     """
 
@@ -49,17 +49,17 @@ class FrozenTeacher(StockTeacher):
         }
         super().__init__(*args, **kwargs)
         self.speed = Speed(**switches)
-        #: How far the switches have moved what is recorded.
+        #: Largest relative change of the features by the switches.
         self.drift = 0.0
         self.adapter: InputAdapter | None = None
-        #: What each term records, in words.
+        #: What each term records, for messages.
         self.recorded: dict[str, str] = {}
-        #: The same as names of modules.
+        #: Names of the modules that each term records.
         self.paths: dict[str, list[str]] = {}
         self._taps: dict[str, dict] = {}
         self._dry_run: DryRun | None = None
         self._input_size = (0, 0)
-        #: What was recorded before the switches were on.
+        #: Features without the switches.
         self._reference: dict[str, list[Tensor]] = {}
 
     def attach(
@@ -68,24 +68,24 @@ class FrozenTeacher(StockTeacher):
         student: InputForm,
         input_size: tuple[int, int],
     ) -> DryRun:
-        """Say what to record, and learn its shapes from a dry run.
+        """Set what to record, and find its shapes in a dry run.
 
-        A model is built for it and let go again.
+        A model is built for it and deleted again.
 
         Args:
-            taps: What each term records: ``path``, ``take``, ``clone``.
-            student: Form of the batches that will come.
+            taps: Recording settings by term: ``path``, ``take``, ``clone``.
+            student: Input form of the batches.
             input_size: Height and width of the dry run's image, in pixels.
         """
         self._taps, self._input_size = dict(taps), input_size
         with forked_rng():
             model, recorders = self._build()
-            found = dry_run(model, recorders, list(taps), input_size)
+            result = dry_run(model, recorders, list(taps), input_size)
         self.recorded = {key: str(recorders[key]) for key in taps}
         self.paths = {key: recorders[key].paths for key in taps}
-        self._dry_run = DryRun(found.route, found.calls, found.specs, {})
+        self._dry_run = DryRun(result.route, result.calls, result.specs, {})
         self.adapter = InputAdapter(student, InputForm.of(model))
-        return found
+        return result
 
     def _add_hooks(self, model: nn.Module) -> RecorderSet:
         recorders = RecorderSet(model)
@@ -95,10 +95,10 @@ class FrozenTeacher(StockTeacher):
         return recorders
 
     def load(self, like: Tensor) -> None:
-        """As :meth:`StockTeacher.load`, then with the switches on.
+        """As :meth:`StockTeacher.load`; then apply the switches.
 
         Raises:
-            RuntimeError: If the switches break it.
+            RuntimeError: If the teacher does not run with the switches.
         """
         super().load(like)
         self.speed.cast(self.model)
@@ -114,8 +114,8 @@ class FrozenTeacher(StockTeacher):
         except RuntimeError as error:
             raise RuntimeError(
                 f'teacher {self.name!r} does not run with {self.speed}: '
-                f'{error}. Take a switch out of teacher; some ops of mmcv '
-                'know no low precision.'
+                f'{error}. Remove a switch from teacher; some ops of mmcv '
+                'do not support low precision.'
             ) from error
         return measure_drift(before, after, self.speed)
 
@@ -129,7 +129,7 @@ class FrozenTeacher(StockTeacher):
     def _record_noise(
         self, model: nn.Module, like: Tensor, speed: Speed
     ) -> dict[str, list[Tensor]]:
-        """What all terms record of an image of noise, always the same."""
+        """Features of all terms on a fixed image of noise."""
         size = self._input_size
         noise = torch.randn(
             1, 3, *size, generator=torch.Generator().manual_seed(0)
@@ -147,7 +147,7 @@ class FrozenTeacher(StockTeacher):
         rois: Tensor | None,
         speed: Speed,
     ) -> dict[str, list[Tensor]]:
-        """One brief pass through a model that carries our recorders."""
+        """Features of one pass, which stops after the last recorder."""
         with (
             speed.autocast(images.device),
             self._hooks.recording(keys, self._dry_run.calls),
@@ -164,42 +164,42 @@ class FrozenTeacher(StockTeacher):
         keys: Sequence[str],
         rois: Mapping[str, Tensor] | None = None,
     ) -> dict[str, list[Tensor]]:
-        """Look at the student's batch.
+        """Record the features of the student's batch.
 
         Args:
             inputs: Images (N, 3, H, W) as the student gets them.
             samples: Their data samples; only metainfo is read.
-            keys: Terms that want features.
-            rois: RoIs (R, 5) of those terms that are on a box head,
-                in pixels of the batch.
+            keys: Terms whose features are recorded.
+            rois: RoIs (R, 5) of the terms on a box head, in pixels of the
+                batch.
 
         Returns:
-            The levels of each term, detached; on a box head a row for each
-            of the term's RoIs.
+            The levels of each term, detached; for a term on a box head one
+            row per RoI of the term.
         """
-        # In one go: a box head looks at every RoI by itself.
+        # In one batch: a box head processes every RoI independently.
         all_rois, rows = concat_rois(rois or {})
         with self.speed.side_stream(inputs):
             images = self.adapter(inputs, samples)
-            found = self._record(
+            features = self._record(
                 self.model, images, samples, keys, all_rois, self.speed
             )
-            for key, mine in rows.items():
-                found[key] = [level[mine] for level in found[key]]
-        return found
+            for key, own in rows.items():
+                features[key] = [level[own] for level in features[key]]
+        return features
 
     def wait_for(self, features: Sequence[Tensor]) -> None:
-        """Wait for features of ``forward`` that another stream makes."""
+        """Wait for features that ``forward`` computes on another stream."""
         self.speed.wait_for(features)
 
     def build_dry_run(self) -> tuple[nn.Module, Callable]:
-        """A model of random weights, and the brief pass through it.
+        """A model with random weights, and a function that runs it.
 
-        For tools that look at what runs; the teacher keeps neither.
+        For tools that inspect what runs; the teacher keeps neither.
 
         Returns:
             The stock model, and a function of images and data samples that
-            leaves where all terms have what they record.
+            stops after the last recorded module.
         """
         with forked_rng():
             model, recorders = self._build()
@@ -212,5 +212,5 @@ class FrozenTeacher(StockTeacher):
 
     @property
     def route(self) -> str:
-        """Name of the route that the dry run found."""
+        """Name of the route of the dry run."""
         return self._dry_run.route

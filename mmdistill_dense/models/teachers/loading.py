@@ -15,18 +15,18 @@ def load_weights(
 ) -> str:
     """Load a checkpoint that covers the model exactly.
 
-    Checkpoints of stock models, of distilled models (``distill.*`` is left
-    out) and of data parallel wrappers (``module.*``) are read.
+    Reads checkpoints of stock models, of distilled models (without
+    ``distill.*``) and of data parallel wrappers (``module.*``).
 
     Args:
-        model: Gets the weights.
+        model: Model that gets the weights.
         checkpoint: File or address, anything MMEngine loads.
         allow: Glob patterns of keys that may be missing, unexpected or of
-            another shape; these keep their random values.
+            another shape; such tensors keep their random values.
         name: Name of the teacher, for messages.
 
     Returns:
-        A fingerprint of the weights, to tell teachers apart by.
+        A fingerprint of the weights, to distinguish teachers.
 
     Raises:
         FileNotFoundError: If the file does not exist.
@@ -53,13 +53,13 @@ def load_strictly(
     """Load weights that cover a model exactly.
 
     Args:
-        model: Gets the weights.
-        state: The weights, by the model's own keys.
+        model: Model that gets the weights.
+        state: The weights, by the keys of the model.
         allow: As in :func:`load_weights`.
-        checkpoint: Where they are from, for messages.
+        checkpoint: Origin of the weights, for messages.
         name: Name of the teacher, for messages.
-        remedy: Usual cause where they do not fit, and what to change; it
-            goes on with "or name what may differ".
+        remedy: Usual cause and remedy, for messages; the message continues
+            with "or name what may differ".
 
     Returns:
         A fingerprint of the weights.
@@ -79,7 +79,7 @@ def load_strictly(
 
 
 def fingerprint(state: Mapping[str, Tensor]) -> str:
-    """Eight hexadecimal digits that change with any bit of the weights."""
+    """CRC of the weights and their names, eight hexadecimal digits."""
     total = 0
     for key in sorted(state):
         data = state[key].detach().cpu().contiguous().flatten()
@@ -89,7 +89,7 @@ def fingerprint(state: Mapping[str, Tensor]) -> str:
 
 
 def read_weights(checkpoint: str, name: str) -> OrderedDict[str, Tensor]:
-    """The tensors of a file, by its own keys; see :func:`load_weights`."""
+    """Tensors of a file, by the keys in the file; see :func:`load_weights`."""
     what = f'the checkpoint of teacher {name!r}'
     remedy = 'Set teacher.checkpoint to a file or an address.'
     content = read_checkpoint(checkpoint, what, remedy)

@@ -1,4 +1,4 @@
-"""How a frozen teacher is run: switches that make it faster or leaner."""
+"""Switches that make a frozen teacher faster or smaller."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -13,32 +13,32 @@ from torch import Tensor, nn
 from .folding import fold_batch_norms
 
 PRECISIONS = dict(fp32=torch.float32, bf16=torch.bfloat16, fp16=torch.float16)
-#: What has weights that a low precision may keep.
+#: Modules whose weights are cast to low precision.
 _CAST_MODULES = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
-#: How far a folded teacher may be from the one that was loaded, of the
-#: largest value of a map. Rounding gives 1e-6, TF32 on a GPU 1e-3.
+#: Largest change of a folded teacher's maps, relative to the largest value of
+#: a map. Rounding gives 1e-6, TF32 on a GPU 1e-3.
 _TOLERANCE = 2e-2
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Switches of an observed teacher; all off is the plain model.
+    """Switches of a frozen teacher; with all off it is the stock model.
 
-    ``docs/performance.md`` has what each costs and gives.
+    ``docs/performance.md`` lists the costs and gains.
 
     Args:
         precision: ``'bf16'`` or ``'fp16'``: run under autocast, with the
-            weights of convolutions and linear layers kept so, too;
-            ``'fp32'``: never under autocast; ``None``: as the student is.
-        fold_bn: Fold batch norms into the convolutions before them, but for
-            what is recorded.
-        channels_last: Keep maps and weights with channels innermost.
-        compile: Compile the modules that run with ``torch.compile``; a dict
-            is its arguments.
-        stream: On a GPU, run on a stream beside the student's.
+            weights of convolutions and linear layers in this precision;
+            ``'fp32'``: never under autocast; ``None``: as the student.
+        fold_bn: Fold batch norms into the convolutions before them, except
+            recorded ones.
+        channels_last: Use the memory format ``torch.channels_last``.
+        compile: Compile the modules that run with ``torch.compile``; a dict:
+            its arguments.
+        stream: On a GPU, run on a separate CUDA stream.
 
     Raises:
-        ValueError: If a switch has a value that it cannot have.
+        ValueError: If the value of a switch is not valid.
     """
 
     precision: str | None = None
@@ -57,15 +57,15 @@ class Speed:
             value = getattr(self, field.name)
             options = field.name == 'compile' and isinstance(value, Mapping)
             if not (isinstance(value, bool) or options):
-                more = ', or a dict for torch.compile' * (
+                hint = ', or a dict for torch.compile' * (
                     field.name == 'compile'
                 )
                 raise ValueError(
-                    f'{field.name} must be True or False{more}, got {value!r}.'
+                    f'{field.name} must be True or False{hint}, got {value!r}.'
                 )
 
     def __str__(self) -> str:
-        """Those that are on, as they are written in a config."""
+        """The switches that are on, as written in a config."""
         return ', '.join(
             f'{field.name}={getattr(self, field.name)!r}'
             for field in fields(self)
@@ -74,20 +74,20 @@ class Speed:
 
     @property
     def changes_model(self) -> bool:
-        """Whether weights, and the maps with them, are no longer the same."""
+        """Whether the switches change weights, and so the maps."""
         return self.fold_bn or self.channels_last or self.low_precision
 
     @property
     def low_precision(self) -> bool:
-        """Whether it runs in less than single precision."""
+        """Whether the precision is below float32."""
         return self.precision in ('bf16', 'fp16')
 
     def prepare(self, model: nn.Module, run: Callable[[], Any]) -> None:
         """Change the model before it is frozen.
 
         Args:
-            model: With its weights loaded, in full precision.
-            run: The brief pass through it.
+            model: Model with loaded weights, in full precision.
+            run: Runs one pass of the recorded part.
         """
         if self.fold_bn:
             fold_batch_norms(model, run)
@@ -95,28 +95,28 @@ class Speed:
             model.to(memory_format=torch.channels_last)
 
     def cast(self, model: nn.Module) -> None:
-        """Keep weights in low precision; after the model has its dtype."""
+        """Cast weights to low precision; call after ``model.to(dtype)``."""
         if self.low_precision:
             for module in model.modules():
-                # Subclasses may work on their weights, by standardising.
+                # Subclasses may process their weights, as by standardising.
                 if type(module) in _CAST_MODULES:
                     module.to(PRECISIONS[self.precision])
 
     def compile_parts(self, model: nn.Module, run: Callable[[], Any]) -> None:
-        """Compile in place what a pass calls first, not what that calls."""
+        """Compile in place the outermost modules that a pass calls."""
         if self.compile:
             options = {} if self.compile is True else dict(self.compile)
             for module in _outermost(model, run):
                 module.compile(**options)
 
     def format_images(self, images: Tensor) -> Tensor:
-        """A batch in the form that the model wants."""
+        """A batch in the memory format of the model."""
         if self.channels_last:
             return images.contiguous(memory_format=torch.channels_last)
         return images
 
     def autocast(self, device: torch.device) -> AbstractContextManager:
-        """What a pass runs in."""
+        """Context of a pass."""
         if self.precision is None:
             return nullcontext()
         dtype = PRECISIONS[self.precision]
@@ -127,7 +127,7 @@ class Speed:
 
     @contextmanager
     def side_stream(self, inputs: Tensor) -> Iterator[None]:
-        """Work on a stream of its own, behind what ``inputs`` waits for."""
+        """Run on a separate stream, after the work that ``inputs`` needs."""
         if not (self.stream and inputs.is_cuda):
             yield
             return
@@ -138,13 +138,13 @@ class Speed:
         inputs.record_stream(side)
 
     def wait_for(self, tensors: Sequence[Tensor]) -> None:
-        """Let the present stream wait for what ran on :meth:`side_stream`."""
+        """Let the current stream wait for work on :meth:`side_stream`."""
         if self.stream and tensors[0].is_cuda:
             device = tensors[0].device
-            here = torch.cuda.current_stream(device)
-            here.wait_stream(_side_stream(device))
+            current = torch.cuda.current_stream(device)
+            current.wait_stream(_side_stream(device))
             for tensor in tensors:
-                tensor.record_stream(here)
+                tensor.record_stream(current)
 
 
 @cache
@@ -157,19 +157,19 @@ def measure_drift(
     after: Mapping[str, Sequence[Tensor]],
     speed: Speed,
 ) -> float:
-    """How far switches have moved a teacher's maps.
+    """Largest relative change of a teacher's maps by its switches.
 
     Args:
-        before: Levels by term, of the model as it was loaded.
-        after: The same with the switches on.
+        before: Levels by term, without the switches.
+        after: Levels by term, with the switches.
         speed: The switches.
 
     Returns:
-        The largest difference, as a part of a map's largest value.
+        The largest difference, relative to the largest value of a map.
 
     Raises:
-        RuntimeError: If a map is no longer finite, or another one where
-            only its rounding may change.
+        RuntimeError: If a map is not finite, or differs by more than rounding
+            in full precision.
     """
     worst = 0.0
     for key, levels in before.items():
@@ -181,9 +181,9 @@ def measure_drift(
                 part <= _TOLERANCE or (speed.low_precision and isfinite(part))
             ):
                 raise RuntimeError(
-                    f'with {speed} the maps of {key!r} are others: on a '
+                    f'with {speed} the maps of {key!r} are wrong: on a '
                     f'noise image they differ by {part:.2g} of the largest '
-                    'value. Take switches out of teacher until they agree; '
+                    'value. Remove switches from teacher until they agree; '
                     'fp16 may overflow where bf16 does not.'
                 )
             worst = max(worst, part)
@@ -191,19 +191,20 @@ def measure_drift(
 
 
 def _outermost(model: nn.Module, run: Callable[[], Any]) -> list[nn.Module]:
-    """Modules that a pass calls while it is inside no other one."""
+    """Modules that a pass calls directly, not inside another module."""
     inside: list[nn.Module] = []
-    found: dict[nn.Module, None] = {}
+    outermost: dict[nn.Module, None] = {}
 
     def enter(module: nn.Module, args: Any) -> None:
         if not inside:
-            found[module] = None
+            outermost[module] = None
         inside.append(module)
 
     def leave(module: nn.Module, args: Any, output: Any) -> None:
         inside.pop()
 
-    # Before what a recorder may raise, so that all that was entered is left.
+    # Before hooks of recorders, which may raise StopForward, so that every
+    # module entered is also left.
     handles = [
         handle
         for module in list(model.modules())[1:]
@@ -217,4 +218,4 @@ def _outermost(model: nn.Module, run: Callable[[], Any]) -> list[nn.Module]:
     finally:
         for handle in handles:
             handle.remove()
-    return list(found)
+    return list(outermost)

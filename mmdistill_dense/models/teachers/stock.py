@@ -1,4 +1,4 @@
-"""What observed and hosted teachers share."""
+"""Base class of frozen teachers that are stock models."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,10 +22,10 @@ class StockTeacher(FrozenHolder):
 
     Raises:
         FileNotFoundError: If the config does not exist.
-        ValueError: If it holds no model.
+        ValueError: If it contains no model.
     """
 
-    #: What its config may say.
+    #: Settings that its config may have.
     settings = frozenset({'cfg', 'checkpoint', 'cfg_options', 'allow'})
 
     def __init__(
@@ -41,27 +41,27 @@ class StockTeacher(FrozenHolder):
         self.config = resolve_config(cfg, cfg_options)
         self.checkpoint = checkpoint
         self.allow = [allow] if isinstance(allow, str) else list(allow)
-        #: Of the weights that were loaded.
+        #: Fingerprint of the loaded weights.
         self.fingerprint = ''
         self._hooks: Any = None
 
     def _build(self) -> tuple[nn.Module, Any]:
-        """The model with random weights, and what is hooked on it."""
+        """The model with random weights, and its hooks."""
         model = build_model(self.config)
         return model, self._add_hooks(model)
 
     def _add_hooks(self, model: nn.Module) -> Any:
-        """Put hooks on a model; subclasses say which."""
+        """Add hooks to a model; implemented by subclasses."""
         raise NotImplementedError
 
     def load(self, like: Tensor) -> None:
-        """Build the model, load it strictly, freeze it.
+        """Build the model, load it strictly and freeze it.
 
         Args:
-            like: A tensor whose device and dtype it gets.
+            like: Tensor whose device and dtype the model gets.
 
         Raises:
-            ValueError: If no checkpoint is given, or it does not fit.
+            ValueError: If there is no checkpoint, or it does not fit.
             FileNotFoundError: If it does not exist.
         """
         if not self.checkpoint:
@@ -79,4 +79,4 @@ class StockTeacher(FrozenHolder):
         self.to(device=like.device)
 
     def _adapt(self, model: nn.Module) -> None:
-        """Change a model that is loaded, before it is frozen."""
+        """Change the loaded model before it is frozen."""

@@ -1,4 +1,4 @@
-"""What models, teachers and distillers share."""
+"""Helpers shared by models, teachers and distillers."""
 
 from .building import bare_model, build_model, resolve_config
 from .frozen_holder import FrozenHolder, freeze

@@ -1,4 +1,4 @@
-"""Stock models: read from a config, built, and taken out of a Runner."""
+"""Stock models: reading configs, building, unwrapping."""
 
 from copy import deepcopy
 from typing import Any
@@ -23,12 +23,12 @@ def resolve_config(cfg: str | dict, options: dict | None) -> Config:
             ``{'model.backbone.depth': 50}`` or as nested dicts.
 
     Returns:
-        A config with ``model``, always that of a stock model: of the config
-        of a distilled model the student is taken.
+        A config whose ``model`` is a stock model; of a distilled model it is
+        the student.
 
     Raises:
         FileNotFoundError: If the file or package does not exist.
-        ValueError: If there is no model in it.
+        ValueError: If it contains no model.
     """
     if isinstance(cfg, str):
         config = Config.fromfile(config_path(cfg))
@@ -40,8 +40,8 @@ def resolve_config(cfg: str | dict, options: dict | None) -> Config:
             f'{type(cfg).__name__}.'
         )
     for key, value in (options or {}).items():
-        # One by one: MMEngine would let model=dict(...), which is how
-        # --cfg-options arrive, replace a 'model.a' written beside it.
+        # One by one: in MMEngine model=dict(...), the form of --cfg-options,
+        # would replace a 'model.a' in the same dict.
         config.merge_from_dict({key: value})
     model = config.get('model')
     if not isinstance(model, dict) or 'type' not in model:
@@ -58,17 +58,17 @@ def build_model(config: Config) -> nn.Module:
     """Build the model under the config's own ``default_scope``."""
     scope = config.get('default_scope')
     with DefaultScope.overwrite_default_scope(scope):
-        # The Runner would inject the preprocessor of the top level too.
+        # As the Runner, inject the preprocessor of the top level.
         preprocessor = config.get('data_preprocessor')
         defaults = {}
         if preprocessor is not None:
             defaults = ConfigDict(data_preprocessor=preprocessor)
-        # A copy: some models (Deformable DETR, DINO) write into their config
-        # and refuse to be built from it again.
+        # A copy: some models (Deformable DETR, DINO) modify their config and
+        # cannot be built from it again.
         return MODELS.build(deepcopy(config.model), default_args=defaults)
 
 
 def bare_model(runner: Runner) -> Any:
-    """The Runner's model, without data parallel training around it."""
+    """The Runner's model, without a data parallel wrapper."""
     model = runner.model
     return model.module if is_model_wrapper(model) else model

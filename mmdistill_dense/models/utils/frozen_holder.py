@@ -1,4 +1,4 @@
-"""A frozen model beside the student's own modules, not among them."""
+"""A frozen model that is not a submodule of the student."""
 
 import copy
 from typing import Any
@@ -8,12 +8,12 @@ from torch import nn
 
 
 class FrozenHolder(nn.Module):
-    """Holds a frozen module that is no child of it.
+    """Stores a frozen module without registering it as a child.
 
     So it is absent from parameters, optimizers, gradient buckets and
-    checkpoints, and hooks that walk through the student's modules (class
-    checks, SyncBN conversion, averaging of buffers) do not meet it. Only
-    ``.to()`` and its like are passed on.
+    checkpoints, and from ``modules()``, which hooks of the hosts iterate over
+    (class checks, SyncBN conversion, averaging of buffers). Only ``.to()``
+    and similar methods are forwarded.
     """
 
     def __init__(self) -> None:
@@ -23,13 +23,13 @@ class FrozenHolder(nn.Module):
     def set_frozen(
         self, module: nn.Module, device: torch.device, dtype: torch.dtype
     ) -> None:
-        """Freeze a module and keep it, in place of what was held before."""
+        """Freeze a module and store it, replacing the previous one."""
         freeze(module)
         self._frozen = [module.to(device=device, dtype=dtype)]
 
     @property
     def model(self) -> Any:
-        """The module held, of any class; ``None`` before it is loaded."""
+        """The frozen module, of any class; ``None`` before it is loaded."""
         return self._frozen[0] if self._frozen else None
 
     @property
@@ -37,30 +37,30 @@ class FrozenHolder(nn.Module):
         return bool(self._frozen)
 
     def _apply(self, *args: Any, **kwargs: Any) -> 'FrozenHolder':
-        """Pass ``.to()``, ``.double()``, ``.cuda()`` on to what is held."""
+        """Forward ``.to()``, ``.cuda()`` and others to the frozen module."""
         for module in self._frozen:
             module._apply(*args, **kwargs)
         return super()._apply(*args, **kwargs)
 
     def __deepcopy__(self, memo: dict) -> 'FrozenHolder':
-        """Share the weights: an EMA copy needs them no second time.
+        """Copy modules, but share their tensors, such as with an EMA copy.
 
-        Modules are copied, tensors are not. Moving a copy to another device
-        or dtype replaces its own tensors only.
+        Moving a copy to another device or dtype replaces the tensors of the
+        copy only.
         """
         for module in self._frozen:
             memo.update({id(b): b for b in module.buffers()})
-        twin = type(self).__new__(type(self))
-        memo[id(self)] = twin
-        twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
-        return twin
+        copied = type(self).__new__(type(self))
+        memo[id(self)] = copied
+        copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return copied
 
 
 def freeze(model: nn.Module) -> None:
-    """Turn parameters into buffers that no checkpoint holds.
+    """Turn parameters into non-persistent buffers, and switch to eval mode.
 
-    ``.to()`` gives a module new buffers, where it would write into
-    parameters: so copies that share tensors stay independent.
+    ``.to()`` replaces buffers, but changes parameters in place: with buffers,
+    copies that share tensors stay independent.
     """
     for module in model.modules():
         for name, parameter in list(module._parameters.items()):

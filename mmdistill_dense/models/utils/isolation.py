@@ -1,4 +1,4 @@
-"""Run something of ours without leaving a trace in the student's training."""
+"""Contexts that keep random state and training flags unchanged."""
 
 import random
 from collections.abc import Iterator
@@ -13,8 +13,8 @@ from torch import nn
 def forked_rng() -> Iterator[None]:
     """Restore the CPU generators of torch, numpy and python afterwards.
 
-    What runs inside starts from the present state, so it depends on the
-    run's seed, and what comes after does not depend on it.
+    Code inside starts from the current state, so it depends on the seed of
+    the run; code after it is not affected.
     """
     numpy_state, python_state = np.random.get_state(), random.getstate()
     try:
@@ -27,10 +27,10 @@ def forked_rng() -> Iterator[None]:
 
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
-    """Eval mode without gradients; every module's own flag comes back.
+    """Eval mode without gradients; restores the flag of every module.
 
     Flags are restored one by one: ``train()`` of a model with frozen stages
-    would not bring back what a user has set.
+    would not restore what a user has set.
     """
     flags = [(module, module.training) for module in model.modules()]
     model.eval()

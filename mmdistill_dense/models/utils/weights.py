@@ -1,4 +1,4 @@
-"""Weights of a file: read, and loaded without a hole that nobody sees."""
+"""Reading of checkpoints, and loading with a report of mismatches."""
 
 import pickle
 from collections import OrderedDict
@@ -10,20 +10,20 @@ from torch import Tensor, nn
 
 
 def read_checkpoint(path: str, what: str, remedy: str) -> dict:
-    """A checkpoint; a file that is a bare state dict becomes one.
+    """Read a checkpoint or a bare state dict.
 
     Args:
         path: File or address, anything MMEngine loads.
-        what: What the file should be, for messages.
-        remedy: What to do where it does not exist.
+        what: Description of the file, for messages.
+        remedy: Remedy if it does not exist, for messages.
 
     Returns:
-        At least ``state_dict``, with a tensor in it.
+        A dict with ``state_dict``, which contains a tensor.
 
     Raises:
         FileNotFoundError: If it does not exist.
-        ValueError: If it is no checkpoint, or holds more than torch is
-            willing to unpickle.
+        ValueError: If it is not a checkpoint, or contains objects that torch
+            refuses to unpickle.
     """
     try:
         content = CheckpointLoader.load_checkpoint(path, map_location='cpu')
@@ -48,7 +48,7 @@ def read_checkpoint(path: str, what: str, remedy: str) -> dict:
             f'{type(content).__name__}, expected a dict.'
         )
     if 'state_dict' not in content:
-        # Other projects than OpenMMLab's call it 'model', or save it alone.
+        # Other projects save it as 'model', or alone.
         inner = content.get('model')
         state = inner if isinstance(inner, dict) else content
         content = dict(state_dict=state)
@@ -61,7 +61,7 @@ def read_checkpoint(path: str, what: str, remedy: str) -> dict:
 
 
 def plain_state(state: dict) -> OrderedDict[str, Tensor]:
-    """Tensors of a stock model: no wrapper's prefix, nothing of ours.
+    """Tensors of a stock model, without prefixes and ``distill.*``.
 
     Args:
         state: State dict of a stock or a distilled model, bare or wrapped
@@ -72,7 +72,7 @@ def plain_state(state: dict) -> OrderedDict[str, Tensor]:
         for key, value in _without_wrapper(state)
         if isinstance(value, Tensor) and not key.startswith('distill.')
     )
-    # By the versions of modules in it, hosts rename keys of older files.
+    # It has the versions of modules, by which hosts rename old keys.
     weights._metadata = OrderedDict(  # type: ignore[attr-defined]
         _without_wrapper(getattr(state, '_metadata', {}))
     )
@@ -87,23 +87,24 @@ def _without_wrapper(entries: dict) -> Iterator[tuple]:
 def load_and_compare(
     model: nn.Module, state: OrderedDict[str, Tensor], allow: Sequence[str]
 ) -> dict[str, list[str]]:
-    """Load what fits, and find what does not.
+    """Load the weights that fit, and return the keys that do not.
 
     Args:
-        model: Gets the weights.
-        state: The weights, by the model's own keys; those of another shape
-            are taken out.
+        model: Model that gets the weights.
+        state: The weights, by the keys of the model; those of another shape
+            are removed.
         allow: Glob patterns of keys that may differ.
 
     Returns:
-        What is ``'missing'``, ``'unexpected'`` or ``'of another shape'``.
+        Keys that are ``'missing'``, ``'unexpected'`` or ``'of another
+        shape'``.
     """
     own = model.state_dict()
     other_shape: dict[str, tuple] = {}
     try:
         missing, unexpected = model.load_state_dict(state, strict=False)
     except RuntimeError:
-        # Shapes that still differ after the modules' own conversions.
+        # Shapes that differ after the conversions of the modules.
         for key in own:
             if key in state and own[key].shape != state[key].shape:
                 other_shape[key] = tuple(state.pop(key).shape)
@@ -120,7 +121,7 @@ def load_and_compare(
 
 
 def _not_allowed(keys: Iterable[str], allow: Sequence[str]) -> list[str]:
-    # Batch counters are not used in eval mode, and old files lack them.
+    # Batch counters are unused in eval mode and missing in old files.
     patterns = (*allow, '*num_batches_tracked')
     return [
         key
@@ -130,7 +131,7 @@ def _not_allowed(keys: Iterable[str], allow: Sequence[str]) -> list[str]:
 
 
 def list_faults(faults: dict[str, list[str]]) -> str:
-    """A line for each kind of fault that there is, for messages."""
+    """One line per kind of mismatch, for messages."""
     return '\n'.join(
         f'  {len(keys)} {kind}: {"; ".join(keys[:4])}'
         + ('; ...' if len(keys) > 4 else '')
