@@ -1,4 +1,6 @@
-"""A rule for many files fails once, and names all that break it."""
+"""Rules for many files: one fails once, and names all that break it."""
+
+import re
 
 import pytest
 
@@ -23,3 +25,30 @@ def test_a_rule_for_nothing_fails():
 
     with pytest.raises(AssertionError, match='nothing to check'):
         rule()
+
+
+#: Words of a private language; a reader stumbles over each.
+PRIVATE = {
+    *('crew', 'lent', 'lend', 'mend', 'ours', 'theirs'),
+    *('told', 'asked', 'said', 'resting', 'rehearse'),
+}
+SOURCES = [
+    path
+    for folder in ('mmdistill_dense', 'tools')
+    for path in sorted((ROOT / folder).rglob('*.py'))
+    if '.mim' not in path.parts
+]
+
+
+def words(text):
+    """Of sentences and of identifiers, which are split at capitals."""
+    return {w.lower() for w in re.findall(r'[A-Z]?[a-z]+|[A-Z]+', text)}
+
+
+def test_identifiers_are_split():
+    assert words('TellCrew.was_told, HTTPServer') >= {'crew', 'was', 'told'}
+
+
+@for_each(SOURCES)
+def test_no_private_word_is_used(path):
+    assert not words(path.read_text('utf-8')) & PRIVATE

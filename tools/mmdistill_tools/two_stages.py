@@ -97,7 +97,7 @@ def token_losses(cfg: Config) -> Iterator[tuple[str, ConfigDict]]:
 
 
 def _is_disabled(term: ConfigDict) -> bool:
-    """Whether the built term is disabled, so that it loads no tokens."""
+    """Whether the built term would be ``disabled``, and load no tokens."""
     levels = term.get('level_weights') or [1]
     return term.loss.get('loss_weight', 1) == 0 or not any(levels)
 

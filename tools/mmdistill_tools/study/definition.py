@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from . import StudyError
-from .loading import check_keys, get_bool, get_text, load
+from .loading import check_keys, get_bool, get_file, get_text, load
 
 #: Reference to a row's final checkpoint in another row's options.
 REFERENCE = re.compile(r'\$\{([^}]*)\}')
@@ -173,7 +173,7 @@ def _rows(path: Path, content: dict) -> Iterator[Row]:
                     f'{where}: a name is a folder too. Expected letters, '
                     'digits, dots, dashes and underscores.'
                 )
-            checkpoint = _checkpoint(where, path, settings)
+            checkpoint = get_file(where, path.parent, settings, 'checkpoint')
             seeds = _seeds(where, shared.get('seeds'))
             yield Row(
                 name=full,
@@ -186,19 +186,6 @@ def _rows(path: Path, content: dict) -> Iterator[Row]:
                 scored=get_bool(where, settings, 'scored', True),
                 checkpoint=checkpoint,
             )
-
-
-def _checkpoint(where: str, path: Path, settings: dict) -> Path | None:
-    name = get_text(where, settings, 'checkpoint')
-    if not name:
-        return None
-    file = path.parent / name
-    if not file.is_file():
-        raise StudyError(
-            f'{where}: the checkpoint {file} is not there. Expected the file '
-            'of a finished model, relative to the study file.'
-        )
-    return file
 
 
 def _merge_options(where: str, *several: Any) -> dict[str, Any]:

@@ -79,3 +79,17 @@ def get_bool(where: str, content: dict, key: str, default: bool) -> bool:
     if isinstance(value, bool):
         return value
     raise StudyError(f'{where}: {key} must be true or false, got {value!r}.')
+
+
+def get_file(where: str, folder: Path, content: dict, key: str) -> Path | None:
+    """A file named relative to the folder of the study file, if any."""
+    name = get_text(where, content, key)
+    if not name:
+        return None
+    path = folder / name
+    if not path.is_file():
+        raise StudyError(
+            f'{where}: the {key} {path} is not there. Expected the file of a '
+            'finished model, relative to the study file.'
+        )
+    return path
