@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from . import StudyError
-from .loading import check_keys, get_bool, get_file, get_text, load
+from .loading import check_keys, get_bool, get_file, get_seeds, get_text, load
 
 #: Reference to a row's final checkpoint in another row's options.
 REFERENCE = re.compile(r'\$\{([^}]*)\}')
@@ -174,7 +174,7 @@ def _rows(path: Path, content: dict) -> Iterator[Row]:
                     'digits, dots, dashes and underscores.'
                 )
             checkpoint = get_file(where, path.parent, settings, 'checkpoint')
-            seeds = _seeds(where, shared.get('seeds'))
+            seeds = get_seeds(where, shared.get('seeds'))
             yield Row(
                 name=full,
                 title=f'{title}, {variant}' if variant else title,
@@ -209,18 +209,6 @@ def _merge_options(where: str, *several: Any) -> dict[str, Any]:
                 'is not filled in. Give it an option of its own.'
             )
     return merged
-
-
-def _seeds(where: str, value: Any) -> tuple[int, ...]:
-    right = isinstance(value, list) and value
-    if not right or any(type(seed) is not int for seed in value):
-        raise StudyError(
-            f'{where}: seeds must be a list of whole numbers, such as '
-            f'[0, 1, 2], got {value!r}.'
-        )
-    if len(set(value)) < len(value):
-        raise StudyError(f'{where}: a seed comes twice in {value}.')
-    return tuple(value)
 
 
 def _length(where: str, value: Any) -> float:

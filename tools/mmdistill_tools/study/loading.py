@@ -93,3 +93,16 @@ def get_file(where: str, folder: Path, content: dict, key: str) -> Path | None:
             'finished model, relative to the study file.'
         )
     return path
+
+
+def get_seeds(where: str, value: Any) -> tuple[int, ...]:
+    """A list of different whole numbers."""
+    right = isinstance(value, list) and value
+    if not right or any(type(seed) is not int for seed in value):
+        raise StudyError(
+            f'{where}: seeds must be a list of whole numbers, such as '
+            f'[0, 1, 2], got {value!r}.'
+        )
+    if len(set(value)) < len(value):
+        raise StudyError(f'{where}: a seed comes twice in {value}.')
+    return tuple(value)

@@ -183,9 +183,8 @@ class Session:
         entries = plan_study(study)
         results = ResultsFile(study.results)
         todo = runs_to_do(entries, results)
-        for entry in todo:
-            if not entry.run.finished:
-                check_folder(entry)
+        for entry in (e for e in todo if not e.run.finished):
+            check_folder(entry)
         return cls(results, todo, at_once, console)
 
     def train(self, slots: Sequence[dict[str, str]]) -> None:
