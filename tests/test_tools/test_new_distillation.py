@@ -157,7 +157,9 @@ def test_what_it_is_made_from_is_never_overwritten(stock, draft, tmp_path):
     student.write_text(f"_base_ = '{base}'\n")
     before = {p: p.read_bytes() for p in map(Path, (base, teacher, student))}
     for path in before:
-        with pytest.raises(SystemExit, match='would overwrite what the new'):
+        with pytest.raises(
+            SystemExit, match='would overwrite a source of the new'
+        ):
             draft(student, teacher, '--force', out=str(path))
     assert before == {path: path.read_bytes() for path in before}
 
