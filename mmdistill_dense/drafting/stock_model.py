@@ -6,7 +6,7 @@ from torch import nn
 
 from mmdistill_dense.models.distillers.alignment import pair_levels
 from mmdistill_dense.models.hosts import (
-    DryRun,
+    DryRunResult,
     FeatureSpec,
     blank_batch,
     dry_run,
@@ -37,7 +37,7 @@ class StockModel:
         self.size = size
         with forked_rng():
             self.model: nn.Module = build_model(config)
-        self._dry_runs: dict[str, DryRun] = {}
+        self._dry_runs: dict[str, DryRunResult] = {}
 
     def __str__(self) -> str:
         return type(self.model).__name__

@@ -53,7 +53,7 @@ def cost_tables(model: nn.Module, size: Size) -> list[RenderableType]:
     parts: list[RenderableType] = []
     teachers: dict[str, Passes] = {}
     for name, teacher in model.distill.teachers.items():
-        stock, run = teacher.build_dry_run()
+        stock, run = teacher.build_model_and_run()
         shortened = complexity(stock, run, size)
         teachers[name] = _passes(stock, size, shortened)
         parts += _teacher_table(teacher, stock, teachers[name])

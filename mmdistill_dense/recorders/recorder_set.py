@@ -9,7 +9,7 @@ from .paths import resolve_paths
 from .recorder import CallBudget, Recorder
 
 #: Key of a recorder: module path, 'output' or 'input', clone.
-RecorderKey = tuple[str, str, bool]
+RecorderId = tuple[str, str, bool]
 
 
 class Source:
@@ -40,7 +40,7 @@ class RecorderSet:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self._recorders: dict[RecorderKey, Recorder] = {}
+        self._recorders: dict[RecorderId, Recorder] = {}
         self._sources: dict[str, Source] = {}
         self._names = [name for name, _ in model.named_modules()]
 
@@ -81,7 +81,7 @@ class RecorderSet:
     def __getitem__(self, key: str) -> Source:
         return self._sources[key]
 
-    def calls(self) -> dict[RecorderKey, int]:
+    def calls(self) -> dict[RecorderId, int]:
         """Number of calls of each recorder since it was cleared."""
         return {where: r.calls for where, r in self._recorders.items()}
 
@@ -89,7 +89,7 @@ class RecorderSet:
     def recording(
         self,
         keys: Iterable[str],
-        expected: Mapping[RecorderKey, int] | None = None,
+        expected: Mapping[RecorderId, int] | None = None,
     ) -> Iterator[None]:
         """Switch the named sources on inside ``with``; clear them after it.
 

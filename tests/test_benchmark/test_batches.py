@@ -54,7 +54,7 @@ def test_everyone_starts_with_the_same_weights(name, tmp_path):
     weights = stock.state_dict()
     for key, value in distilled.state_dict().items():
         assert value.equal(weights[key])
-    distilled.distill.load_teachers(next(distilled.parameters()))
+    distilled.distill.load_teachers_and_losses(next(distilled.parameters()))
     (teacher,) = distilled.distill.teachers.values()
     expected = setup.stock_teacher().state_dict()
     held = dict(teacher.model.named_buffers())

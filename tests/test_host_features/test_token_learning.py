@@ -56,7 +56,7 @@ def test_both_teachers_are_scored_under_their_names(
     passes = []
     val_step = made.model.val_step
     made.model.val_step = lambda b: (
-        passes.append(made.model._masking) or (val_step(b))
+        passes.append(made.model._masking_enabled) or (val_step(b))
     )
     made.train()
     metrics = made.val()

@@ -140,7 +140,7 @@ def test_of_a_distilled_model_the_student_is_counted():
 )
 def test_what_runs_before_the_pass_is_left_is_counted(at, neck):
     model = distiller(mask_rcnn(), dict(cfg=mask_rcnn()), dict(kd=cwd(at)))
-    teacher, run = model.distill.teachers['teacher'].build_dry_run()
+    teacher, run = model.distill.teachers['teacher'].build_model_and_run()
     brief = complexity(teacher, run, SIZE)
     assert brief.calls.get('neck', 0) == neck  # four laterals and one more
     assert (brief.parts.get('neck', 0) > 0) == bool(neck)

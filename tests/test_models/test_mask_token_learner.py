@@ -76,7 +76,7 @@ def test_the_start_of_a_detector(det_teacher):
     neck.register_forward_hook(lambda m, a, out: maps.update(masked=out))
     data = model.data_preprocessor(DET)
     model(**data, mode='tensor')
-    with model.masking(False):
+    with model.set_masking(False):
         masked = maps['masked']
         model(**data, mode='tensor')
     for half, plain in zip(masked, maps['masked'], strict=True):
@@ -93,7 +93,7 @@ def test_masks_of_a_segmentor_are_summed(seg_teacher):
     losses = model(**data, mode='loss')
     masked = seen['masked']
     gate = sum(model.token_masks(**data)[0].unbind(1))[:, None]
-    with model.masking(False):
+    with model.set_masking(False):
         model(**data, mode='tensor')
     torch.testing.assert_close(masked, gate * seen['masked'])
     assert gate.mean().item() == pytest.approx(4, abs=0.1)
@@ -140,7 +140,7 @@ def test_the_plain_teacher_is_the_stock_one(det_teacher):
     stock_model.eval()
     data = model.data_preprocessor(DET)
     with torch.no_grad():
-        with model.masking(False):
+        with model.set_masking(False):
             plain = model(**data, mode='tensor')
         masked = model(**data, mode='tensor')
         expected = stock_model(**data, mode='tensor')

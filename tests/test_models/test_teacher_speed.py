@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmdistill_dense.models.teachers.speed import Speed, measure_drift
+from mmdistill_dense.models.teachers.speed import SpeedSwitches, measure_drift
 
 from ..helpers.batches import detection_batch, segmentation_batch, step_losses
 from ..helpers.models import cwd, distiller, mask_rcnn, pspnet
@@ -271,8 +271,8 @@ def test_overflow_is_no_small_difference():
     for wrong in (torch.inf, torch.nan):
         other = dict(kd=[torch.tensor([1.0, wrong])])
         with pytest.raises(RuntimeError, match='fp16 may overflow'):
-            measure_drift(one, other, Speed(precision='fp16'))
-    assert measure_drift(one, one, Speed(precision='fp16')) == 0
+            measure_drift(one, other, SpeedSwitches(precision='fp16'))
+    assert measure_drift(one, one, SpeedSwitches(precision='fp16')) == 0
 
 
 def test_teachers_look_before_the_student_unless_they_need_regions(teacher_of):

@@ -79,7 +79,7 @@ def test_a_level_of_weight_zero_is_skipped_but_stays_in_the_graph(two):
     for parameter in term.connectors[0].parameters():
         assert torch.equal(parameter.grad, torch.zeros_like(parameter))
     assert term.connectors[1].block.conv.weight.grad.abs().max() > 0
-    assert list(term.weighted_levels(student, 0)) == [1]
+    assert list(term.weighted_levels(student, 'student')) == [1]
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_a_plain_module_with_a_weight_is_a_loss(own_losses, weight):
 def test_a_plain_module_may_load_something(own_losses):
     specs, maps = levels((4, 4))
     term = Term('kd', dict(type='Lazy'), specs, specs)
-    term.dry_run(maps, maps)
+    term.try_maps(maps, maps)
     assert not term.loaded
     term.load(maps[0], SimpleNamespace(name='teacher', fingerprint='1a'))
     assert term.loaded

@@ -135,7 +135,7 @@ def test_without_a_checkpoint_training_refuses_to_start(stock, draft):
     assert 'checkpoint=None),  # set a file or an address' in text
     model = build_model(cfg)
     with pytest.raises(ValueError, match='has no checkpoint, so it would'):
-        model.distill.load_teachers(next(model.parameters()))
+        model.distill.load_teachers_and_losses(next(model.parameters()))
 
 
 def test_the_size_of_the_dry_run_can_be_given(stock, draft):

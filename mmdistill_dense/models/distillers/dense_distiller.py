@@ -29,8 +29,8 @@ class DenseDistiller:
     Args:
         student: Config of a stock detector or segmentor, or the model.
         teacher: ``dict(cfg=..., checkpoint=..., cfg_options=..., allow=...)``
-            optionally with the switches of ``Speed``, or several of these by
-            name.
+            optionally with the switches of ``SpeedSwitches``, or several of
+            these by name.
         terms: Terms by name: ``at``, ``loss``, and optionally
             ``connector``, ``level_weights``, ``schedule``, ``grid``,
             ``teacher``; see ``docs/concepts.md``.
@@ -57,7 +57,7 @@ class DenseDistiller:
         ):  # without arguments, for copy and pickle
             return super().__new__(cls)
         model = _build_student(student, kwargs.get('data_preprocessor'))
-        model.__class__ = extended(type(model), cls)
+        model.__class__ = distilled_class(type(model), cls)
         return model
 
     def __init__(
@@ -81,8 +81,13 @@ class DenseDistiller:
             )
         except Exception:
             # Restore the class of a model that the caller has built.
-            self.__class__ = type(self).__bases__[1]
+            self.__class__ = self._stock_class
             raise
+
+    @property
+    def _stock_class(self) -> type:
+        """Class of the student before it was extended."""
+        return type(self).__bases__[1]
 
     def loss(self, inputs: Tensor, data_samples: list, **kwargs: Any) -> dict:
         """The student's own losses, and one ``loss_<term>`` per term.
@@ -92,11 +97,11 @@ class DenseDistiller:
             data_samples: Their data samples.
         """
         distill = self.distill
-        distill.load_teachers(next(self.parameters()))
+        distill.load_teachers_and_losses(next(self.parameters()))
         with distill.recording(inputs, data_samples) as step:
             losses = super().loss(inputs, data_samples, **kwargs)
-            terms = step.losses()
-        losses = merge_losses(losses, terms, type(self).__bases__[1].__name__)
+            term_losses = step.losses()
+        losses = merge_losses(losses, term_losses, self._stock_class.__name__)
         distill.balance.measure(losses, step.factors, self)
         return losses
 
@@ -112,9 +117,9 @@ class DenseDistiller:
             super().init_weights()
         finally:
             self._modules['distill'] = distill
-        distill.load_teachers(next(self.parameters()))
+        distill.load_teachers_and_losses(next(self.parameters()))
         if fresh:
-            distill.inherit(self)
+            distill.copy_inherited(self)
 
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any
@@ -135,20 +140,24 @@ class DenseDistiller:
 
     def __reduce_ex__(self, protocol: int) -> tuple:
         """Copy and pickle by the stock class, which is extended again."""
-        distiller, stock = type(self).__bases__
-        return _empty_instance, (stock, distiller), self.__dict__
+        distiller_class, stock_class = type(self).__bases__
+        return _empty_instance, (stock_class, distiller_class), self.__dict__
 
 
 @cache
-def extended(stock: type, distiller: type) -> type:
+def distilled_class(stock_class: type, distiller_class: type) -> type:
     """Subclass of a distiller and a stock class, created once."""
-    members = dict(__doc__=stock.__doc__, __module__=__name__)
-    return type(f'Distilled{stock.__name__}', (distiller, stock), members)
+    members = dict(__doc__=stock_class.__doc__, __module__=__name__)
+    return type(
+        f'Distilled{stock_class.__name__}',
+        (distiller_class, stock_class),
+        members,
+    )
 
 
-def _empty_instance(stock: type, distiller: type) -> nn.Module:
-    kind = extended(stock, distiller)
-    return kind.__new__(kind)
+def _empty_instance(stock_class: type, distiller_class: type) -> nn.Module:
+    combined = distilled_class(stock_class, distiller_class)
+    return combined.__new__(combined)
 
 
 def _build_student(student: Any, preprocessor: Any) -> nn.Module:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmdistill_dense.recorders import RecorderSet
 
-from ..hosts import DryRun, InputForm, dry_run, expand_alias
+from ..hosts import DryRunResult, InputForm, dry_run, expand_alias
 from ..teachers import FrozenTeacher
 from ..utils import forked_rng
 from . import guards
@@ -24,7 +24,7 @@ from .settings import (
     choose_teacher,
     make_teacher,
     split_inherit,
-    split_taps,
+    split_record_cfgs,
 )
 from .step import Step
 from .term import Term
@@ -61,92 +61,123 @@ class Distillation(nn.Module):
         self.recorders = RecorderSet(student)
         self.rois = SampledRoIs(self.recorders)
         self.teacher_of = {
-            name: choose_teacher(name, term, teachers)
-            for name, term in terms.items()
+            term_name: choose_teacher(term_name, term_cfg, teachers)
+            for term_name, term_cfg in terms.items()
         }
-        inherited = split_inherit(inherit, teachers)
-        check_used(teachers, {*self.teacher_of.values(), *inherited})
-        taps = {name: split_taps(name, t) for name, t in terms.items()}
+        inherited_paths = split_inherit(inherit, teachers)
+        check_used(teachers, {*self.teacher_of.values(), *inherited_paths})
+        record_cfg_pairs = {
+            term_name: split_record_cfgs(term_name, term_cfg)
+            for term_name, term_cfg in terms.items()
+        }
         with forked_rng():
-            student_run = self._dry_run_student(student, taps, input_size)
+            student_run = self._dry_run_student(
+                student, record_cfg_pairs, input_size
+            )
             # Mappings for mypy: the members of a ModuleDict have no type.
             self.terms = cast('MutableMapping[str, Term]', nn.ModuleDict())
             self.teachers = cast(
                 'MutableMapping[str, FrozenTeacher]', nn.ModuleDict()
             )
-            for name, cfg in teachers.items():
-                if name in self.teacher_of.values():
-                    self.teachers[name] = make_teacher(
-                        name, cfg, FrozenTeacher
+            for teacher_name, cfg in teachers.items():
+                if teacher_name in self.teacher_of.values():
+                    self.teachers[teacher_name] = make_teacher(
+                        teacher_name, cfg, FrozenTeacher
                     )
-            teacher_runs = self._dry_run_teachers(student, taps, input_size)
-            for name, term in terms.items():
-                self._add_term(name, term, student_run, teacher_runs)
+            teacher_runs = self._dry_run_teachers(
+                student, record_cfg_pairs, input_size
+            )
+            for term_name, term_cfg in terms.items():
+                self._add_term(term_name, term_cfg, student_run, teacher_runs)
             self.inheritances = [
-                Inheritance(student, modules, name, teachers[name])
-                for name, modules in inherited.items()
+                Inheritance(
+                    student, paths, teacher_name, teachers[teacher_name]
+                )
+                for teacher_name, paths in inherited_paths.items()
             ]
         self._started = False
         if terms:
             print_log(describe_terms(self), logger='current')
 
     def _dry_run_student(
-        self, student: nn.Module, taps: Mapping, size: tuple[int, int]
-    ) -> DryRun:
-        for name, (tap, _) in taps.items():
-            with prefix_errors(name, 'student'):
-                path = expand_alias(tap['path'], student)
-                self.recorders.add(student, name, **{**tap, 'path': path})
-                self.rois.add(student, name)
-        if not taps:
-            return DryRun('', {}, {}, {})
-        with prefix_errors(', '.join(taps), 'student'):
-            return dry_run(student, self.recorders, list(taps), size)
+        self,
+        student: nn.Module,
+        record_cfg_pairs: Mapping,
+        size: tuple[int, int],
+    ) -> DryRunResult:
+        for term_name, (record_cfg, _) in record_cfg_pairs.items():
+            with prefix_errors(term_name, 'student'):
+                path = expand_alias(record_cfg['path'], student)
+                self.recorders.add(
+                    student, term_name, **{**record_cfg, 'path': path}
+                )
+                self.rois.add_if_per_roi(student, term_name)
+        if not record_cfg_pairs:
+            return DryRunResult('', {}, {}, {})
+        with prefix_errors(', '.join(record_cfg_pairs), 'student'):
+            return dry_run(
+                student, self.recorders, list(record_cfg_pairs), size
+            )
 
     def _dry_run_teachers(
-        self, student: nn.Module, taps: Mapping, size: tuple[int, int]
-    ) -> dict[str, DryRun]:
+        self,
+        student: nn.Module,
+        record_cfg_pairs: Mapping,
+        size: tuple[int, int],
+    ) -> dict[str, DryRunResult]:
         form = InputForm.of(student)
         runs = {}
-        for name, teacher in self.teachers.items():
-            own_taps = {
-                term: tap
-                for term, (_, tap) in taps.items()
-                if self.teacher_of[term] == name
+        for teacher_name, teacher in self.teachers.items():
+            record_cfgs = {
+                term_name: record_cfg
+                for term_name, (_, record_cfg) in record_cfg_pairs.items()
+                if self.teacher_of[term_name] == teacher_name
             }
-            with prefix_errors(', '.join(own_taps), f'teacher {name!r}'):
-                runs[name] = teacher.attach(own_taps, form, size)
-                for term in own_taps:
-                    self.rois.check(term, teacher.paths[term])
+            with prefix_errors(
+                ', '.join(record_cfgs), f'teacher {teacher_name!r}'
+            ):
+                runs[teacher_name] = teacher.configure(record_cfgs, form, size)
+                for term_name in record_cfgs:
+                    self.rois.check_teacher_paths(
+                        term_name, teacher.paths[term_name]
+                    )
         return runs
 
     def _add_term(
         self,
-        name: str,
-        cfg: dict,
-        student_run: DryRun,
-        teacher_runs: Mapping[str, DryRun],
+        term_name: str,
+        term_cfg: dict,
+        student_run: DryRunResult,
+        teacher_runs: Mapping[str, DryRunResult],
     ) -> None:
         """Build a term and run it on the maps of the dry runs."""
-        teacher_run = teacher_runs[self.teacher_of[name]]
-        settings = {k: v for k, v in cfg.items() if k not in ('at', 'teacher')}
-        guards.check_per_image(name, 'student', student_run.features[name])
-        guards.check_per_image(name, 'teacher', teacher_run.features[name])
-        with prefix_errors(name):
+        teacher_run = teacher_runs[self.teacher_of[term_name]]
+        settings = {
+            k: v for k, v in term_cfg.items() if k not in ('at', 'teacher')
+        }
+        guards.check_per_image(
+            term_name, 'student', student_run.features[term_name]
+        )
+        guards.check_per_image(
+            term_name, 'teacher', teacher_run.features[term_name]
+        )
+        with prefix_errors(term_name):
             if 'loss' not in settings:
                 raise ValueError("no 'loss' is given.")
             term = Term(
-                name,
-                student=student_run.specs[name],
-                teacher=teacher_run.specs[name],
+                term_name,
+                student=student_run.specs[term_name],
+                teacher=teacher_run.specs[term_name],
                 **settings,
             )
-            student_maps = student_run.features[name]
+            student_maps = student_run.features[term_name]
             # A model that the caller built may be on a GPU, or in float64.
             like = student_maps[0]
-            teacher_maps = [x.to(like) for x in teacher_run.features[name]]
-            term.to(like).eval().dry_run(student_maps, teacher_maps)
-        self.terms[name] = term.train()
+            teacher_maps = [
+                x.to(like) for x in teacher_run.features[term_name]
+            ]
+            term.to(like).eval().try_maps(student_maps, teacher_maps)
+        self.terms[term_name] = term.train()
 
     @contextmanager
     def recording(self, inputs: Tensor, samples: list) -> Iterator[Step]:
@@ -163,15 +194,18 @@ class Distillation(nn.Module):
             The step; call its ``losses`` inside, after the student's forward.
         """
         if not self._started:
-            schedules = {k: term.schedule for k, term in self.terms.items()}
+            schedules = {
+                term_name: term.schedule
+                for term_name, term in self.terms.items()
+            }
             check_lengths(schedules, self.clock)
             self._started = True
         step = Step(self, inputs, samples)
-        step.run_teachers(after_student=False)
-        with self.recorders.recording(step.sources):
+        step.run_teachers(need_rois=False)
+        with self.recorders.recording(step.recorder_keys):
             yield step
 
-    def load_teachers(self, like: Tensor) -> None:
+    def load_teachers_and_losses(self, like: Tensor) -> None:
         """Load every teacher and every loss that is not loaded yet.
 
         Args:
@@ -181,12 +215,13 @@ class Distillation(nn.Module):
             if not teacher.loaded:
                 teacher.load(like)
                 log_teacher(teacher)
-        for name, term in self.terms.items():
+        for term_name, term in self.terms.items():
             if not (term.loaded or term.disabled):
-                with prefix_errors(name):
-                    term.load(like, self.teachers[self.teacher_of[name]])
+                with prefix_errors(term_name):
+                    teacher = self.teachers[self.teacher_of[term_name]]
+                    term.load(like, teacher)
 
-    def inherit(self, student: nn.Module) -> None:
+    def copy_inherited(self, student: nn.Module) -> None:
         """Copy the inherited weights into the student; teachers are loaded."""
         for inheritance in self.inheritances:
             inheritance.copy(student, self.teachers)

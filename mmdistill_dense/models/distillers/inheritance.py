@@ -23,7 +23,7 @@ class Inheritance:
     Args:
         student: The student.
         modules: Module paths, globs or braces.
-        name: Name of the teacher.
+        teacher_name: Name of the teacher.
         teacher: Arguments of :class:`FrozenTeacher`.
 
     Raises:
@@ -35,23 +35,26 @@ class Inheritance:
         self,
         student: nn.Module,
         modules: Sequence[str],
-        name: str,
+        teacher_name: str,
         teacher: Mapping,
     ) -> None:
-        self.name = name
+        self.teacher_name = teacher_name
         # Without switches, which may fold or round weights.
         known = StockTeacher.settings
         self.teacher = {k: v for k, v in teacher.items() if k in known}
         self.modules = _resolve(modules, student, 'student')
-        frozen = make_teacher(name, self.teacher, FrozenTeacher)
-        stock, _ = frozen.build_dry_run()
-        _resolve(self.modules, stock, f'teacher {name!r}')
+        frozen = make_teacher(teacher_name, self.teacher, FrozenTeacher)
+        stock, _ = frozen.build_model_and_run()
+        _resolve(self.modules, stock, f'teacher {teacher_name!r}')
         for module in self.modules:
             _pairs(module, student, stock)
 
     def __str__(self) -> str:
         modules = ', '.join(self.modules)
-        return f'{modules} of the student: weights of teacher {self.name!r}'
+        return (
+            f'{modules} of the student: weights of teacher '
+            f'{self.teacher_name!r}'
+        )
 
     @torch.no_grad()
     def copy(
@@ -65,11 +68,13 @@ class Inheritance:
                 whose weights were changed to run faster, is loaded for the
                 copy and deleted again.
         """
-        shared = self.name in teachers
-        if shared and not teachers[self.name].speed.changes_model:
-            teacher = teachers[self.name]
+        shared = self.teacher_name in teachers
+        if shared and not teachers[self.teacher_name].switches.changes_model:
+            teacher = teachers[self.teacher_name]
         else:
-            teacher = make_teacher(self.name, self.teacher, FrozenTeacher)
+            teacher = make_teacher(
+                self.teacher_name, self.teacher, FrozenTeacher
+            )
             teacher.load(next(student.parameters()))
             log_teacher(teacher)
         count = 0

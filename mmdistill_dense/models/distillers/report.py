@@ -27,8 +27,8 @@ def describe_terms(distill: DistillationLike) -> str:
         lines.append(
             f'  {name}: student {student_source} <- {label} {teacher_source}'
         )
-        for level, (i, j) in enumerate(term.pairs):
-            connector = term.connectors[level]
+        for pair_index, (i, j) in enumerate(term.pairs):
+            connector = term.connectors[pair_index]
             bridge = (
                 ''
                 if isinstance(connector, nn.Identity)
@@ -36,7 +36,7 @@ def describe_terms(distill: DistillationLike) -> str:
             )
             lines.append(
                 f'    {term.student_specs[i]} <- {term.teacher_specs[j]}'
-                f'{bridge}, weight {term.level_weights[level]:g}'
+                f'{bridge}, weight {term.level_weights[pair_index]:g}'
             )
         lines += [
             f'    left out: {side} {specs[k]}'
@@ -51,9 +51,10 @@ def describe_terms(distill: DistillationLike) -> str:
 def describe_input_forms(distill: DistillationLike) -> list[str]:
     """Lines on teachers whose input form differs from the student's."""
     return [
-        f'{name} sees images in its own form: {teacher.adapter.teacher}'
+        f'{name} sees images in its own form: {teacher.input_adapter.teacher}'
         for name, teacher in distill.teachers.items()
-        if teacher.adapter is not None and not teacher.adapter.identical
+        if teacher.input_adapter is not None
+        and not teacher.input_adapter.identical
     ]
 
 
@@ -74,10 +75,10 @@ def log_teacher(teacher: StockTeacher) -> None:
     stem = 'teacher' if name == 'teacher' else f'teacher_{name}'
     dump_config(f'{stem}.py', teacher.config)
     log_checkpoint(teacher)
-    speed = getattr(teacher, 'speed', None)
-    if str(speed or ''):
+    switches = getattr(teacher, 'switches', None)
+    if str(switches or ''):
         print_log(
-            f'Teacher {name!r} runs with {speed}; on a noise image its '
+            f'Teacher {name!r} runs with {switches}; on a noise image its '
             f'features differ by {teacher.drift:.1e} of their largest value.',
             logger='current',
         )

@@ -24,14 +24,14 @@ class SampledRoIs:
         #: Path of the RoI extractor of each term.
         self.extractors: dict[str, str] = {}
 
-    def add(self, student: nn.Module, term: str) -> None:
+    def add_if_per_roi(self, student: nn.Module, term_name: str) -> None:
         """Record the RoIs of a term that compares rows per RoI.
 
         Raises:
             ValueError: If it records several stages of a cascade, which
                 have different RoIs.
         """
-        paths = self.recorders[term].paths
+        paths = self.recorders[term_name].paths
         if not are_per_roi(paths):
             return
         extractor, *others = dict.fromkeys(map(roi_extractor_of, paths))
@@ -40,21 +40,25 @@ class SampledRoIs:
                 f'{", ".join(paths)} are stages of a cascade, each with '
                 'RoIs of its own. Use a term for each stage.'
             )
-        self.recorders.add(student, _key(term), extractor, take='input')
-        self.extractors[term] = extractor
+        self.recorders.add(
+            student, _roi_key(term_name), extractor, take='input'
+        )
+        self.extractors[term_name] = extractor
 
-    def check(self, term: str, paths: Sequence[str]) -> None:
+    def check_teacher_paths(
+        self, term_name: str, paths: Sequence[str]
+    ) -> None:
         """Check that the teacher's side of a term is of the same kind.
 
         Args:
-            term: Name of the term.
+            term_name: Name of the term.
             paths: The modules that it records of the teacher.
 
         Raises:
             ValueError: If one side gives RoIs and the other maps.
         """
-        student_paths = self.recorders[term].paths
-        if are_per_roi(paths) != (term in self.extractors):
+        student_paths = self.recorders[term_name].paths
+        if are_per_roi(paths) != (term_name in self.extractors):
             raise ValueError(
                 f'{", ".join(student_paths)} of the student and '
                 f'{", ".join(paths)} of the teacher cannot be compared: one '
@@ -62,32 +66,35 @@ class SampledRoIs:
                 'roi_head.bbox_head on both sides, or on none.'
             )
 
-    def with_sources(self, terms: Sequence[str]) -> list[str]:
+    def recorder_keys_of(self, term_names: Sequence[str]) -> list[str]:
         """Keys of everything to record for these terms."""
-        return [*terms, *(_key(t) for t in terms if t in self.extractors)]
+        return [
+            *term_names,
+            *(_roi_key(t) for t in term_names if t in self.extractors),
+        ]
 
-    def needed_by(self, terms: Sequence[str]) -> bool:
+    def any_needs_rois(self, term_names: Sequence[str]) -> bool:
         """Whether one of these terms needs RoIs."""
-        return any(term in self.extractors for term in terms)
+        return any(name in self.extractors for name in term_names)
 
-    def read(self, terms: Sequence[str]) -> dict[str, Tensor]:
+    def read(self, term_names: Sequence[str]) -> dict[str, Tensor]:
         """RoIs (R, 5) of the terms that need them.
 
         Terms of the same stage get the same tensor.
         """
         rois: dict[str, Tensor] = {}
-        for term in terms:
-            extractor = self.extractors.get(term)
+        for term_name in term_names:
+            extractor = self.extractors.get(term_name)
             if extractor is not None and extractor not in rois:
-                inputs = self.recorders[_key(term)].read()
+                inputs = self.recorders[_roi_key(term_name)].read()
                 rois[extractor] = find_rois(inputs)
         return {
-            term: rois[self.extractors[term]]
-            for term in terms
-            if term in self.extractors
+            term_name: rois[self.extractors[term_name]]
+            for term_name in term_names
+            if term_name in self.extractors
         }
 
 
-def _key(term: str) -> str:
+def _roi_key(term_name: str) -> str:
     """A key that no term can have, as it is not an identifier."""
-    return f'RoIs of {term}'
+    return f'RoIs of {term_name}'

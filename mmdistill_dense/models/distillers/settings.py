@@ -10,7 +10,7 @@ from ..teachers.stock import StockTeacher
 Kind = TypeVar('Kind', bound=StockTeacher)
 
 
-def split_taps(name: str, term: Mapping) -> tuple[dict, dict]:
+def split_record_cfgs(name: str, term: Mapping) -> tuple[dict, dict]:
     """Recording settings of a term for the student and the teacher.
 
     Raises:
@@ -18,11 +18,13 @@ def split_taps(name: str, term: Mapping) -> tuple[dict, dict]:
     """
     at = term.get('at')
     if isinstance(at, dict) and set(at) == {'student', 'teacher'}:
-        return as_tap(name, at['student']), as_tap(name, at['teacher'])
-    return as_tap(name, at), as_tap(name, at)
+        return as_record_cfg(name, at['student']), as_record_cfg(
+            name, at['teacher']
+        )
+    return as_record_cfg(name, at), as_record_cfg(name, at)
 
 
-def as_tap(name: str, at: object) -> dict:
+def as_record_cfg(name: str, at: object) -> dict:
     """Turn a path into ``dict(path=...)``; pass a dict of settings."""
     if isinstance(at, str) and at:
         return dict(path=at)
@@ -36,11 +38,11 @@ def as_tap(name: str, at: object) -> dict:
     )
 
 
-def check_none(place: str, **settings: object) -> None:
+def check_none(config_path: str, **settings: object) -> None:
     """Check that settings of the stock model's config are ``None`` here.
 
     Args:
-        place: Place of that config, for messages.
+        config_path: Path of that config, for messages.
         **settings: Settings that must be ``None``.
 
     Raises:
@@ -50,7 +52,7 @@ def check_none(place: str, **settings: object) -> None:
         if value is not None:
             raise ValueError(
                 f'model.{name} is no setting of a distiller: write it as '
-                f'{place}.{name}, got {value!r}.'
+                f'{config_path}.{name}, got {value!r}.'
             )
 
 

@@ -61,21 +61,21 @@ class Step:
         return [name for name, factor in self.factors.items() if factor]
 
     @property
-    def sources(self) -> list[str]:
+    def recorder_keys(self) -> list[str]:
         """Keys of what is recorded in the student."""
-        return self.distill.rois.with_sources(self.active)
+        return self.distill.rois.recorder_keys_of(self.active)
 
-    def run_teachers(self, after_student: bool) -> None:
+    def run_teachers(self, need_rois: bool) -> None:
         """Run the teachers of active terms on the batch.
 
         Args:
-            after_student: Run the teachers that need RoIs sampled by the
+            need_rois: Run the teachers that need RoIs sampled by the
                 student; False: the others.
         """
         distill = self.distill
         for name, teacher in distill.teachers.items():
             keys = [k for k in self.active if distill.teacher_of[k] == name]
-            if keys and distill.rois.needed_by(keys) == after_student:
+            if keys and distill.rois.any_needs_rois(keys) == need_rois:
                 with prefix_errors(', '.join(keys), f'teacher {name!r}'):
                     rois = distill.rois.read(keys)
                     features = teacher(self.inputs, self.samples, keys, rois)
@@ -83,39 +83,41 @@ class Step:
 
     def losses(self) -> dict[str, Tensor]:
         """Compute the terms; one scalar per term, ``loss_<name>``."""
-        self.run_teachers(after_student=True)
+        self.run_teachers(need_rois=True)
         return {
-            f'loss_{name}': self._compare(term)
+            f'loss_{name}': self._term_loss(term)
             if name in self.teacher_features
             else graph_zero(term, like=self.inputs)
             for name, term in self.distill.terms.items()
         }
 
-    def _compare(self, term: Term) -> Tensor:
+    def _term_loss(self, term: Term) -> Tensor:
         distill = self.distill
         # Removed here, so that it is freed after this term.
-        teacher_feature = self.teacher_features.pop(term.name)
+        teacher_levels = self.teacher_features.pop(term.name)
         distill.teachers[distill.teacher_of[term.name]].wait_for(
-            teacher_feature
+            teacher_levels
         )
         source = distill.recorders[term.name]
         with prefix_errors(term.name, 'student'):
-            student_feature = source.read()
-        first = torch.is_grad_enabled() and not term.checked
-        if first:
-            student = term.weighted_levels(student_feature, 0)
-            teacher = term.weighted_levels(teacher_feature, 1)
-            guards.check_gradient(term.name, source.paths, student)
+            student_levels = source.read()
+        check_now = torch.is_grad_enabled() and not term.checked
+        if check_now:
+            weighted_student = term.weighted_levels(student_levels, 'student')
+            weighted_teacher = term.weighted_levels(teacher_levels, 'teacher')
+            guards.check_gradient(term.name, source.paths, weighted_student)
             guards.check_finite(
-                term.name, student_feature=student, teacher_feature=teacher
+                term.name,
+                student_feature=weighted_student,
+                teacher_feature=weighted_teacher,
             )
         loss = term(
-            student_feature,
-            teacher_feature,
+            student_levels,
+            teacher_levels,
             self.factors[term.name],
             partial(distill.clock.now, False),
         )
-        if first:
+        if check_now:
             guards.check_finite(term.name, loss={0: loss})
             term.checked = True
         return loss

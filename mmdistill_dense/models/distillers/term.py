@@ -10,11 +10,11 @@ from mmdistill_dense.functional.checks import check_weight
 from mmdistill_dense.registry import MODELS
 
 from ..hosts import FeatureSpec
-from ..losses.base import LoadedTeacher, keywords_of, member_of
+from ..losses.base import LoadedTeacher, keywords_of, member_or_default
 from .alignment import build_connector, pair_levels
 from .schedule import Clock, Schedule
 
-GRIDS = ('teacher', 'student')
+SIDES = ('student', 'teacher')
 
 
 class Term(nn.Module):
@@ -49,8 +49,8 @@ class Term(nn.Module):
         grid: str = 'teacher',
     ) -> None:
         super().__init__()
-        if grid not in GRIDS:
-            raise ValueError(f'grid must be one of {GRIDS}, got {grid!r}.')
+        if grid not in SIDES:
+            raise ValueError(f'grid must be one of {SIDES}, got {grid!r}.')
         self.name = name
         self.grid = grid
         self.schedule = Schedule(**(schedule or {}))
@@ -80,7 +80,7 @@ class Term(nn.Module):
     @property
     def disabled(self) -> bool:
         """Whether a weight of 0 disables the term."""
-        weight = member_of(self.loss, 'loss_weight')
+        weight = member_or_default(self.loss, 'loss_weight')
         return weight == 0 or not any(self.level_weights)
 
     def factor(self, clock: Clock) -> float:
@@ -94,7 +94,7 @@ class Term(nn.Module):
     @property
     def loaded(self) -> bool:
         """Whether the loss has loaded what it needs."""
-        return member_of(self.loss, 'loaded')
+        return member_or_default(self.loss, 'loaded')
 
     def load(self, like: Tensor, teacher: LoadedTeacher) -> None:
         """Load what the loss needs besides the two maps.
@@ -105,10 +105,10 @@ class Term(nn.Module):
         """
         channels = [spec.channels for spec in self.teacher_specs]
         self.loss.load(channels, like)
-        member_of(self.loss, 'note_teacher')(self.name, teacher)
+        member_or_default(self.loss, 'check_teacher')(self.name, teacher)
 
     @torch.no_grad()
-    def dry_run(self, student: list[Tensor], teacher: list[Tensor]) -> None:
+    def try_maps(self, student: list[Tensor], teacher: list[Tensor]) -> None:
         """Align and compare the maps of the dry runs.
 
         A loss that is not loaded yet is left out.
@@ -116,8 +116,8 @@ class Term(nn.Module):
         if self.loaded:
             self(student, teacher)
         else:
-            for level in range(len(self.pairs)):
-                self.align(level, student, teacher)
+            for pair_index in range(len(self.pairs)):
+                self.align(pair_index, student, teacher)
 
     def forward(
         self,
@@ -143,23 +143,23 @@ class Term(nn.Module):
                 'must be called equally often in every forward pass.'
             )
         losses = [
-            weight * self._level_loss(level, student, teacher, iteration)
+            weight * self._level_loss(pair_index, student, teacher, iteration)
             if weight
-            else graph_zero(self.connectors[level], like=student[0])
-            for level, weight in enumerate(self.level_weights)
+            else graph_zero(self.connectors[pair_index], like=student[0])
+            for pair_index, weight in enumerate(self.level_weights)
         ]
         return factor * torch.stack(losses).sum()
 
     def _level_loss(
         self,
-        level: int,
+        pair_index: int,
         student: list[Tensor],
         teacher: list[Tensor],
         iteration: Callable[[], int],
     ) -> Tensor:
-        optional = dict(level=self.pairs[level][1], iteration=iteration)
+        optional = dict(level=self.pairs[pair_index][1], iteration=iteration)
         value = self.loss(
-            **self.align(level, student, teacher),
+            **self.align(pair_index, student, teacher),
             **{name: optional[name] for name in self._keywords},
         )
         if value.ndim:
@@ -170,19 +170,20 @@ class Term(nn.Module):
         return value
 
     def weighted_levels(
-        self, features: list[Tensor], side: int
+        self, features: list[Tensor], side: str
     ) -> dict[int, Tensor]:
         """Levels of one side (0 student, 1 teacher) with a weight above 0."""
         weighted = zip(self.pairs, self.level_weights, strict=True)
-        used = [pair[side] for pair, weight in weighted if weight]
+        index = SIDES.index(side)
+        used = [pair[index] for pair, weight in weighted if weight]
         return {k: features[k] for k in used}
 
     def align(
-        self, level: int, student: list[Tensor], teacher: list[Tensor]
+        self, pair_index: int, student: list[Tensor], teacher: list[Tensor]
     ) -> dict[str, Tensor]:
         """Both maps of one level, resized to one shape."""
-        i, j = self.pairs[level]
-        s, t = self.connectors[level](student[i]), teacher[j]
+        i, j = self.pairs[pair_index]
+        s, t = self.connectors[pair_index](student[i]), teacher[j]
         if s.ndim == t.ndim == 4:
             if self.grid == 'teacher':
                 s = resize_to(s, t.shape[-2:])

@@ -2,7 +2,7 @@
 
 from .aliases import expand_alias
 from .dry_run import (
-    DryRun,
+    DryRunResult,
     FeatureSpec,
     blank_batch,
     blank_sample,
@@ -14,7 +14,7 @@ from .kinds import is_distillable, is_segmentor, loss_keys
 from .routes import inference_route, routes_of, run_route
 
 __all__ = [
-    'DryRun',
+    'DryRunResult',
     'FeatureSpec',
     'InputAdapter',
     'InputForm',

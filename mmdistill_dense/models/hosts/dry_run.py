@@ -6,7 +6,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from mmdistill_dense.recorders import RecorderSet
-from mmdistill_dense.recorders.recorder_set import RecorderKey
+from mmdistill_dense.recorders.recorder_set import RecorderId
 
 from ..utils import eval_mode
 from .rois import needs_rois
@@ -40,7 +40,7 @@ class FeatureSpec:
 
 
 @dataclass(frozen=True)
-class DryRun:
+class DryRunResult:
     """Result of a dry run.
 
     Args:
@@ -51,7 +51,7 @@ class DryRun:
     """
 
     route: str
-    calls: dict[RecorderKey, int]
+    calls: dict[RecorderId, int]
     specs: dict[str, list[FeatureSpec]]
     features: dict[str, list[Tensor]]
 
@@ -61,7 +61,7 @@ def dry_run(
     recorders: RecorderSet,
     keys: list[str],
     size: tuple[int, int],
-) -> DryRun:
+) -> DryRunResult:
     """Run a model on the shortest route on which every recorder fires.
 
     The model runs in eval mode without gradients; its parameters, statistics
@@ -85,24 +85,24 @@ def dry_run(
             with recorders.recording(keys):
                 _try(route, model, image, samples)
                 last = route == routes[-1]
-                if last or all(_fired(recorders, key) for key in keys):
+                if last or all(_all_called(recorders, key) for key in keys):
                     return _result(route, recorders, keys, size)
     raise AssertionError('a model has at least one route')
 
 
-def _fired(recorders: RecorderSet, key: str) -> bool:
+def _all_called(recorders: RecorderSet, key: str) -> bool:
     return all(recorder.calls for recorder in recorders[key].recorders)
 
 
 def _result(
     route: str, recorders: RecorderSet, keys: list[str], size: tuple[int, int]
-) -> DryRun:
+) -> DryRunResult:
     features = {key: recorders[key].read() for key in keys}
     specs = {
         key: [spec_of(feature, size) for feature in maps]
         for key, maps in features.items()
     }
-    return DryRun(route, recorders.calls(), specs, features)
+    return DryRunResult(route, recorders.calls(), specs, features)
 
 
 def spec_of(feature: Tensor, size: tuple[int, int]) -> FeatureSpec:

@@ -14,17 +14,17 @@ from .kinds import is_segmentor
 from .rois import run_box_heads, whole_image_rois
 
 
-def _features(model: nn.Module, inputs: Tensor, samples: list) -> None:
+def _run_features(model: nn.Module, inputs: Tensor, samples: list) -> None:
     """Backbone and neck, of any mmdet and mmseg model."""
     model.extract_feat(inputs)
 
 
-def _decode(model: nn.Module, inputs: Tensor, samples: list) -> None:
+def _run_decode(model: nn.Module, inputs: Tensor, samples: list) -> None:
     """A segmentor up to its logits."""
     _decode_heads(model, model.extract_feat(inputs), samples)
 
 
-def _auxiliary(model: nn.Module, inputs: Tensor, samples: list) -> None:
+def _run_auxiliary(model: nn.Module, inputs: Tensor, samples: list) -> None:
     """A segmentor with its auxiliary heads, which inference skips."""
     maps = model.extract_feat(inputs)
     for head in _heads(model, 'auxiliary_head'):
@@ -32,17 +32,17 @@ def _auxiliary(model: nn.Module, inputs: Tensor, samples: list) -> None:
     _decode_heads(model, maps, samples)
 
 
-def _tensor(model: nn.Module, inputs: Tensor, samples: list) -> None:
+def _run_tensor(model: nn.Module, inputs: Tensor, samples: list) -> None:
     """A detector with its heads, as in ``mode='tensor'``."""
     model(inputs, samples, mode='tensor')
 
 
-def _rois(model: nn.Module, inputs: Tensor, rois: Tensor) -> None:
+def _run_rois(model: nn.Module, inputs: Tensor, rois: Tensor) -> None:
     """A two-stage detector on given RoIs, without proposals."""
     run_box_heads(model, model.extract_feat(inputs), rois)
 
 
-def _rpn_rois(model: nn.Module, inputs: Tensor, rois: Tensor) -> None:
+def _run_rpn_rois(model: nn.Module, inputs: Tensor, rois: Tensor) -> None:
     """The same, and the RPN up to its maps."""
     maps = model.extract_feat(inputs)
     model.rpn_head(maps)
@@ -50,10 +50,13 @@ def _rpn_rois(model: nn.Module, inputs: Tensor, rois: Tensor) -> None:
 
 
 _ROUTES: dict[str, Callable] = dict(
-    features=_features, decode=_decode, auxiliary=_auxiliary, tensor=_tensor
+    features=_run_features,
+    decode=_run_decode,
+    auxiliary=_run_auxiliary,
+    tensor=_run_tensor,
 )
 #: Routes that run box heads on given RoIs.
-ROI_ROUTES: dict[str, Callable] = dict(rois=_rois, rpn_rois=_rpn_rois)
+ROI_ROUTES: dict[str, Callable] = dict(rois=_run_rois, rpn_rois=_run_rpn_rois)
 
 
 def routes_of(model: nn.Module, per_roi: bool = False) -> list[str]:

@@ -66,7 +66,7 @@ class DistillationLoss(nn.Module):
             f'{type(self).__name__} is not loaded, but has no load().'
         )
 
-    def note_teacher(self, term: str, teacher: LoadedTeacher) -> None:
+    def check_teacher(self, term: str, teacher: LoadedTeacher) -> None:
         """Compare the loaded file with the teacher, or log it.
 
         Args:
@@ -81,12 +81,12 @@ class DistillationLoss(nn.Module):
 _DEFAULTS = DistillationLoss()
 
 
-def member_of(loss: nn.Module, name: str) -> Any:
+def member_or_default(loss: nn.Module, name: str) -> Any:
     """A member of a loss, or the default of :class:`DistillationLoss`.
 
     Args:
         loss: Any module used as a loss.
-        name: ``'loss_weight'``, ``'loaded'`` or ``'note_teacher'``.
+        name: ``'loss_weight'``, ``'loaded'`` or ``'check_teacher'``.
     """
     return getattr(loss, name, getattr(_DEFAULTS, name))
 

@@ -27,7 +27,7 @@ class _BothTeachers:
         """
         runner = self.runner
         learner = bare_model(runner)
-        if not hasattr(learner, 'masking'):
+        if not hasattr(learner, 'set_masking'):
             raise TypeError(
                 f'{type(self).__name__} scores a MaskTokenLearner, but the '
                 f'model is {type(learner).__name__}. Take {self.mode}_cfg '
@@ -38,7 +38,7 @@ class _BothTeachers:
         runner.model.eval()
         metrics = self._scores('masked')
         if not self._plain:
-            with learner.masking(False):
+            with learner.set_masking(False):
                 self._plain = self._scores('plain')
         metrics |= self._plain
         runner.call_hook(f'after_{self.mode}_epoch', metrics=metrics)

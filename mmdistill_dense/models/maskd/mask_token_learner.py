@@ -15,7 +15,7 @@ from mmdistill_dense.registry import MODELS
 
 from ..distillers.guards import check_finite, check_inputs
 from ..distillers.report import log_teacher
-from ..distillers.settings import as_tap, check_none, make_teacher
+from ..distillers.settings import as_record_cfg, check_none, make_teacher
 from ..distillers.term import graph_zero
 from .maskable_teacher import MaskableTeacher, check_loss_depends_on_masks
 from .receptive_tokens import ReceptiveTokens
@@ -74,24 +74,28 @@ class MaskTokenLearner(BaseModel):
         pretrained: None = None,
         train_cfg: None = None,
     ) -> None:
-        place = 'model.teacher.cfg_options.model'
-        check_none(place, pretrained=pretrained, train_cfg=train_cfg)
-        maskable = make_teacher('teacher', teacher, MaskableTeacher)
-        blank = maskable.attach(as_tap('tokens', at), tuple(input_size))
-        own = getattr(blank, 'data_preprocessor', None)
-        super().__init__(data_preprocessor=own or data_preprocessor)
+        config_path = 'model.teacher.cfg_options.model'
+        check_none(config_path, pretrained=pretrained, train_cfg=train_cfg)
+        masked_teacher = make_teacher('teacher', teacher, MaskableTeacher)
+        random_model = masked_teacher.configure(
+            as_record_cfg('tokens', at), tuple(input_size)
+        )
+        own_preprocessor = getattr(random_model, 'data_preprocessor', None)
+        super().__init__(
+            data_preprocessor=own_preprocessor or data_preprocessor
+        )
         self.at = at
-        self.teacher = maskable
+        self.teacher = masked_teacher
         self.diversity_weight = check_weight(
             'MaskTokenLearner', diversity_weight
         )
         self.mask_modules = nn.ModuleList(
             ReceptiveTokens(spec.channels, num_tokens, weighting, init_std)
-            for spec in maskable.specs
+            for spec in masked_teacher.specs
         )
         self._file_info: dict[str, Any] | None = None  # by a file of tokens
-        self._masking = True
-        self._checked = False
+        self._masking_enabled = True
+        self._first_loss_checked = False
         print_log(self.describe(), logger='current')
 
     def describe(self) -> str:
@@ -131,7 +135,7 @@ class MaskTokenLearner(BaseModel):
         if mode == 'loss':
             return self.loss(inputs, data_samples)
         self.load_teacher()
-        with self._masked({}):
+        with self._mask_maps({}):
             return self.teacher.model(inputs, data_samples, mode=mode)
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict:
@@ -144,7 +148,7 @@ class MaskTokenLearner(BaseModel):
         check_inputs(inputs)
         self.load_teacher()
         masks: dict[int, Tensor] = {}
-        with self.masking(True), self._masked(masks):
+        with self.set_masking(True), self._mask_maps(masks):
             losses = self.teacher.loss(inputs, data_samples)
         if len(masks) != len(self.mask_modules):
             raise RuntimeError(
@@ -157,30 +161,30 @@ class MaskTokenLearner(BaseModel):
         diversity = self.diversity_weight * diversity + graph_zero(
             self, inputs
         )
-        if not self._checked:
+        if not self._first_loss_checked:
             check_finite('diversity', mask=masks)
             check_loss_depends_on_masks(self.at, losses)
-            self._checked = torch.is_grad_enabled()
+            self._first_loss_checked = torch.is_grad_enabled()
         return {**losses, 'loss_diversity': diversity}
 
     @contextmanager
-    def masking(self, on: bool) -> Iterator[None]:
+    def set_masking(self, enabled: bool) -> Iterator[None]:
         """Whether predictions inside ``with`` are the masked teacher's."""
-        before, self._masking = self._masking, on
+        before, self._masking_enabled = self._masking_enabled, enabled
         try:
             yield
         finally:
-            self._masking = before
+            self._masking_enabled = before
 
     @contextmanager
-    def _masked(self, masks: dict[int, Tensor]) -> Iterator[None]:
+    def _mask_maps(self, collected: dict[int, Tensor]) -> Iterator[None]:
         """Mask the teacher's maps and collect the masks by level."""
 
         def change(level: int, features: Tensor) -> Tensor:
-            masked, masks[level] = self.mask_modules[level](features)
+            masked, collected[level] = self.mask_modules[level](features)
             return masked
 
-        if not self._masking:
+        if not self._masking_enabled:
             yield
             return
         with self.teacher.changing(change):
@@ -199,7 +203,7 @@ class MaskTokenLearner(BaseModel):
         """
         self.load_teacher()
         masks: dict[int, Tensor] = {}
-        with self.masking(True), self._masked(masks):
+        with self.set_masking(True), self._mask_maps(masks):
             self.teacher.run_route(inputs, data_samples)
         return [masks[level] for level in sorted(masks)]
 
@@ -208,8 +212,8 @@ class MaskTokenLearner(BaseModel):
         """``info`` of the token file: that of a loaded file, or a new one."""
         if self._file_info is not None:
             return self._file_info
-        place = as_tap('tokens', self.at)
-        info: dict[str, Any] = dict(at=dict(place))
+        record_cfg = as_record_cfg('tokens', self.at)
+        info: dict[str, Any] = dict(at=dict(record_cfg))
         if self.teacher.loaded:
             info['teacher'] = self.teacher.fingerprint
         return info

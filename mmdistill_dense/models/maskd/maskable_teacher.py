@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mmdistill_dense.recorders import RecorderSet, resolve_paths
 from mmdistill_dense.recorders.replacer import Change, Replacer, replacing
 
-from ..hosts import DryRun, FeatureSpec, dry_run, expand_alias, run_route
+from ..hosts import DryRunResult, FeatureSpec, dry_run, expand_alias, run_route
 from ..teachers.stock import StockTeacher
 from ..utils import forked_rng
 
@@ -33,16 +33,16 @@ class MaskableTeacher(StockTeacher):
         self.specs: list[FeatureSpec] = []
         #: Name of the shortest route that computes all of them.
         self.route = ''
-        self._tap: dict[str, Any] = {}
+        self._record_cfg: dict[str, Any] = {}
         self._counts: dict[str, int] = {}
 
-    def attach(
-        self, tap: Mapping[str, Any], input_size: tuple[int, int]
+    def configure(
+        self, record_cfg: Mapping[str, Any], input_size: tuple[int, int]
     ) -> nn.Module:
         """Set where maps are replaced, and find their shapes in a dry run.
 
         Args:
-            tap: ``path``, and ``take`` for the input of a module.
+            record_cfg: ``path``, and ``take`` for the input of a module.
             input_size: Height and width of the dry run's image, in pixels.
 
         Returns:
@@ -51,37 +51,39 @@ class MaskableTeacher(StockTeacher):
         Raises:
             ValueError: If the module does not exist or returns no maps.
         """
-        self._tap = dict(tap)
+        self._record_cfg = dict(record_cfg)
         with forked_rng():
             model, _ = self._build()
-            dry_run = self._dry_run(model, input_size)
-        self.route = dry_run.route
-        self.specs = [s for levels in dry_run.specs.values() for s in levels]
-        self._counts = {path: len(s) for path, s in dry_run.specs.items()}
+            result = self._run_dry(model, input_size)
+        self.route = result.route
+        self.specs = [s for levels in result.specs.values() for s in levels]
+        self._counts = {path: len(s) for path, s in result.specs.items()}
         self._check_maps()
         return model
 
-    def _dry_run(self, model: nn.Module, size: tuple[int, int]) -> DryRun:
+    def _run_dry(
+        self, model: nn.Module, size: tuple[int, int]
+    ) -> DryRunResult:
         recorders = RecorderSet(model)
         paths = resolve_paths(
-            expand_alias(self._tap['path'], model),
+            expand_alias(self._record_cfg['path'], model),
             [name for name, _ in model.named_modules()],
         )
         for path in paths:
-            recorders.add(model, path, **{**self._tap, 'path': path})
+            recorders.add(model, path, **{**self._record_cfg, 'path': path})
         return dry_run(model, recorders, paths, size)
 
     def _check_maps(self) -> None:
         for spec in self.specs:
             if spec.stride is None:
                 raise ValueError(
-                    f'{self._tap["path"]!r} of teacher {self.name!r} gives a '
-                    f'tensor of shape {spec.shape}; expected maps of shape '
+                    f'{self._record_cfg["path"]!r} of teacher {self.name!r} gives '
+                    f'a tensor of shape {spec.shape}; expected maps of shape '
                     '(N, C, H, W). Name the neck, the backbone or logits.'
                 )
 
     def _add_hooks(self, model: nn.Module) -> list[Replacer]:
-        take, first, hooks = self._tap.get('take', 'output'), 0, []
+        take, first, hooks = self._record_cfg.get('take', 'output'), 0, []
         for path, count in self._counts.items():
             module = model.get_submodule(path)
             hooks.append(Replacer(module, take, first, count))

@@ -54,7 +54,7 @@ class MaskedLoss(FrozenHolder, DistillationLoss):
         self.info = file.info
         self.set_frozen(file.modules, like.device, like.dtype)
 
-    def note_teacher(self, term: str, teacher: LoadedTeacher) -> None:
+    def check_teacher(self, term: str, teacher: LoadedTeacher) -> None:
         """Log the source of the tokens; warn if the teacher differs.
 
         Args:

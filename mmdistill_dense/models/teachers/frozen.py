@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mmdistill_dense.recorders import RecorderSet
 
 from ..hosts import (
-    DryRun,
+    DryRunResult,
     InputAdapter,
     InputForm,
     blank_sample,
@@ -21,7 +21,7 @@ from ..hosts import (
 )
 from ..hosts.rois import concat_rois
 from ..utils import forked_rng
-from .speed import Speed, measure_drift
+from .speed import SpeedSwitches, measure_drift
 from .stock import StockTeacher
 
 
@@ -36,62 +36,67 @@ class FrozenTeacher(StockTeacher):
 
     Args:
         *args: Arguments of :class:`StockTeacher`.
-        **kwargs: Likewise, and the switches of :class:`Speed`.
+        **kwargs: Likewise, and the switches of :class:`SpeedSwitches`.
     """
 
-    settings = StockTeacher.settings | {f.name for f in fields(Speed)}
+    settings = StockTeacher.settings | {f.name for f in fields(SpeedSwitches)}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         switches = {
             field.name: kwargs.pop(field.name)
-            for field in fields(Speed)
+            for field in fields(SpeedSwitches)
             if field.name in kwargs
         }
         super().__init__(*args, **kwargs)
-        self.speed = Speed(**switches)
+        self.switches = SpeedSwitches(**switches)
         #: Largest relative change of the features by the switches.
         self.drift = 0.0
-        self.adapter: InputAdapter | None = None
+        self.input_adapter: InputAdapter | None = None
         #: What each term records, for messages.
         self.recorded: dict[str, str] = {}
         #: Names of the modules that each term records.
         self.paths: dict[str, list[str]] = {}
-        self._taps: dict[str, dict] = {}
-        self._dry_run: DryRun | None = None
+        self._record_cfgs: dict[str, dict] = {}
+        self._dry_run_result: DryRunResult | None = None
         self._input_size = (0, 0)
         #: Features without the switches.
-        self._reference: dict[str, list[Tensor]] = {}
+        self._features_without_switches: dict[str, list[Tensor]] = {}
 
-    def attach(
+    def configure(
         self,
-        taps: Mapping[str, dict],
-        student: InputForm,
+        record_cfgs: Mapping[str, dict],
+        student_input_form: InputForm,
         input_size: tuple[int, int],
-    ) -> DryRun:
+    ) -> DryRunResult:
         """Set what to record, and find its shapes in a dry run.
 
         A model is built for it and deleted again.
 
         Args:
-            taps: Recording settings by term: ``path``, ``take``, ``clone``.
-            student: Input form of the batches.
+            record_cfgs: Recording settings by term: ``path``, ``take``,
+                ``clone``.
+            student_input_form: Input form of the batches.
             input_size: Height and width of the dry run's image, in pixels.
         """
-        self._taps, self._input_size = dict(taps), input_size
+        self._record_cfgs, self._input_size = dict(record_cfgs), input_size
         with forked_rng():
             model, recorders = self._build()
-            result = dry_run(model, recorders, list(taps), input_size)
-        self.recorded = {key: str(recorders[key]) for key in taps}
-        self.paths = {key: recorders[key].paths for key in taps}
-        self._dry_run = DryRun(result.route, result.calls, result.specs, {})
-        self.adapter = InputAdapter(student, InputForm.of(model))
+            result = dry_run(model, recorders, list(record_cfgs), input_size)
+        self.recorded = {key: str(recorders[key]) for key in record_cfgs}
+        self.paths = {key: recorders[key].paths for key in record_cfgs}
+        self._dry_run_result = DryRunResult(
+            result.route, result.calls, result.specs, {}
+        )
+        self.input_adapter = InputAdapter(
+            student_input_form, InputForm.of(model)
+        )
         return result
 
     def _add_hooks(self, model: nn.Module) -> RecorderSet:
         recorders = RecorderSet(model)
-        for key, tap in self._taps.items():
-            path = expand_alias(tap['path'], model)
-            recorders.add(model, key, **{**tap, 'path': path})
+        for key, record_cfg in self._record_cfgs.items():
+            path = expand_alias(record_cfg['path'], model)
+            recorders.add(model, key, **{**record_cfg, 'path': path})
         return recorders
 
     def load(self, like: Tensor) -> None:
@@ -101,33 +106,43 @@ class FrozenTeacher(StockTeacher):
             RuntimeError: If the teacher does not run with the switches.
         """
         super().load(like)
-        self.speed.cast(self.model)
-        trial = partial(self._record_noise, self.model, like, self.speed)
-        if self._reference:
-            self.drift = self._drift_of(trial)
-        self.speed.compile_parts(self.model, trial)
+        self.switches.cast(self.model)
+        noise_features = partial(
+            self._features_of_noise_image, self.model, like, self.switches
+        )
+        if self._features_without_switches:
+            self.drift = self._drift_of(noise_features)
+        self.switches.compile_parts(self.model, noise_features)
 
-    def _drift_of(self, trial: Callable) -> float:
-        before, self._reference = self._reference, {}
+    def _drift_of(self, noise_features: Callable) -> float:
+        before, self._features_without_switches = (
+            self._features_without_switches,
+            {},
+        )
         try:
-            after = trial()
+            after = noise_features()
         except RuntimeError as error:
             raise RuntimeError(
-                f'teacher {self.name!r} does not run with {self.speed}: '
+                f'teacher {self.name!r} does not run with {self.switches}: '
                 f'{error}. Remove a switch from teacher; some ops of mmcv '
                 'do not support low precision.'
             ) from error
-        return measure_drift(before, after, self.speed)
+        return measure_drift(before, after, self.switches)
 
-    def _adapt(self, model: nn.Module) -> None:
-        if self.speed.changes_model:
+    def _modify_model(self, model: nn.Module) -> None:
+        if self.switches.changes_model:
             first = next(model.parameters())
-            trial = partial(self._record_noise, model.eval(), first, Speed())
-            self._reference = trial()
-            self.speed.prepare(model, trial)
+            noise_features = partial(
+                self._features_of_noise_image,
+                model.eval(),
+                first,
+                SpeedSwitches(),
+            )
+            self._features_without_switches = noise_features()
+            self.switches.prepare(model, noise_features)
 
-    def _record_noise(
-        self, model: nn.Module, like: Tensor, speed: Speed
+    def _features_of_noise_image(
+        self, model: nn.Module, like: Tensor, switches: SpeedSwitches
     ) -> dict[str, list[Tensor]]:
         """Features of all terms on a fixed image of noise."""
         size = self._input_size
@@ -135,7 +150,9 @@ class FrozenTeacher(StockTeacher):
             1, 3, *size, generator=torch.Generator().manual_seed(0)
         )
         batch = noise.to(like), [blank_sample(size)]
-        return self._record(model, *batch, list(self._taps), None, speed)
+        return self._record(
+            model, *batch, list(self._record_cfgs), None, switches
+        )
 
     @torch.no_grad()
     def _record(
@@ -145,15 +162,17 @@ class FrozenTeacher(StockTeacher):
         samples: list,
         keys: Sequence[str],
         rois: Tensor | None,
-        speed: Speed,
+        switches: SpeedSwitches,
     ) -> dict[str, list[Tensor]]:
         """Features of one pass, which stops after the last recorder."""
         with (
-            speed.autocast(images.device),
-            self._hooks.recording(keys, self._dry_run.calls),
+            switches.autocast(images.device),
+            self._hooks.recording(keys, self._dry_run_result.calls),
         ):
-            route = self._dry_run.route
-            run_route(route, model, speed.format_images(images), samples, rois)
+            route = self._dry_run_result.route
+            run_route(
+                route, model, switches.format_images(images), samples, rois
+            )
             return {key: self._hooks[key].read() for key in keys}
 
     @torch.no_grad()
@@ -179,10 +198,10 @@ class FrozenTeacher(StockTeacher):
         """
         # In one batch: a box head processes every RoI independently.
         all_rois, rows = concat_rois(rois or {})
-        with self.speed.side_stream(inputs):
-            images = self.adapter(inputs, samples)
+        with self.switches.side_stream(inputs):
+            images = self.input_adapter(inputs, samples)
             features = self._record(
-                self.model, images, samples, keys, all_rois, self.speed
+                self.model, images, samples, keys, all_rois, self.switches
             )
             for key, own in rows.items():
                 features[key] = [level[own] for level in features[key]]
@@ -190,9 +209,9 @@ class FrozenTeacher(StockTeacher):
 
     def wait_for(self, features: Sequence[Tensor]) -> None:
         """Wait for features that ``forward`` computes on another stream."""
-        self.speed.wait_for(features)
+        self.switches.wait_for(features)
 
-    def build_dry_run(self) -> tuple[nn.Module, Callable]:
+    def build_model_and_run(self) -> tuple[nn.Module, Callable]:
         """A model with random weights, and a function that runs it.
 
         For tools that inspect what runs; the teacher keeps neither.
@@ -205,12 +224,14 @@ class FrozenTeacher(StockTeacher):
             model, recorders = self._build()
 
         def run(images: Tensor, samples: list) -> None:
-            with recorders.recording(self._taps, self._dry_run.calls):
-                run_route(self._dry_run.route, model, images, samples)
+            with recorders.recording(
+                self._record_cfgs, self._dry_run_result.calls
+            ):
+                run_route(self._dry_run_result.route, model, images, samples)
 
         return model, run
 
     @property
     def route(self) -> str:
         """Name of the route of the dry run."""
-        return self._dry_run.route
+        return self._dry_run_result.route

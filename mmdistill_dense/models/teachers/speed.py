@@ -21,7 +21,7 @@ _TOLERANCE = 2e-2
 
 
 @dataclass(frozen=True)
-class Speed:
+class SpeedSwitches:
     """Switches of a frozen teacher; with all off it is the stock model.
 
     ``docs/performance.md`` lists the costs and gains.
@@ -155,14 +155,14 @@ def _side_stream(device: torch.device) -> Any:
 def measure_drift(
     before: Mapping[str, Sequence[Tensor]],
     after: Mapping[str, Sequence[Tensor]],
-    speed: Speed,
+    switches: SpeedSwitches,
 ) -> float:
     """Largest relative change of a teacher's maps by its switches.
 
     Args:
         before: Levels by term, without the switches.
         after: Levels by term, with the switches.
-        speed: The switches.
+        switches: The switches.
 
     Returns:
         The largest difference, relative to the largest value of a map.
@@ -178,10 +178,11 @@ def measure_drift(
             size = old.abs().max().clamp_min(torch.finfo(old.dtype).tiny)
             part = float((new - old).abs().max() / size)
             if not (
-                part <= _TOLERANCE or (speed.low_precision and isfinite(part))
+                part <= _TOLERANCE
+                or (switches.low_precision and isfinite(part))
             ):
                 raise RuntimeError(
-                    f'with {speed} the maps of {key!r} are wrong: on a '
+                    f'with {switches} the maps of {key!r} are wrong: on a '
                     f'noise image they differ by {part:.2g} of the largest '
                     'value. Remove switches from teacher until they agree; '
                     'fp16 may overflow where bf16 does not.'

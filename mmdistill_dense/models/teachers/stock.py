@@ -74,9 +74,9 @@ class StockTeacher(FrozenHolder):
         self.fingerprint = load_weights(
             model, self.checkpoint, self.allow, self.name
         )
-        self._adapt(model)
+        self._modify_model(model)
         self.set_frozen(model, like.device, like.dtype)
         self.to(device=like.device)
 
-    def _adapt(self, model: nn.Module) -> None:
+    def _modify_model(self, model: nn.Module) -> None:
         """Change the loaded model before it is frozen."""

@@ -142,7 +142,7 @@ def distilled(setup: Setup, switches: dict[str, Any]) -> Contender:
     try:
         model = setup.distilled(switches)
         # As init_weights at the start of a training.
-        model.distill.load_teachers(next(model.parameters()))
+        model.distill.load_teachers_and_losses(next(model.parameters()))
     except (TypeError, ValueError, RuntimeError) as error:
         if not switches:
             raise
