@@ -255,10 +255,13 @@ def test_mixed_precision(seg_teacher):
     ('settings', 'message'),
     [
         (dict(at='nick'), "no module matches 'nick'.*neck"),
-        (dict(at=None), "term 'tokens': at must be a module path"),
-        (dict(at='rpn_head.rpn_reg', num_tokens=1), 'at least 2, got 1'),
+        (dict(at=None), 'MaskTokenLearner: at must be a module path'),
+        (dict(at='rpn_head.rpn_reg', num_tokens=1), 'integer >= 2, got 1'),
         (dict(at='roi_head.bbox_head.fc_cls'), r'expected maps of shape'),
-        (dict(diversity_weight=-1), 'a weight must be a finite number >= 0'),
+        (
+            dict(diversity_weight=-1),
+            'MaskTokenLearner, diversity_weight: a weight must be a finite',
+        ),
         (dict(teacher='r101.py'), r'expected dict\(cfg=...\) .*got str'),
         (dict(teacher=dict(config='r101.py')), 'got the keys .*config'),
         (

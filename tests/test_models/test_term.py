@@ -138,7 +138,8 @@ def test_another_number_of_tensors_than_in_the_dry_run_is_refused(two):
     term, student, teacher = two()
     with pytest.raises(
         RuntimeError,
-        match=r"term 'kd': the dry run saw 2 student and 2 teacher tensors, "
+        match=r"term 'kd': the dry run recorded 2 student and 2 teacher "
+        r'tensors, '
         r'this step recorded 3 and 2\. .*equally often',
     ):
         term([*student, student[0]], teacher, 1.0)

@@ -31,18 +31,19 @@ class DenseDistiller:
         teacher: ``dict(cfg=..., checkpoint=..., cfg_options=..., allow=...)``
             optionally with the switches of ``SpeedSwitches``, or several of
             these by name.
-        terms: Terms by name: ``at``, ``loss``, and optionally
-            ``connector``, ``level_weights``, ``schedule``, ``grid``,
-            ``teacher``; see ``docs/concepts.md``.
+        terms: Config of each term, by its name. Keys: ``at``, ``loss`` and
+            optionally ``connector``, ``level_weights``, ``schedule``,
+            ``grid``, ``teacher``; see ``docs/concepts.md``.
         data_preprocessor: Injected by MMEngine's Runner from the top level of
             a config; used only if the student has none of its own.
         input_size: Height and width of the blank image of the dry run, in
             pixels.
         inherit: Modules that get a teacher's weights when training starts:
             their paths, or ``dict(modules=[...], teacher='name')``.
-        pretrained: Always ``None``, as ``train_cfg``: mmseg's ``init_model``
-            writes both into the config of any model.
-        train_cfg: Always ``None``; that of the student is in ``student``.
+        pretrained: Must be ``None``. The parameter exists because mmseg's
+            ``init_model`` writes ``pretrained`` and ``train_cfg`` into the
+            config of any model.
+        train_cfg: Must be ``None``; that of the student is in ``student``.
 
     Raises:
         ValueError: If a name, module, shape or weight does not fit; the
@@ -52,9 +53,9 @@ class DenseDistiller:
     def __new__(
         cls, student: Any = None, *args: Any, **kwargs: Any
     ) -> 'DenseDistiller':
-        if issubclass(
-            cls, nn.Module
-        ):  # without arguments, for copy and pickle
+        # cls is already the combined class: copy and pickle call __new__
+        # without arguments.
+        if issubclass(cls, nn.Module):
             return super().__new__(cls)
         model = _build_student(student, kwargs.get('data_preprocessor'))
         model.__class__ = distilled_class(type(model), cls)
@@ -131,15 +132,19 @@ class DenseDistiller:
         own = self.state_dict(prefix=prefix)
         if state_dict and own.keys().isdisjoint(state_dict):
             raise ValueError(
-                f'no key of the checkpoint belongs to {type(self).__name__}: '
-                f'it begins with {list(state_dict)[:3]}, expected keys like '
-                f'{list(own)[:3]}. It is the checkpoint of another model, or '
-                'one that wraps its student under a prefix.'
+                f'the checkpoint has no key of {type(self).__name__}: its '
+                f'first keys are {list(state_dict)[:3]}, expected keys such '
+                f'as {list(own)[:3]}. It belongs to another model, or its '
+                "keys have a prefix (such as 'student.' or 'model.') that "
+                'must be removed.'
             )
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def __reduce_ex__(self, protocol: int) -> tuple:
-        """Copy and pickle by the stock class, which is extended again."""
+        """Store the two base classes.
+
+        Copying and unpickling create their common subclass again.
+        """
         distiller_class, stock_class = type(self).__bases__
         return _empty_instance, (stock_class, distiller_class), self.__dict__
 

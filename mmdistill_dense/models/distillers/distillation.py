@@ -181,13 +181,15 @@ class Distillation(nn.Module):
 
     @contextmanager
     def recording(self, inputs: Tensor, samples: list) -> Iterator[Step]:
-        """Record the student's features for the terms that are active now.
+        """Run the teachers, then record the student inside ``with``.
 
-        Teachers run first, before activations of the student take memory;
-        those that need the student's RoIs run after it.
+        Only for the terms that are active now. Teachers run before
+        activations of the student take memory; those that need the student's
+        RoIs run after it.
 
         Args:
-            inputs: Images (N, 3, H, W) that the student gets inside.
+            inputs: Images (N, 3, H, W); the student's forward pass inside
+                ``with`` must get the same ones.
             samples: Their data samples.
 
         Yields:
@@ -222,6 +224,9 @@ class Distillation(nn.Module):
                     term.load(like, teacher)
 
     def copy_inherited(self, student: nn.Module) -> None:
-        """Copy the inherited weights into the student; teachers are loaded."""
+        """Copy the inherited weights into the student.
+
+        Call it after the teachers are loaded.
+        """
         for inheritance in self.inheritances:
             inheritance.copy(student, self.teachers)

@@ -109,8 +109,12 @@ def check_per_image(term: str, side: str, features: list[Tensor]) -> None:
             )
 
 
-def check_finite(term: str, **groups: dict[int, Tensor]) -> None:
+def check_finite(prefix: str, **groups: dict[int, Tensor]) -> None:
     """Check that no tensor of a first step contains inf or NaN.
+
+    Args:
+        prefix: Begin of the message, such as ``"term 'kd'"``.
+        **groups: Tensors by level; the keywords appear in the message.
 
     Raises:
         RuntimeError: If one does.
@@ -119,7 +123,7 @@ def check_finite(term: str, **groups: dict[int, Tensor]) -> None:
         for level, tensor in tensors.items():
             if not torch.isfinite(tensor).all():
                 raise RuntimeError(
-                    f'term {term!r}: {what} {level} holds inf or NaN '
+                    f'{prefix}: {what} {level} contains inf or NaN '
                     f'{tuple(tensor.shape)} in its first step. Usual cause: '
                     'a wrong checkpoint, a learning rate or loss scale that '
                     'is too high, or fp16 overflow (use bf16).'

@@ -25,11 +25,11 @@ class SampledRoIs:
         self.extractors: dict[str, str] = {}
 
     def add_if_per_roi(self, student: nn.Module, term_name: str) -> None:
-        """Record the RoIs of a term that compares rows per RoI.
+        """Record the RoIs of a term on a box head; do nothing for other terms.
 
         Raises:
-            ValueError: If it records several stages of a cascade, which
-                have different RoIs.
+            ValueError: If the term records several stages of a cascade,
+                which have different RoIs.
         """
         paths = self.recorders[term_name].paths
         if not are_per_roi(paths):
@@ -67,7 +67,10 @@ class SampledRoIs:
             )
 
     def recorder_keys_of(self, term_names: Sequence[str]) -> list[str]:
-        """Keys of everything to record for these terms."""
+        """Keys of the recorders of these terms.
+
+        Those of their features, and of their RoIs if needed.
+        """
         return [
             *term_names,
             *(_roi_key(t) for t in term_names if t in self.extractors),
@@ -96,5 +99,8 @@ class SampledRoIs:
 
 
 def _roi_key(term_name: str) -> str:
-    """A key that no term can have, as it is not an identifier."""
+    """Recorder key for the RoIs of a term.
+
+    It contains spaces, so it differs from every term name.
+    """
     return f'RoIs of {term_name}'

@@ -38,6 +38,21 @@ def as_record_cfg(name: str, at: object) -> dict:
     )
 
 
+def token_record_cfg(at: object) -> dict:
+    """Recording settings of a learner's ``at``.
+
+    Raises:
+        ValueError: If ``at`` has none of the valid forms.
+    """
+    try:
+        return as_record_cfg('tokens', at)
+    except ValueError:
+        raise ValueError(
+            "MaskTokenLearner: at must be a module path, 'logits', or "
+            f"dict(path=..., take='input'), got {at!r}."
+        ) from None
+
+
 def check_none(config_path: str, **settings: object) -> None:
     """Check that settings of the stock model's config are ``None`` here.
 

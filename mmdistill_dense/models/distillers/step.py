@@ -18,7 +18,10 @@ from .term import Term, graph_zero
 
 
 class DistillationLike(Protocol):
-    """Interface of ``Distillation``, for modules that it imports itself."""
+    """Interface of ``Distillation`` for type hints.
+
+    For modules that distillation.py imports, as they cannot import it back.
+    """
 
     clock: Clock
     recorders: RecorderSet
@@ -35,7 +38,7 @@ class Step:
     so that the model keeps no tensor of a batch.
 
     Args:
-        distill: The ``Distillation`` whose terms are compared.
+        distill: The ``Distillation`` that this step belongs to.
         inputs: Images (N, 3, H, W) of the student.
         samples: Their data samples.
     """
@@ -62,27 +65,33 @@ class Step:
 
     @property
     def recorder_keys(self) -> list[str]:
-        """Keys of what is recorded in the student."""
+        """Keys of the student's recorders for the active terms."""
         return self.distill.rois.recorder_keys_of(self.active)
 
     def run_teachers(self, need_rois: bool) -> None:
         """Run the teachers of active terms on the batch.
 
         Args:
-            need_rois: Run the teachers that need RoIs sampled by the
-                student; False: the others.
+            need_rois: True: run only the teachers whose terms need the
+                student's RoIs. False: run only the others.
         """
         distill = self.distill
-        for name, teacher in distill.teachers.items():
-            keys = [k for k in self.active if distill.teacher_of[k] == name]
+        for teacher_name, teacher in distill.teachers.items():
+            keys = [
+                name
+                for name in self.active
+                if distill.teacher_of[name] == teacher_name
+            ]
             if keys and distill.rois.any_needs_rois(keys) == need_rois:
-                with prefix_errors(', '.join(keys), f'teacher {name!r}'):
+                with prefix_errors(
+                    ', '.join(keys), f'teacher {teacher_name!r}'
+                ):
                     rois = distill.rois.read(keys)
                     features = teacher(self.inputs, self.samples, keys, rois)
                     self.teacher_features.update(features)
 
     def losses(self) -> dict[str, Tensor]:
-        """Compute the terms; one scalar per term, ``loss_<name>``."""
+        """One scalar per term, with key ``loss_<name>``."""
         self.run_teachers(need_rois=True)
         return {
             f'loss_{name}': self._term_loss(term)
@@ -106,8 +115,9 @@ class Step:
             weighted_student = term.weighted_levels(student_levels, 'student')
             weighted_teacher = term.weighted_levels(teacher_levels, 'teacher')
             guards.check_gradient(term.name, source.paths, weighted_student)
+            # The keywords appear in the message.
             guards.check_finite(
-                term.name,
+                f'term {term.name!r}',
                 student_feature=weighted_student,
                 teacher_feature=weighted_teacher,
             )
@@ -118,6 +128,6 @@ class Step:
             partial(distill.clock.now, False),
         )
         if check_now:
-            guards.check_finite(term.name, loss={0: loss})
+            guards.check_finite(f'term {term.name!r}', loss={0: loss})
             term.checked = True
         return loss

@@ -22,16 +22,16 @@ class Term(nn.Module):
 
     Args:
         name: Its name; the loss is logged as ``loss_<name>``.
-        loss: Config of a registered loss; its ``loss_weight`` is the only
-            weight of the term. Its interface is
+        loss: Config of a registered loss; its ``loss_weight`` weights the
+            whole term. Its interface is
             :class:`~mmdistill_dense.models.losses.DistillationLoss`.
         student: Levels of the student, from the dry run.
         teacher: Levels of the teacher.
         connector: Config of a connector, see :func:`build_connector`.
-        level_weights: One factor per paired level; default 1 each.
+        level_weights: One weight per pair of levels; default 1 each.
         schedule: Arguments of :class:`Schedule`.
-        grid: ``'teacher'`` or ``'student'``: the side to whose size the other
-            map is resized if sizes differ.
+        grid: ``'teacher'`` or ``'student'``: which map keeps its size; the
+            other map is resized to it.
 
     Raises:
         ValueError: If a setting does not fit.
@@ -137,10 +137,10 @@ class Term(nn.Module):
         expected = len(self.student_specs), len(self.teacher_specs)
         if (len(student), len(teacher)) != expected:
             raise RuntimeError(
-                f'term {self.name!r}: the dry run saw {expected[0]} student '
-                f'and {expected[1]} teacher tensors, this step recorded '
-                f'{len(student)} and {len(teacher)}. The modules recorded '
-                'must be called equally often in every forward pass.'
+                f'term {self.name!r}: the dry run recorded {expected[0]} '
+                f'student and {expected[1]} teacher tensors, this step '
+                f'recorded {len(student)} and {len(teacher)}. The modules '
+                'recorded must be called equally often in every forward pass.'
             )
         losses = [
             weight * self._level_loss(pair_index, student, teacher, iteration)
@@ -172,7 +172,12 @@ class Term(nn.Module):
     def weighted_levels(
         self, features: list[Tensor], side: str
     ) -> dict[int, Tensor]:
-        """Levels of one side (0 student, 1 teacher) with a weight above 0."""
+        """Levels of one side with a weight above 0, by index.
+
+        Args:
+            features: All levels of the side.
+            side: ``'student'`` or ``'teacher'``.
+        """
         weighted = zip(self.pairs, self.level_weights, strict=True)
         index = SIDES.index(side)
         used = [pair[index] for pair, weight in weighted if weight]
@@ -181,7 +186,7 @@ class Term(nn.Module):
     def align(
         self, pair_index: int, student: list[Tensor], teacher: list[Tensor]
     ) -> dict[str, Tensor]:
-        """Both maps of one level, resized to one shape."""
+        """Both maps of one pair of levels, resized to one shape."""
         i, j = self.pairs[pair_index]
         s, t = self.connectors[pair_index](student[i]), teacher[j]
         if s.ndim == t.ndim == 4:

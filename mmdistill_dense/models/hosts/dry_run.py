@@ -15,10 +15,11 @@ from .routes import routes_of, run_route
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """Shape and stride of a recorded map.
+    """Shape and stride of a recorded tensor.
 
     Args:
-        shape: Shape in the dry run, of one image and one RoI.
+        shape: Shape in the dry run: of one image, or of one RoI for a box
+            head.
         stride: Input pixels per cell, vertically and horizontally; ``None``
             for tensors other than maps.
     """
@@ -28,6 +29,7 @@ class FeatureSpec:
 
     @property
     def channels(self) -> int:
+        """Size of dimension 1; of dimension 0 for a 1-D tensor."""
         return self.shape[1] if len(self.shape) > 1 else self.shape[0]
 
     def __str__(self) -> str:
@@ -44,9 +46,9 @@ class DryRunResult:
     """Result of a dry run.
 
     Args:
-        route: The shortest route on which every recorder fires.
+        route: The shortest route on which every recorder is called.
         calls: Number of calls of each recorder on this route.
-        specs: Levels of each source.
+        specs: Shapes and strides of each source's levels, by its key.
         features: The tensors, to try connectors and losses.
     """
 
@@ -62,7 +64,7 @@ def dry_run(
     keys: list[str],
     size: tuple[int, int],
 ) -> DryRunResult:
-    """Run a model on the shortest route on which every recorder fires.
+    """Run a model on the shortest route on which every recorder is called.
 
     The model runs in eval mode without gradients; its parameters, statistics
     and training flags do not change.
@@ -70,12 +72,13 @@ def dry_run(
     Args:
         model: A stock detector or segmentor on its device.
         recorders: Its recorders.
-        keys: Sources to record.
+        keys: Names of the sources to record, as given to
+            ``RecorderSet.add``.
         size: Height and width of the blank image, in pixels.
 
     Raises:
         ValueError: If a recorded part of a RoI head cannot be compared.
-        RuntimeError: If a module never fires, or the model cannot be run.
+        RuntimeError: If a module is never called, or the model cannot be run.
     """
     image, samples = blank_batch(model, size)
     paths = [path for key in keys for path in recorders[key].paths]

@@ -1,7 +1,7 @@
 """Routes through a stock model, from the shortest to the longest.
 
 A route runs a part of a model. No route computes a task loss, and
-``run_route`` stops after the last call of a recorder.
+``run_route`` stops once every recorder has got its expected number of calls.
 """
 
 from collections.abc import Callable
@@ -43,7 +43,10 @@ def _run_rois(model: nn.Module, inputs: Tensor, rois: Tensor) -> None:
 
 
 def _run_rpn_rois(model: nn.Module, inputs: Tensor, rois: Tensor) -> None:
-    """The same, and the RPN up to its maps."""
+    """A two-stage detector on given RoIs, and its RPN head.
+
+    The RPN head makes no proposals.
+    """
     maps = model.extract_feat(inputs)
     model.rpn_head(maps)
     run_box_heads(model, maps, rois)

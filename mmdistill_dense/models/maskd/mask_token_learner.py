@@ -15,7 +15,7 @@ from mmdistill_dense.registry import MODELS
 
 from ..distillers.guards import check_finite, check_inputs
 from ..distillers.report import log_teacher
-from ..distillers.settings import as_record_cfg, check_none, make_teacher
+from ..distillers.settings import check_none, make_teacher, token_record_cfg
 from ..distillers.term import graph_zero
 from .maskable_teacher import MaskableTeacher, check_loss_depends_on_masks
 from .receptive_tokens import ReceptiveTokens
@@ -29,16 +29,16 @@ from .token_files import (
 
 @MODELS.register_module()
 class MaskTokenLearner(BaseModel):
-    """Learn tokens for the pixels that a teacher needs (MasKD, ICLR 2023).
+    """Learn tokens for the pixels that a teacher's task loss depends on.
 
     A map of the frozen teacher is masked before it reaches the teacher's own
-    heads. The tokens, and the net that weighs them, are trained by the
-    host's own task loss plus ``loss_diversity``, the soft Dice of the masks,
+    heads. The tokens, and the net that weighs them, are trained by the host's
+    own task loss plus ``loss_diversity``, the soft Dice of the masks,
     summed over levels. Only they are parameters, so optimizer, checkpoints
     and gradient buckets contain nothing else. The teacher stays in eval mode.
 
     Source: Huang et al., "Masked Distillation with Receptive Tokens"
-    (arXiv 2205.14589); forms and defaults are those of the official code.
+    (ICLR 2023, arXiv 2205.14589); forms and defaults of the official code.
 
     Args:
         teacher: ``dict(cfg=..., checkpoint=..., cfg_options=..., allow=...)``.
@@ -53,9 +53,9 @@ class MaskTokenLearner(BaseModel):
             teacher has none of its own.
         input_size: Height and width of the blank image of the dry run, in
             pixels.
-        pretrained: Always ``None``; mmseg's ``init_model`` writes it and
+        pretrained: Must be ``None``; mmseg's ``init_model`` writes it and
             ``train_cfg`` into the config of any model.
-        train_cfg: Always ``None``; the teacher's is in its own config.
+        train_cfg: Must be ``None``; the teacher's is in its own config.
 
     Raises:
         ValueError: If a name, module or shape does not fit.
@@ -77,23 +77,21 @@ class MaskTokenLearner(BaseModel):
         config_path = 'model.teacher.cfg_options.model'
         check_none(config_path, pretrained=pretrained, train_cfg=train_cfg)
         masked_teacher = make_teacher('teacher', teacher, MaskableTeacher)
-        random_model = masked_teacher.configure(
-            as_record_cfg('tokens', at), tuple(input_size)
-        )
+        record_cfg = token_record_cfg(at)
+        random_model = masked_teacher.configure(record_cfg, tuple(input_size))
         own_preprocessor = getattr(random_model, 'data_preprocessor', None)
-        super().__init__(
-            data_preprocessor=own_preprocessor or data_preprocessor
-        )
+        super().__init__(own_preprocessor or data_preprocessor)
         self.at = at
         self.teacher = masked_teacher
         self.diversity_weight = check_weight(
-            'MaskTokenLearner', diversity_weight
+            'MaskTokenLearner, diversity_weight', diversity_weight
         )
         self.mask_modules = nn.ModuleList(
             ReceptiveTokens(spec.channels, num_tokens, weighting, init_std)
             for spec in masked_teacher.specs
         )
-        self._file_info: dict[str, Any] | None = None  # by a file of tokens
+        # ``info`` of the token file that was loaded, if any
+        self._file_info: dict[str, Any] | None = None
         self._masking_enabled = True
         self._first_loss_checked = False
         print_log(self.describe(), logger='current')
@@ -106,7 +104,7 @@ class MaskTokenLearner(BaseModel):
         return '\n'.join(lines)
 
     def init_weights(self) -> None:
-        """Load the teacher; tokens are initialised where they are built."""
+        """Load the teacher; the constructor has initialised the tokens."""
         self.load_teacher()
 
     def load_teacher(self) -> None:
@@ -152,24 +150,26 @@ class MaskTokenLearner(BaseModel):
             losses = self.teacher.loss(inputs, data_samples)
         if len(masks) != len(self.mask_modules):
             raise RuntimeError(
-                f'tokens at {self.at!r}: the dry run saw '
+                f'tokens at {self.at!r}: the dry run had '
                 f'{len(self.mask_modules)} maps, this step {len(masks)}. The '
                 "module must be called equally often in the teacher's loss."
             )
         diversity = sum(mask_diversity(m) for m in masks.values())
-        # A level that no head reads would leave its weighting net unused.
+        # graph_zero gives every parameter a gradient. Otherwise DDP fails on
+        # the weighting net of a level that no head uses.
         diversity = self.diversity_weight * diversity + graph_zero(
             self, inputs
         )
         if not self._first_loss_checked:
-            check_finite('diversity', mask=masks)
+            check_finite(f'tokens at {self.at!r}', mask=masks)
             check_loss_depends_on_masks(self.at, losses)
+            # Without gradients the loss was not checked: check again.
             self._first_loss_checked = torch.is_grad_enabled()
         return {**losses, 'loss_diversity': diversity}
 
     @contextmanager
     def set_masking(self, enabled: bool) -> Iterator[None]:
-        """Whether predictions inside ``with`` are the masked teacher's."""
+        """Switch masking on or off inside ``with``; off: the stock teacher."""
         before, self._masking_enabled = self._masking_enabled, enabled
         try:
             yield
@@ -178,7 +178,7 @@ class MaskTokenLearner(BaseModel):
 
     @contextmanager
     def _mask_maps(self, collected: dict[int, Tensor]) -> Iterator[None]:
-        """Mask the teacher's maps and collect the masks by level."""
+        """Mask the teacher's maps and collect the masks inside ``with``."""
 
         def change(level: int, features: Tensor) -> Tensor:
             masked, collected[level] = self.mask_modules[level](features)
@@ -212,8 +212,7 @@ class MaskTokenLearner(BaseModel):
         """``info`` of the token file: that of a loaded file, or a new one."""
         if self._file_info is not None:
             return self._file_info
-        record_cfg = as_record_cfg('tokens', self.at)
-        info: dict[str, Any] = dict(at=dict(record_cfg))
+        info: dict[str, Any] = dict(at=token_record_cfg(self.at))
         if self.teacher.loaded:
             info['teacher'] = self.teacher.fingerprint
         return info

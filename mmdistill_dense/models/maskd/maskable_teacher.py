@@ -46,7 +46,8 @@ class MaskableTeacher(StockTeacher):
             input_size: Height and width of the dry run's image, in pixels.
 
         Returns:
-            The model of the dry run, with random weights; it is not kept.
+            The model of the dry run, with random weights; the teacher does
+            not store it.
 
         Raises:
             ValueError: If the module does not exist or returns no maps.
@@ -77,9 +78,10 @@ class MaskableTeacher(StockTeacher):
         for spec in self.specs:
             if spec.stride is None:
                 raise ValueError(
-                    f'{self._record_cfg["path"]!r} of teacher {self.name!r} gives '
-                    f'a tensor of shape {spec.shape}; expected maps of shape '
-                    '(N, C, H, W). Name the neck, the backbone or logits.'
+                    f'{self._record_cfg["path"]!r} of teacher '
+                    f'{self.name!r} gives a tensor of shape {spec.shape}; '
+                    'expected maps of shape '
+                    "(N, C, H, W). Set at='neck', 'backbone' or 'logits'."
                 )
 
     def _add_hooks(self, model: nn.Module) -> list[Replacer]:
@@ -150,6 +152,6 @@ def check_loss_depends_on_masks(at: object, losses: Mapping) -> None:
                 return
     raise RuntimeError(
         f'tokens at {at!r}: no loss of the teacher depends on the masked '
-        'maps, so only their diversity would be trained. Name a module whose '
-        'maps its heads read.'
+        'maps, so only their diversity would be trained. Set at= to a module '
+        "whose output the teacher's heads use as input."
     )

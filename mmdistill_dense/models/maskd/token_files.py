@@ -121,8 +121,8 @@ def _build_module(
     for name, value in state.items():
         if not torch.isfinite(value).all():
             raise ValueError(
-                f'{path}: {name} of level {level} holds inf or NaN. Stage 1 '
-                'went wrong; train the tokens again.'
+                f'{path}: {name} of level {level} contains inf or NaN. Stage '
+                '1 went wrong; train the tokens again.'
             )
     num_tokens, channels = tokens.shape
     if num_tokens < 2:

@@ -28,11 +28,12 @@ from .stock import StockTeacher
 class FrozenTeacher(StockTeacher):
     """A frozen stock model whose features are recorded.
 
-    It is in eval mode (with dropout and drop path), without gradients,
-    strictly loaded, shared by deep copies, and absent from parameters,
-    buckets and checkpoints. A forward pass stops after the last recorded
-    module. ``load`` loads the weights when training starts; before, in test
-    and predict, there is no teacher in memory.
+    It is in eval mode, so dropout and drop path are off. It has no gradients,
+    is loaded strictly (except keys in ``allow``), shares its tensors with deep
+    copies, and is absent from the student's parameters, gradient buckets and
+    checkpoints. A forward pass stops after the last recorded module. ``load``
+    loads the weights when training starts. Until then, and in test and
+    predict, no teacher is in memory.
 
     Args:
         *args: Arguments of :class:`StockTeacher`.
@@ -70,12 +71,13 @@ class FrozenTeacher(StockTeacher):
     ) -> DryRunResult:
         """Set what to record, and find its shapes in a dry run.
 
-        A model is built for it and deleted again.
+        The model of the dry run is deleted afterwards.
 
         Args:
             record_cfgs: Recording settings by term: ``path``, ``take``,
                 ``clone``.
-            student_input_form: Input form of the batches.
+            student_input_form: Normalisation, channel order and padding of
+                the student's batches.
             input_size: Height and width of the dry run's image, in pixels.
         """
         self._record_cfgs, self._input_size = dict(record_cfgs), input_size
@@ -85,7 +87,10 @@ class FrozenTeacher(StockTeacher):
         self.recorded = {key: str(recorders[key]) for key in record_cfgs}
         self.paths = {key: recorders[key].paths for key in record_cfgs}
         self._dry_run_result = DryRunResult(
-            result.route, result.calls, result.specs, {}
+            result.route,
+            result.calls,
+            result.specs,
+            {},  # without the tensors, which would stay in memory
         )
         self.input_adapter = InputAdapter(
             student_input_form, InputForm.of(model)
@@ -100,7 +105,9 @@ class FrozenTeacher(StockTeacher):
         return recorders
 
     def load(self, like: Tensor) -> None:
-        """As :meth:`StockTeacher.load`; then apply the switches.
+        """Load as :meth:`StockTeacher.load`, and apply the speed switches.
+
+        Also measures how much the switches change the features.
 
         Raises:
             RuntimeError: If the teacher does not run with the switches.
@@ -196,7 +203,8 @@ class FrozenTeacher(StockTeacher):
             The levels of each term, detached; for a term on a box head one
             row per RoI of the term.
         """
-        # In one batch: a box head processes every RoI independently.
+        # The RoIs of all terms form one batch. This does not change results:
+        # a box head processes each RoI independently.
         all_rois, rows = concat_rois(rois or {})
         with self.switches.side_stream(inputs):
             images = self.input_adapter(inputs, samples)
@@ -214,7 +222,7 @@ class FrozenTeacher(StockTeacher):
     def build_model_and_run(self) -> tuple[nn.Module, Callable]:
         """A model with random weights, and a function that runs it.
 
-        For tools that inspect what runs; the teacher keeps neither.
+        For inspection tools; neither is stored in the teacher.
 
         Returns:
             The stock model, and a function of images and data samples that
