@@ -126,8 +126,8 @@ def check_queue(name: str, queue: Tensor, *, like: Tensor) -> None:
     if queue.is_cuda:
         return
     some = queue[:, :: max(1, queue.shape[1] // 1024)]
-    lengths = torch.linalg.vector_norm(some, dim=0)
-    worst = (lengths - 1).abs().max().item()
+    norms = torch.linalg.vector_norm(some, dim=0)
+    worst = (norms - 1).abs().max().item()
     if not worst <= 1e-2:
         raise ValueError(
             f'{name}: the columns of queue must have length 1, one differs '

@@ -20,7 +20,7 @@ from .gradient import (
 #: Factor of a half precision gradient while it is saved. The gradient is a
 #: difference of probabilities, at most 1, and around 1e-5 for a large map,
 #: where float16 has few digits; a power of two is exact.
-_HALF_SCALE = 2.0**15
+_HALF_PRECISION_SCALE = 2.0**15
 
 
 def softmax_divergence(
@@ -63,7 +63,7 @@ class _Divergence(Function):
         dim: int,
         with_gradient: bool,
     ) -> Tensor:
-        scale = _HALF_SCALE if student.element_size() == 2 else 1.0
+        scale = _HALF_PRECISION_SCALE if student.element_size() == 2 else 1.0
         ctx.divisor = tau * scale
         if dim == 2 and kernels.usable(student, teacher):
             gradient = torch.empty_like(student) if with_gradient else None
@@ -102,13 +102,14 @@ def _in_pieces(
     s, t = student.flatten(2), teacher.flatten(2)  # -> N,C,HW
     gradient = None if scale is None else torch.empty_like(s)
     sums = []
-    for index in pieces(s, 3 - dim):
-        log_q = log_softmax(s[index].to(dtype) / tau, dim)
-        log_p = log_softmax(t[index].to(dtype) / tau, dim)
-        p = log_p.exp()
-        sums.append(log_p.sub_(log_q).mul_(p).sum())
+    cut_dim = 1 if dim == 2 else 2  # never cut the softmax dimension
+    for index in pieces(s, cut_dim):
+        log_p_s = log_softmax(s[index].to(dtype) / tau, dim)
+        log_p_t = log_softmax(t[index].to(dtype) / tau, dim)
+        p_t = log_p_t.exp()
+        sums.append(log_p_t.sub_(log_p_s).mul_(p_t).sum())
         if gradient is not None and scale is not None:
-            gradient[index] = log_q.exp_().sub_(p).mul_(scale)
+            gradient[index] = log_p_s.exp_().sub_(p_t).mul_(scale)
     if gradient is not None:
         gradient = gradient.view(student.shape)  # HW -> H,W
     return torch.stack(sums).sum(), gradient

@@ -50,8 +50,8 @@ def receptive_masks(features: Tensor, tokens: Tensor) -> Tensor:
             f'tokens {tokens.shape[1]}. Tokens fit only the map that they '
             'were learned on.'
         )
-    with full_precision(features, tokens) as (f, e):
-        products = e @ f.flatten(2)  # T,C @ N,C,HW -> N,T,HW
+    with full_precision(features, tokens) as (f, t):
+        products = t @ f.flatten(2)  # T,C @ N,C,HW -> N,T,HW
         return products.view(len(f), -1, *f.shape[2:]).sigmoid()
 
 
@@ -95,8 +95,8 @@ def mask_diversity(masks: Tensor) -> Tensor:
         products = flat @ flat.transpose(1, 2)  # -> N,T,T
         norms = products.diagonal(dim1=1, dim2=2) + _EPS  # -> N,T
         dice = 2 * products / (norms[:, :, None] + norms[:, None])
-        itself = torch.eye(count, dtype=torch.bool, device=m.device)
-        total = dice.masked_fill(itself, 0).sum()
+        diagonal = torch.eye(count, dtype=torch.bool, device=m.device)
+        total = dice.masked_fill(diagonal, 0).sum()
         return total / (m.shape[0] * count * (count - 1))
 
 
@@ -160,10 +160,10 @@ def masked_distance(
         areas = m.sum((2, 3)) + eps  # -> N,T
         # A sigmoid that underflows has area 0 and sum 0.
         areas = areas.clamp_min(torch.finfo(areas.dtype).tiny)
-        shares = torch.full_like(areas, 1 / m.shape[1])
+        per_token = torch.full_like(areas, 1 / m.shape[1])
         if token_weights is not None:
-            shares = token_weights.to(areas)
-        weights = torch.einsum('nthw,nt->nhw', m.square(), shares / areas)
+            per_token = token_weights.to(areas)
+        weights = torch.einsum('nthw,nt->nhw', m.square(), per_token / areas)
         errors = squared_error(student, teacher)
         value = (weights * errors).sum() / len(m)
     return value / 2 if half else value

@@ -201,24 +201,26 @@ def _contrast_rows(
         (m,), and the gradient (m, C) of the losses' sum, empty without
         ``with_gradient``.
     """
-    lengths = vector_norm(rows, dim=1, keepdim=True)
-    safe = lengths.clamp_min(_EPS)
-    unit, target = rows / safe, normalize(targets, eps=_EPS)
+    norms = vector_norm(rows, dim=1, keepdim=True)
+    clamped_norms = norms.clamp_min(_EPS)
+    unit, target = rows / clamped_norms, normalize(targets, eps=_EPS)
     torch.mm(unit / tau, queue, out=logits)
-    positive, hardest = (unit * target).sum(1) / tau, logits.amax(1)
-    top = torch.maximum(positive, hardest)
-    total = logits.sub_(top[:, None]).exp_().sum(1)
-    whole = total + (positive - top).exp()
-    losses = whole.log() + (top - positive)
+    positive_logit = (unit * target).sum(1) / tau
+    hardest_logit = logits.amax(1)
+    top = torch.maximum(positive_logit, hardest_logit)
+    weights = logits.sub_(top[:, None]).exp_()  # in place
+    negatives_sum = weights.sum(1)
+    denominator = negatives_sum + (positive_logit - top).exp()
+    losses = denominator.log() + (top - positive_logit)
     gradient = rows[:0]
     if with_gradient:
         # Sum over k of the softmax's p_k (q_k - t), then through the
         # normalisation, which removes the component along the unit vector.
-        gradient = logits @ queue.T - total[:, None] * target
-        gradient /= tau * whole[:, None]
-        along = (gradient * unit).sum(1, keepdim=True) * (lengths >= _EPS)
-        gradient = (gradient - along * unit) / safe
-    return losses, positive * tau, hardest * tau, gradient
+        gradient = weights @ queue.T - negatives_sum[:, None] * target
+        gradient /= tau * denominator[:, None]
+        radial = (gradient * unit).sum(1, keepdim=True) * (norms >= _EPS)
+        gradient = (gradient - radial * unit) / clamped_norms
+    return losses, positive_logit * tau, hardest_logit * tau, gradient
 
 
 class _MeanWithGradient(Function):

@@ -22,7 +22,7 @@ from mmdistill_dense.models.hosts import (
 from mmdistill_dense.models.hosts.rois import is_per_roi
 from mmdistill_dense.models.utils import eval_mode
 from mmdistill_dense.recorders import resolve_paths
-from mmdistill_dense.recorders.recorder import flatten
+from mmdistill_dense.recorders.recorder import iter_float_tensors
 
 from .printing import format_size, table
 from .terms import stride
@@ -116,7 +116,9 @@ def _recording_calls(
         calls.setdefault(name, ModuleOutputs(route))
 
     def leave(name: str, module: nn.Module, args: object, out: object) -> None:
-        calls[name].specs += [spec_of(x, size) for x in flatten(out)]
+        calls[name].specs += [
+            spec_of(x, size) for x in iter_float_tensors(out)
+        ]
 
     handles = []
     for name, module in model.named_modules():

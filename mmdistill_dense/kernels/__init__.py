@@ -41,7 +41,7 @@ def squared_error(
 
 
 def pixel_contrast(
-    rows: Tensor,
+    student_cells: Tensor,
     targets: Tensor,
     queue: Tensor,
     tau: float,
@@ -50,11 +50,11 @@ def pixel_contrast(
     """See :func:`mmdistill_dense.kernels.contrast.pixel_contrast`."""
     from .contrast import pixel_contrast
 
-    return pixel_contrast(rows, targets, queue, tau, with_gradient)
+    return pixel_contrast(student_cells, targets, queue, tau, with_gradient)
 
 
-def fits(rows: Tensor, queue: Tensor) -> bool:
-    """Whether :func:`pixel_contrast` supports rows (M, C) and a queue (C, K).
+def fits(student_cells: Tensor, queue: Tensor) -> bool:
+    """Whether :func:`pixel_contrast` supports cells (M, C) and a queue (C, K).
 
     A program keeps whole rows, and their gradient, in registers. The kernel
     is used only where torch may use TF32: in full float32 cuBLAS needs as
@@ -62,7 +62,7 @@ def fits(rows: Tensor, queue: Tensor) -> bool:
     """
     return (
         allows_tf32()
-        and rows.ndim == queue.ndim == 2
-        and rows.shape[1] == queue.shape[0] <= 512
+        and student_cells.ndim == queue.ndim == 2
+        and student_cells.shape[1] == queue.shape[0] <= 512
         and queue.shape[1] > 0
     )

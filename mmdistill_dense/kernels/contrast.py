@@ -12,14 +12,14 @@ from torch import Tensor
 from torch.linalg import vector_norm
 from torch.nn.functional import normalize
 
-from .device import allows_tf32, machine
+from .device import allows_tf32, gpu_properties
 
 #: Lower limit of the length by which a vector is divided, as in ``normalize``.
 _EPS = 1e-12
 #: Columns of the queue in a tile.
-_COLUMNS = 32
+_COLUMNS_PER_TILE = 32
 #: Channels of one partial product, so that the tile fits into registers.
-_BLOCK = 32
+_CHANNELS_PER_DOT = 32
 #: Triton's name for float32 products without TF32.
 IEEE_PRECISION = 'ieee'
 
@@ -30,74 +30,78 @@ def contrast(
     queue,
     tops,
     sums,
-    means,
-    rows,
+    weighted_sums,
+    num_rows,
     channels,
-    columns,
-    q_channel,
-    q_column,
-    k,
+    num_columns,
+    queue_stride_channel,
+    queue_stride_column,
+    log2e_over_tau,
     part_size,
     WITH_GRADIENT: tl.constexpr,
     PRECISION: tl.constexpr,
-    ROWS: tl.constexpr,
-    COLUMNS: tl.constexpr,
-    CHANNELS: tl.constexpr,
-    BLOCK: tl.constexpr,
+    ROWS_PER_TILE: tl.constexpr,
+    COLUMNS_PER_TILE: tl.constexpr,
+    PADDED_CHANNELS: tl.constexpr,
+    CHANNELS_PER_DOT: tl.constexpr,
 ):
-    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    row = tl.program_id(0) * ROWS_PER_TILE + tl.arange(0, ROWS_PER_TILE)
     part = tl.program_id(1)
-    s_rows = unit + row.to(tl.int64)[:, None] * channels
-    top = tl.full([ROWS], float('-inf'), tl.float32)
-    total = tl.zeros([ROWS], tl.float32)
-    mean = tl.zeros([ROWS, CHANNELS], tl.float32)
-    end = tl.minimum(part * part_size + part_size, columns)
-    for start in range(part * part_size, end, COLUMNS):
-        column = start + tl.arange(0, COLUMNS)
-        q_columns = queue + column.to(tl.int64)[None, :] * q_column
-        cosine = tl.zeros([ROWS, COLUMNS], tl.float32)
-        for first in range(0, CHANNELS, BLOCK):
-            c = first + tl.arange(0, BLOCK)
+    row_ptrs = unit + row.to(tl.int64)[:, None] * channels
+    top = tl.full([ROWS_PER_TILE], float('-inf'), tl.float32)
+    negatives_sum = tl.zeros([ROWS_PER_TILE], tl.float32)
+    weighted_sum = tl.zeros([ROWS_PER_TILE, PADDED_CHANNELS], tl.float32)
+    end = tl.minimum(part * part_size + part_size, num_columns)
+    for start in range(part * part_size, end, COLUMNS_PER_TILE):
+        column = start + tl.arange(0, COLUMNS_PER_TILE)
+        column_ptrs = (
+            queue + column.to(tl.int64)[None, :] * queue_stride_column
+        )
+        cosine = tl.zeros([ROWS_PER_TILE, COLUMNS_PER_TILE], tl.float32)
+        for first in range(0, PADDED_CHANNELS, CHANNELS_PER_DOT):
+            c = first + tl.arange(0, CHANNELS_PER_DOT)
             s = tl.load(
-                s_rows + c[None, :],
-                (row[:, None] < rows) & (c[None, :] < channels),
+                row_ptrs + c[None, :],
+                (row[:, None] < num_rows) & (c[None, :] < channels),
                 0.0,
             )
             q = tl.load(
-                q_columns + c.to(tl.int64)[:, None] * q_channel,
-                (c[:, None] < channels) & (column[None, :] < columns),
+                column_ptrs + c.to(tl.int64)[:, None] * queue_stride_channel,
+                (c[:, None] < channels) & (column[None, :] < num_columns),
                 0.0,
             ).to(tl.float32)
             cosine = tl.dot(s, q, cosine, input_precision=PRECISION)
-        cosine = tl.where(column[None, :] < columns, cosine, float('-inf'))
+        cosine = tl.where(column[None, :] < num_columns, cosine, float('-inf'))
         higher = tl.maximum(top, tl.max(cosine, 1))
-        rescale = tl.exp2((top - higher) * k)
-        p = tl.exp2((cosine - higher[:, None]) * k)
-        total = total * rescale + tl.sum(p, 1)
+        rescale = tl.exp2((top - higher) * log2e_over_tau)
+        p = tl.exp2((cosine - higher[:, None]) * log2e_over_tau)
+        negatives_sum = negatives_sum * rescale + tl.sum(p, 1)
         if WITH_GRADIENT:
-            c = tl.arange(0, CHANNELS)
+            c = tl.arange(0, PADDED_CHANNELS)
             q = tl.load(
-                q_columns + c.to(tl.int64)[:, None] * q_channel,
-                (c[:, None] < channels) & (column[None, :] < columns),
+                column_ptrs + c.to(tl.int64)[:, None] * queue_stride_channel,
+                (c[:, None] < channels) & (column[None, :] < num_columns),
                 0.0,
             ).to(tl.float32)
-            mean = mean * rescale[:, None]
-            mean = tl.dot(p, tl.trans(q), mean, input_precision=PRECISION)
+            weighted_sum = weighted_sum * rescale[:, None]
+            weighted_sum = tl.dot(
+                p, tl.trans(q), weighted_sum, input_precision=PRECISION
+            )
         top = higher
-    c = tl.arange(0, CHANNELS)
-    here = row.to(tl.int64)[:, None] * channels + c[None, :]
-    within = (row[:, None] < rows) & (c[None, :] < channels)
-    line = part.to(tl.int64) * rows + row
-    tl.store(tops + line, top, row < rows)
-    tl.store(sums + line, total, row < rows)
+    c = tl.arange(0, PADDED_CHANNELS)
+    weighted_sum_offsets = row.to(tl.int64)[:, None] * channels + c[None, :]
+    within = (row[:, None] < num_rows) & (c[None, :] < channels)
+    part_row = part.to(tl.int64) * num_rows + row
+    tl.store(tops + part_row, top, row < num_rows)
+    tl.store(sums + part_row, negatives_sum, row < num_rows)
     if WITH_GRADIENT:
-        here += part.to(tl.int64) * rows * channels
-        tl.store(means + here, mean, within)
+        weighted_sum_offsets += part.to(tl.int64) * num_rows * channels
+        tl.store(weighted_sums + weighted_sum_offsets, weighted_sum, within)
 
 
 @torch.no_grad()
 def pixel_contrast(
-    rows: Tensor,
+    student_cells: Tensor,
     targets: Tensor,
     queue: Tensor,
     tau: float,
@@ -109,7 +113,7 @@ def pixel_contrast(
     ``torch.backends.cuda.matmul`` allows them.
 
     Args:
-        rows: Student's cells (M, C), not normalised.
+        student_cells: Student's cells (M, C), not normalised.
         targets: Teacher's cells (M, C), likewise.
         queue: Negatives (C, K), columns of length 1.
         tau: Temperature.
@@ -120,25 +124,29 @@ def pixel_contrast(
         each (M,), and the gradient (M, C) of the losses' sum, empty without
         ``with_gradient``. All float32.
     """
-    rows, targets = rows.float(), targets.float()
-    lengths = vector_norm(rows, dim=1, keepdim=True)
-    safe = lengths.clamp_min(_EPS)
-    unit, target = rows / safe, normalize(targets, eps=_EPS)
+    student_cells, targets = student_cells.float(), targets.float()
+    norms = vector_norm(student_cells, dim=1, keepdim=True)
+    clamped_norms = norms.clamp_min(_EPS)
+    unit, target = student_cells / clamped_norms, normalize(targets, eps=_EPS)
     positive = (unit * target).sum(1)
-    hardest, total, means = _negatives(unit, queue, tau, with_gradient)
+    hardest, negatives_sum, weighted_sum = _negatives(
+        unit, queue, tau, with_gradient
+    )
     top = torch.maximum(positive, hardest)
     rescale = ((hardest - top) / tau).exp()
-    total = total * rescale
-    whole = total + ((positive - top) / tau).exp()
-    losses = whole.log() + (top - positive) / tau
-    gradient = rows[:0]
+    negatives_sum = negatives_sum * rescale
+    denominator = negatives_sum + ((positive - top) / tau).exp()
+    losses = denominator.log() + (top - positive) / tau
+    gradient = student_cells[:0]
     if with_gradient:
         # Sum over k of the softmax's p_k (q_k - t), then through the
         # normalisation, which removes the component along the unit vector.
-        gradient = means * rescale[:, None] - total[:, None] * target
-        gradient /= tau * whole[:, None]
-        along = (gradient * unit).sum(1, keepdim=True) * (lengths >= _EPS)
-        gradient = (gradient - along * unit) / safe
+        gradient = (
+            weighted_sum * rescale[:, None] - negatives_sum[:, None] * target
+        )
+        gradient /= tau * denominator[:, None]
+        radial = (gradient * unit).sum(1, keepdim=True) * (norms >= _EPS)
+        gradient = (gradient - radial * unit) / clamped_norms
     return losses, positive, hardest, gradient
 
 
@@ -147,22 +155,25 @@ def _negatives(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Per row: the largest cosine with a column, and relative to it the sum
     of exponentials (M,) and the columns weighted with them (M, C)."""
-    count, channels = unit.shape
-    lanes = max(16, int(triton.next_power_of_2(channels)))
-    rows = 64 if lanes <= 256 else 32  # as many as fit into registers
-    blocks = triton.cdiv(count, rows)
-    part_size, parts = _parts(blocks, queue)
-    tops, sums = unit.new_empty(2, parts, count)
-    means = unit.new_empty(parts, count if with_gradient else 0, channels)
-    if count:
+    num_rows, channels = unit.shape
+    padded_channels = max(16, int(triton.next_power_of_2(channels)))
+    # As many as fit into registers.
+    rows_per_tile = 64 if padded_channels <= 256 else 32
+    num_row_tiles = triton.cdiv(num_rows, rows_per_tile)
+    part_size, parts = _parts(num_row_tiles, queue)
+    tops, sums = unit.new_empty(2, parts, num_rows)
+    weighted_sums = unit.new_empty(
+        parts, num_rows if with_gradient else 0, channels
+    )
+    if num_rows:
         with torch.cuda.device_of(unit):
-            contrast[(blocks, parts)](
+            contrast[(num_row_tiles, parts)](
                 unit.contiguous(),
                 queue,
                 tops,
                 sums,
-                means,
-                count,
+                weighted_sums,
+                num_rows,
                 channels,
                 queue.shape[1],
                 *queue.stride(),
@@ -170,31 +181,32 @@ def _negatives(
                 part_size,
                 WITH_GRADIENT=with_gradient,
                 PRECISION=precision(),
-                ROWS=rows,
-                COLUMNS=_COLUMNS,
-                CHANNELS=lanes,
-                BLOCK=min(lanes, _BLOCK),
+                ROWS_PER_TILE=rows_per_tile,
+                COLUMNS_PER_TILE=_COLUMNS_PER_TILE,
+                PADDED_CHANNELS=padded_channels,
+                CHANNELS_PER_DOT=min(padded_channels, _CHANNELS_PER_DOT),
                 num_warps=8,
                 num_stages=2,
             )
     if parts == 1:
-        return tops[0], sums[0], means[0]
+        return tops[0], sums[0], weighted_sums[0]
     hardest = tops.amax(0)
     scales = ((tops - hardest) / tau).exp()
     if with_gradient:
-        means = means.mul_(scales[:, :, None])
-    return hardest, (sums * scales).sum(0), means.sum(0)
+        weighted_sums = weighted_sums.mul_(scales[:, :, None])
+    return hardest, (sums * scales).sum(0), weighted_sums.sum(0)
 
 
-def _parts(blocks: int, queue: Tensor) -> tuple[int, int]:
+def _parts(num_row_tiles: int, queue: Tensor) -> tuple[int, int]:
     """Columns of a part and number of parts, enough to fill the GPU."""
-    columns = queue.shape[1]
-    target = 4 * machine(queue.device).multiprocessors
-    parts = triton.cdiv(target, max(1, blocks))
+    num_columns = queue.shape[1]
+    target_programs = 4 * gpu_properties(queue.device).multiprocessors
+    parts = triton.cdiv(target_programs, max(1, num_row_tiles))
     # Shorter parts cost more in merging than they save.
-    parts = min(parts, triton.cdiv(columns, 32 * _COLUMNS))
-    size = triton.cdiv(triton.cdiv(columns, parts), _COLUMNS) * _COLUMNS
-    return size, triton.cdiv(columns, size)
+    parts = min(parts, triton.cdiv(num_columns, 32 * _COLUMNS_PER_TILE))
+    tiles = triton.cdiv(triton.cdiv(num_columns, parts), _COLUMNS_PER_TILE)
+    size = tiles * _COLUMNS_PER_TILE
+    return size, triton.cdiv(num_columns, size)
 
 
 def precision() -> str:

@@ -13,7 +13,7 @@ _DTYPES = torch.float32, torch.float16, torch.bfloat16
 _PLAIN = Tensor, Parameter
 
 
-class Machine(NamedTuple):
+class GpuProperties(NamedTuple):
     """Properties that decide the size of a launch."""
 
     multiprocessors: int
@@ -82,9 +82,11 @@ def allows_tf32() -> bool:
 
 
 @functools.cache
-def machine(device: torch.device) -> Machine:
+def gpu_properties(device: torch.device) -> GpuProperties:
     """Size of a CUDA device; a small one for Triton's interpreter."""
     if device.type != 'cuda':
-        return Machine(4, 2**20)
+        return GpuProperties(4, 2**20)
     properties = torch.cuda.get_device_properties(device)
-    return Machine(properties.multi_processor_count, properties.L2_cache_size)
+    return GpuProperties(
+        properties.multi_processor_count, properties.L2_cache_size
+    )

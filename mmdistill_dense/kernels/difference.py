@@ -6,7 +6,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .cell_offsets import cell_offsets
-from .device import machine
+from .device import gpu_properties
 from .strides import MapStrides, map_strides
 
 #: Lanes of a tile: channels times positions.
@@ -113,7 +113,7 @@ def tile_of(student: Tensor, maps: MapStrides) -> tuple[int, int]:
     positions = 64
     if maps.positions_first:
         programs = n * triton.cdiv(height * width, 128)
-        few = programs < 2 * machine(student.device).multiprocessors
+        few = programs < 2 * gpu_properties(student.device).multiprocessors
         # Small maps need many programs; a cache line is 32 floats.
         positions = 32 if few else 128
     elif maps.channels_first:

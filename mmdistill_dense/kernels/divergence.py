@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from . import divergence_rows, divergence_tiles
-from .device import machine
+from .device import gpu_properties
 from .strides import map_strides
 
 
@@ -37,7 +37,7 @@ def channel_wise(
     channels = student.shape[0] * student.shape[1]
     # One program per channel needs at least as many channels as there are
     # processors, and reads positions in order.
-    whole = channels >= machine(student.device).multiprocessors
+    whole = channels >= gpu_properties(student.device).multiprocessors
     in_order = maps.positions_first and not any(x.row for x in maps.strides)
     rows, tiles = divergence_rows.channel_wise, divergence_tiles.channel_wise
     kernel = rows if whole and in_order else tiles

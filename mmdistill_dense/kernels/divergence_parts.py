@@ -12,7 +12,7 @@ def part_sums(
     student,
     teacher,
     sums,
-    stride,
+    state_stride,
     channels,
     size,
     width,
@@ -24,7 +24,7 @@ def part_sums(
     t_channel,
     t_row,
     t_column,
-    k,
+    log2e_over_tau,
     part_size,
     parts,
     FLAT: tl.constexpr,
@@ -56,27 +56,29 @@ def part_sums(
         t_at = cell_offsets(c, p, width, t_channel, t_row, t_column, FLAT)
         s = tl.load(s_image_start + s_at, within, float('-inf')).to(tl.float32)
         t = tl.load(t_image_start + t_at, within, float('-inf')).to(tl.float32)
-        m_s, l_s, m_t, l_t, w = update(m_s, l_s, m_t, l_t, w, s, t, within, k)
-    m_s, l_s, m_t, l_t, w = merge(m_s, l_s, m_t, l_t, w, k)
+        m_s, l_s, m_t, l_t, w = update(
+            m_s, l_s, m_t, l_t, w, s, t, within, log2e_over_tau
+        )
+    m_s, l_s, m_t, l_t, w = merge(m_s, l_s, m_t, l_t, w, log2e_over_tau)
     # -> 5, N C, parts
     c = first + tl.arange(0, CHANNELS)[:, None]
-    here = sums + (n.to(tl.int64) * channels + c) * parts + part
-    tl.store(here, m_s, c < channels)
-    tl.store(here + stride, l_s, c < channels)
-    tl.store(here + 2 * stride, m_t, c < channels)
-    tl.store(here + 3 * stride, l_t, c < channels)
-    tl.store(here + 4 * stride, w, c < channels)
+    state_ptrs = sums + (n.to(tl.int64) * channels + c) * parts + part
+    tl.store(state_ptrs, m_s, c < channels)
+    tl.store(state_ptrs + state_stride, l_s, c < channels)
+    tl.store(state_ptrs + 2 * state_stride, m_t, c < channels)
+    tl.store(state_ptrs + 3 * state_stride, l_t, c < channels)
+    tl.store(state_ptrs + 4 * state_stride, w, c < channels)
 
 
 @triton.jit
-def whole_sums(
+def merge_parts(
     sums,
-    stride,
+    state_stride,
     divergences,
-    softmaxes,
+    softmax_params,
     count,
     parts,
-    k,
+    log2e_over_tau,
     tau,
     scale,
     ROWS: tl.constexpr,
@@ -85,19 +87,19 @@ def whole_sums(
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]
     part = tl.arange(0, PARTS)[None, :]
     within = (row < count) & (part < parts)
-    here = sums + row.to(tl.int64) * parts + part
-    m_s = tl.load(here, within, LOWEST)
-    l_s = tl.load(here + stride, within, 0.0)
-    m_t = tl.load(here + 2 * stride, within, LOWEST)
-    l_t = tl.load(here + 3 * stride, within, 0.0)
-    w = tl.load(here + 4 * stride, within, 0.0)
-    m_s, l_s, m_t, l_t, w = merge(m_s, l_s, m_t, l_t, w, k)
+    state_ptrs = sums + row.to(tl.int64) * parts + part
+    m_s = tl.load(state_ptrs, within, LOWEST)
+    l_s = tl.load(state_ptrs + state_stride, within, 0.0)
+    m_t = tl.load(state_ptrs + 2 * state_stride, within, LOWEST)
+    l_t = tl.load(state_ptrs + 3 * state_stride, within, 0.0)
+    w = tl.load(state_ptrs + 4 * state_stride, within, 0.0)
+    m_s, l_s, m_t, l_t, w = merge(m_s, l_s, m_t, l_t, w, log2e_over_tau)
     tl.store(divergences + row, divergence(l_s, l_t, w, tau), row < count)
     # Per channel: maximum and factor of the student, then of the teacher.
-    tl.store(softmaxes + row * 4, m_s, row < count)
-    tl.store(softmaxes + row * 4 + 1, scale / l_s, row < count)
-    tl.store(softmaxes + row * 4 + 2, m_t, row < count)
-    tl.store(softmaxes + row * 4 + 3, scale / l_t, row < count)
+    tl.store(softmax_params + row * 4, m_s, row < count)
+    tl.store(softmax_params + row * 4 + 1, scale / l_s, row < count)
+    tl.store(softmax_params + row * 4 + 2, m_t, row < count)
+    tl.store(softmax_params + row * 4 + 3, scale / l_t, row < count)
 
 
 @triton.jit
@@ -105,7 +107,7 @@ def gradients(
     student,
     teacher,
     gradient,
-    softmaxes,
+    softmax_params,
     channels,
     size,
     width,
@@ -121,7 +123,7 @@ def gradients(
     g_channel,
     g_row,
     g_column,
-    k,
+    log2e_over_tau,
     FLAT: tl.constexpr,
     CHANNELS: tl.constexpr,
     POSITIONS: tl.constexpr,
@@ -134,11 +136,11 @@ def gradients(
     p = program // blocks % tiles * POSITIONS
     p = p + tl.arange(0, POSITIONS)[None, :]
     n = (program // blocks // tiles).to(tl.int64)
-    row = softmaxes + (n * channels + c) * 4
+    row = softmax_params + (n * channels + c) * 4
     m_s = tl.load(row, c < channels, 0.0)
-    r_s = tl.load(row + 1, c < channels, 0.0)
+    factor_s = tl.load(row + 1, c < channels, 0.0)
     m_t = tl.load(row + 2, c < channels, 0.0)
-    r_t = tl.load(row + 3, c < channels, 0.0)
+    factor_t = tl.load(row + 3, c < channels, 0.0)
     within = (c < channels) & (p < size)
     s_at = cell_offsets(c, p, width, s_channel, s_row, s_column, FLAT)
     t_at = cell_offsets(c, p, width, t_channel, t_row, t_column, FLAT)
@@ -148,5 +150,8 @@ def gradients(
     g_at += n * g_image
     s = tl.load(student + s_at, within, 0.0).to(tl.float32)
     t = tl.load(teacher + t_at, within, 0.0).to(tl.float32)
-    g = tl.exp2((s - m_s) * k) * r_s - tl.exp2((t - m_t) * k) * r_t
+    g = (
+        tl.exp2((s - m_s) * log2e_over_tau) * factor_s
+        - tl.exp2((t - m_t) * log2e_over_tau) * factor_t
+    )
     tl.store(gradient + g_at, g.to(gradient.dtype.element_ty), within)

@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .device import machine
+from .device import gpu_properties
 from .online_softmax import LOWEST, divergence, merge, update
 from .strides import MapStrides
 
@@ -30,7 +30,7 @@ def rows(
     t_channel,
     g_image,
     g_channel,
-    k,
+    log2e_over_tau,
     tau,
     scale,
     WRITES: tl.constexpr,
@@ -56,15 +56,15 @@ def rows(
             s = tl.load(s_row + p, within, float('-inf')).to(tl.float32)
             t = tl.load(t_row + p, within, float('-inf')).to(tl.float32)
             m_s, l_s, m_t, l_t, w = update(
-                m_s, l_s, m_t, l_t, w, s, t, within, k
+                m_s, l_s, m_t, l_t, w, s, t, within, log2e_over_tau
             )
-        m_s, l_s, m_t, l_t, w = merge(m_s, l_s, m_t, l_t, w, k)
+        m_s, l_s, m_t, l_t, w = merge(m_s, l_s, m_t, l_t, w, log2e_over_tau)
         one = divergences + row + tl.arange(0, 1)[:, None]
         tl.store(one, divergence(l_s, l_t, w, tau))
         if WRITES:
             g_row = gradient + n * g_image + c * g_channel
-            r_s = scale / l_s
-            r_t = scale / l_t
+            factor_s = scale / l_s
+            factor_t = scale / l_t
             # In reverse order: what was read last is still in the cache.
             last = (size - 1) // tile * tile
             for back in range(0, size, tile):
@@ -76,7 +76,10 @@ def rows(
                 t = tl.load(
                     t_row + p, within, 0.0, eviction_policy='evict_first'
                 ).to(tl.float32)
-                g = tl.exp2((s - m_s) * k) * r_s - tl.exp2((t - m_t) * k) * r_t
+                g = (
+                    tl.exp2((s - m_s) * log2e_over_tau) * factor_s
+                    - tl.exp2((t - m_t) * log2e_over_tau) * factor_t
+                )
                 tl.store(
                     g_row + p,
                     g.to(gradient.dtype.element_ty),
@@ -134,7 +137,7 @@ def programs(student: Tensor, teacher: Tensor, warps: int) -> int:
     As many as fit into the cache, so that the second read hits it, but at
     least one and at most 32 warps per processor.
     """
-    gpu = machine(student.device)
+    gpu = gpu_properties(student.device)
     count = student.shape[0] * student.shape[1]
     size = student.shape[2] * student.shape[3]
     row = size * (student.element_size() + teacher.element_size())

@@ -8,8 +8,8 @@ import torch
 import triton
 from torch import Tensor
 
-from .device import machine
-from .divergence_parts import gradients, part_sums, whole_sums
+from .device import gpu_properties
+from .divergence_parts import gradients, merge_parts, part_sums
 from .strides import MapStrides
 
 #: Values that a lane reads at once.
@@ -45,7 +45,7 @@ def channel_wise(
     n, channels, *_ = student.shape
     size = student.shape[2] * student.shape[3]
     shape = channels, size, maps.width
-    count, k = n * channels, math.log2(math.e) / tau
+    count, log2e_over_tau = n * channels, math.log2(math.e) / tau
     (block, positions), part_size, parts = tiling_of(student, maps)
     blocks = triton.cdiv(channels, block)
     constants = dict(
@@ -60,24 +60,24 @@ def channel_wise(
         count * parts,
         *shape,
         *strides[:8],
-        k,
+        log2e_over_tau,
         part_size,
         parts,
         REPEAT=_REPEAT,
         **constants,
         num_warps=WARPS,
     )
-    divergences, softmaxes = new(n, channels), new(count, 4)
+    divergences, softmax_params = new(n, channels), new(count, 4)
     lanes = triton.next_power_of_2(parts)
     rows = max(1, 128 // lanes)
-    whole_sums[(triton.cdiv(count, rows),)](
+    merge_parts[(triton.cdiv(count, rows),)](
         sums,
         count * parts,
         divergences,
-        softmaxes,
+        softmax_params,
         count,
         parts,
-        k,
+        log2e_over_tau,
         tau,
         scale,
         ROWS=rows,
@@ -89,10 +89,10 @@ def channel_wise(
             student,
             teacher,
             gradient,
-            softmaxes,
+            softmax_params,
             *shape,
             *strides,
-            k,
+            log2e_over_tau,
             **constants,
         )
     return divergences
@@ -106,7 +106,7 @@ def tiling_of(student: Tensor, maps: MapStrides) -> Tiling:
     most = 1 if maps.positions_first else 64 if maps.channels_first else 32
     block = min(most, int(triton.next_power_of_2(channels)))
     tile = _LANES // block * _REPEAT
-    target = 8 * machine(student.device).multiprocessors
+    target = 8 * gpu_properties(student.device).multiprocessors
     parts = triton.cdiv(target, n * triton.cdiv(channels, block))
     parts = min(parts, triton.cdiv(size, tile), _MAX_PARTS)
     part_size = triton.cdiv(triton.cdiv(size, parts), tile) * tile

@@ -8,7 +8,7 @@ State after some values of a channel, of student s and teacher t:
 
 The divergence is then ``w / (l_t tau) - log(l_t) + log(l_s)``. Differences
 are taken before scaling, so that a large constant in a channel costs no
-digits. ``k`` is ``log2(e) / tau``.
+digits. ``log2e_over_tau`` is ``log2(e) / tau``.
 """
 
 import triton
@@ -19,7 +19,7 @@ LOWEST = tl.constexpr(-1.7e38)
 
 
 @triton.jit
-def update(m_s, l_s, m_t, l_t, w, s, t, within, k):
+def update(m_s, l_s, m_t, l_t, w, s, t, within, log2e_over_tau):
     """Add values (R, ...) to the state (...); those not ``within`` are -inf.
 
     Each lane of a tile has a state of its own, over R values of a thread, so
@@ -27,13 +27,13 @@ def update(m_s, l_s, m_t, l_t, w, s, t, within, k):
     """
     top_s = tl.maximum(m_s, tl.max(s, 0))
     top_t = tl.maximum(m_t, tl.max(t, 0))
-    l_s = l_s * tl.exp2((m_s - top_s) * k)
+    l_s = l_s * tl.exp2((m_s - top_s) * log2e_over_tau)
     w = w - l_t * ((top_t - m_t) - (top_s - m_s))
-    rescale = tl.exp2((m_t - top_t) * k)
+    rescale = tl.exp2((m_t - top_t) * log2e_over_tau)
     from_s = s - tl.expand_dims(top_s, 0)
     from_t = t - tl.expand_dims(top_t, 0)
-    e_t = tl.exp2(from_t * k)
-    l_s += tl.sum(tl.exp2(from_s * k), 0)
+    e_t = tl.exp2(from_t * log2e_over_tau)
+    l_s += tl.sum(tl.exp2(from_s * log2e_over_tau), 0)
     l_t = l_t * rescale + tl.sum(e_t, 0)
     # Not within: inf - inf.
     gap = tl.where(within, from_t - from_s, 0.0)
@@ -42,15 +42,17 @@ def update(m_s, l_s, m_t, l_t, w, s, t, within, k):
 
 
 @triton.jit
-def merge(m_s, l_s, m_t, l_t, w, k):
+def merge(m_s, l_s, m_t, l_t, w, log2e_over_tau):
     """Merge the states (A, B) of B parts into states (A, 1)."""
     top_s = tl.max(m_s, 1, keep_dims=True)
     top_t = tl.max(m_t, 1, keep_dims=True)
     w = w - l_t * ((top_t - m_t) - (top_s - m_s))
-    rescale = tl.exp2((m_t - top_t) * k)
+    rescale = tl.exp2((m_t - top_t) * log2e_over_tau)
     w = tl.sum(w * rescale, 1, keep_dims=True)
     l_t = tl.sum(l_t * rescale, 1, keep_dims=True)
-    l_s = tl.sum(l_s * tl.exp2((m_s - top_s) * k), 1, keep_dims=True)
+    l_s = tl.sum(
+        l_s * tl.exp2((m_s - top_s) * log2e_over_tau), 1, keep_dims=True
+    )
     return top_s, l_s, top_t, l_t, w
 
 

@@ -37,8 +37,8 @@ class Recorder:
         self.clone = clone
         self.on = False
         self.calls = 0
-        self._kept: list[tuple[Tensor, int]] = []
-        self._budget: CallBudget | None = None
+        self._recorded: list[tuple[Tensor, int]] = []
+        self._countdown: CallCountdown | None = None
         if take == 'input':
             module.register_forward_pre_hook(self._on_input, with_kwargs=True)
         else:
@@ -46,19 +46,19 @@ class Recorder:
 
     def _on_input(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         if self.on:
-            self._keep((args, kwargs))
+            self._record((args, kwargs))
 
     def _on_output(self, module: nn.Module, args: Any, output: Any) -> None:
         if self.on:
-            self._keep(output)
+            self._record(output)
 
-    def _keep(self, value: Any) -> None:
+    def _record(self, value: Any) -> None:
         self.calls += 1
-        for tensor in flatten(value):
-            kept = tensor.clone() if self.clone else tensor
-            self._kept.append((kept, kept._version))
-        if self._budget is not None:
-            self._budget.spend()
+        for tensor in iter_float_tensors(value):
+            recorded = tensor.clone() if self.clone else tensor
+            self._recorded.append((recorded, recorded._version))
+        if self._countdown is not None:
+            self._countdown.count_call()
 
     def read(self) -> list[Tensor]:
         """Tensors of this forward pass, in the order of the calls.
@@ -74,7 +74,7 @@ class Recorder:
                 f'Sequential of a head) is not called itself: record its '
                 f"members, as in '{self.path}.*', or another module."
             )
-        for tensor, version in self._kept:
+        for tensor, version in self._recorded:
             # A traced graph cannot branch on it; the dry run has checked.
             if torch.compiler.is_compiling():
                 break
@@ -86,36 +86,38 @@ class Recorder:
                     f'module behind it, or keep a copy: dict(path='
                     f"'{self.path}', clone=True)."
                 )
-        return [tensor for tensor, _ in self._kept]
+        return [tensor for tensor, _ in self._recorded]
 
-    def switch(self, on: bool, budget: 'CallBudget | None' = None) -> None:
+    def switch(
+        self, on: bool, countdown: 'CallCountdown | None' = None
+    ) -> None:
         """Start or end a recording, and free the tensors of the last one."""
         self.on = on
         self.calls = 0
-        self._kept.clear()
-        self._budget = budget
+        self._recorded.clear()
+        self._countdown = countdown
 
 
-class CallBudget:
+class CallCountdown:
     """Counts down the calls of several recorders, then stops the forward."""
 
     def __init__(self, calls: int) -> None:
-        self.calls = calls
+        self.remaining = calls
 
-    def spend(self) -> None:
-        self.calls -= 1
-        if self.calls == 0:
+    def count_call(self) -> None:
+        self.remaining -= 1
+        if self.remaining == 0:
             raise StopForward
 
 
-def flatten(value: Any) -> Iterator[Tensor]:
+def iter_float_tensors(value: Any) -> Iterator[Tensor]:
     """Floating point tensors of nested tuples, lists and dicts, in order."""
     if isinstance(value, Tensor):
         if value.is_floating_point():
             yield value
     elif isinstance(value, dict):
         for item in value.values():
-            yield from flatten(item)
+            yield from iter_float_tensors(item)
     elif isinstance(value, (list, tuple)):
         for item in value:
-            yield from flatten(item)
+            yield from iter_float_tensors(item)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 
 from .paths import resolve_paths
-from .recorder import CallBudget, Recorder
+from .recorder import CallCountdown, Recorder
 
 #: Key of a recorder: module path, 'output' or 'input', clone.
 RecorderId = tuple[str, str, bool]
@@ -105,11 +105,11 @@ class RecorderSet:
             for where, recorder in self._recorders.items()
             if recorder in self._sources[key].recorders
         }
-        budget = None
+        countdown = None
         if expected is not None:
-            budget = CallBudget(sum(expected[where] for where in active))
+            countdown = CallCountdown(sum(expected[where] for where in active))
         for recorder in active.values():
-            recorder.switch(True, budget)
+            recorder.switch(True, countdown)
         try:
             yield
         finally:

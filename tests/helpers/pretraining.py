@@ -56,7 +56,10 @@ def write_teacher(teacher, path, seed=1):
     place, wrapper = PLACES[name]
     state = {
         f'{wrapper}{prefix}{key}': value
-        for prefix, module in ((layout.encoder, backbone), (layout.head, head))
+        for prefix, module in (
+            (layout.backbone_prefix, backbone),
+            (layout.head_prefix, head),
+        )
         for key, value in module.state_dict().items()
     }
     torch.save({place: state} if place else state, path)

@@ -12,7 +12,7 @@ from triton.compiler import ASTSource
 
 CUOBJDUMP = Path(triton.__file__).parent / 'backends/nvidia/bin/cuobjdump'
 POINTERS = dict(float32='*fp32', float16='*fp16', bfloat16='*bf16')
-FLOATS = {'k', 'tau', 'scale'}
+FLOATS = {'log2e_over_tau', 'tau', 'scale'}
 
 
 class Compiled(NamedTuple):

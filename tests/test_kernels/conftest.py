@@ -48,9 +48,9 @@ def sized(monkeypatch):
     """Let kernels believe in a machine of so many processors."""
 
     def size(module, multiprocessors):
-        def machine(device):
-            return machines.Machine(multiprocessors, cache=2**12)
+        def gpu_properties(device):
+            return machines.GpuProperties(multiprocessors, cache=2**12)
 
-        monkeypatch.setattr(module, 'machine', machine)
+        monkeypatch.setattr(module, 'gpu_properties', gpu_properties)
 
     return size

@@ -90,7 +90,7 @@ def test_tiles(compiled, capability, dtype):
         gradients,
         capability,
         maps=dict.fromkeys(('student', 'teacher', 'gradient'), dtype),
-        sums=['softmaxes'],
+        sums=['softmax_params'],
         constants=along('stg', 'channel') | constants,
     )
     assert 'ld.global.v4' in sums.ptx
@@ -122,14 +122,14 @@ def test_sums_of_other_tiles(compiled, channels, given):
 
 
 @pytest.mark.parametrize(('rows', 'parts'), [(1, 1024), (128, 1)])
-def test_whole_sums(compiled, rows, parts):
-    from mmdistill_dense.kernels.divergence_parts import whole_sums
+def test_merge_parts(compiled, rows, parts):
+    from mmdistill_dense.kernels.divergence_parts import merge_parts
 
     compiled(
-        whole_sums,
+        merge_parts,
         80,
         maps={},
-        sums=['sums', 'divergences', 'softmaxes'],
+        sums=['sums', 'divergences', 'softmax_params'],
         constants=dict(ROWS=rows, PARTS=parts),
     )
 
@@ -176,15 +176,15 @@ def test_contrast(compiled, capability, precision, lanes, dtype):
         contrast,
         capability,
         maps=dict(queue=dtype),
-        sums=['unit', 'tops', 'sums', 'means'],
+        sums=['unit', 'tops', 'sums', 'weighted_sums'],
         constants=dict(
-            q_column=1,
+            queue_stride_column=1,
             WITH_GRADIENT=True,
             PRECISION=precision,
-            ROWS=64 if lanes == 256 else 32,
-            COLUMNS=32,
-            CHANNELS=lanes,
-            BLOCK=32,
+            ROWS_PER_TILE=64 if lanes == 256 else 32,
+            COLUMNS_PER_TILE=32,
+            PADDED_CHANNELS=lanes,
+            CHANNELS_PER_DOT=32,
         ),
         warps=8,
         stages=2,

@@ -126,7 +126,7 @@ def test_this_gpu_is_used():
     from mmdistill_dense.kernels.trial import trial
 
     assert trial(device).item() == 1
-    assert machines.machine(device).multiprocessors > 1
+    assert machines.gpu_properties(device).multiprocessors > 1
 
 
 @pytest.mark.parametrize(

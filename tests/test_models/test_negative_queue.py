@@ -75,7 +75,7 @@ def test_a_size_that_is_none_is_refused(size):
 
 def test_a_checkpoint_brings_back_all_of_it():
     queue, other = NegativeQueue(4, 8), NegativeQueue(4, 8)
-    queue.bind_teacher('0000abcd')
+    queue.set_teacher_fingerprint('0000abcd')
     queue.enqueue(keys(3))
     other.load_state_dict(queue.state_dict())
     for place in (queue, other):
@@ -99,16 +99,16 @@ def test_a_queue_of_another_shape_is_refused(shape):
 
 def test_a_queue_of_another_teacher_is_refused_in_either_order():
     first, second = NegativeQueue(4, 8), NegativeQueue(4, 8)
-    first.bind_teacher('00000001')
-    second.bind_teacher('00000002')
-    second.bind_teacher('00000002')
+    first.set_teacher_fingerprint('00000001')
+    second.set_teacher_fingerprint('00000002')
+    second.set_teacher_fingerprint('00000002')
     match = r'other weights \(00000001\) than the present one \(00000002\)'
     with pytest.raises(ValueError, match=match):
         second.load_state_dict(first.state_dict())
     fresh = NegativeQueue(4, 8)
     fresh.load_state_dict(first.state_dict())
     with pytest.raises(ValueError, match=match):
-        fresh.bind_teacher('00000002')
+        fresh.set_teacher_fingerprint('00000002')
     second.load_state_dict(NegativeQueue(4, 8).state_dict())  # of no teacher
 
 

@@ -6,7 +6,7 @@ import torch
 from mmdistill_dense.models.pcd.heads import build_head
 from mmdistill_dense.models.pcd.layouts import LAYOUTS, rename_keys
 from mmdistill_dense.models.pcd.projection_teacher import (
-    Encoder,
+    BackboneWithHead,
     ProjectionTeacher,
 )
 from mmdistill_dense.models.utils import plain_state
@@ -128,7 +128,7 @@ def test_keys_and_shapes_at_full_size(full_resnet, name):
     with torch.device('meta'):
         content = official.FILES[name][0]()
         head = build_head(None, LAYOUTS[name], 2048, False)
-    check_shapes(content, name, Encoder(full_resnet, head))
+    check_shapes(content, name, BackboneWithHead(full_resnet, head))
 
 
 def test_keys_and_shapes_of_the_vision_transformer_at_full_size():
@@ -137,7 +137,7 @@ def test_keys_and_shapes_of_the_vision_transformer_at_full_size():
     with torch.device('meta'):
         content = official.mocov3_vit()
         head = build_head(None, LAYOUTS['mocov3_vit'], 768, False)
-    check_shapes(content, 'mocov3_vit', Encoder(backbone, head))
+    check_shapes(content, 'mocov3_vit', BackboneWithHead(backbone, head))
 
 
 def check_shapes(content, name, model):

@@ -123,7 +123,7 @@ def test_switched_off_nothing_is_kept_or_counted(net, x):
     other = Net()
     other.load_state_dict(net.state_dict(), strict=True)
     assert calls(source) == 0
-    assert source.recorders[0]._kept == []
+    assert source.recorders[0]._recorded == []
     torch.testing.assert_close(expected, other(x), rtol=0, atol=0)
 
 
@@ -177,7 +177,7 @@ def test_an_exception_leaves_nothing_behind(net, x):
         two_passes()
     assert calls(source) == 0
     assert not source.recorders[0].on
-    assert source.recorders[0]._kept == []
+    assert source.recorders[0]._recorded == []
 
 
 def test_a_second_recording_starts_empty(net, x):

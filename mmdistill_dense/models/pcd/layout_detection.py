@@ -20,7 +20,7 @@ def check_layout(keys: Iterable[str], name: str, what: str) -> None:
     keys, layout = list(keys), LAYOUTS[name]
     detected = detect_layout(keys)
     # A file without its head may have no marker.
-    headless = detected is None and _any_starts(keys, layout.encoder)
+    headless = detected is None and _any_starts(keys, layout.backbone_prefix)
     if detected == name or headless:
         return
     starts = ', '.join(sorted({f'{k.partition(".")[0]}.*' for k in keys})[:8])
@@ -52,13 +52,13 @@ def check_head(keys: Iterable[str], layout: Layout, what: str) -> None:
     Raises:
         ValueError: If the file has a head and the layout has none.
     """
-    pattern = re.compile(rf'{re.escape(layout.head)}\d+\.')
+    pattern = re.compile(rf'{re.escape(layout.head_prefix)}\d+\.')
     if not layout.widths and any(pattern.match(key) for key in keys):
         raise ValueError(
-            f'{what} has a projection head, {layout.head}<index>.*, which '
-            'would be left out. Give it, teacher.head=dict(widths=(4096, '
-            "256)) or [dict(type='Linear', ...), ...] with the sizes that it "
-            'was trained with, or teacher.head=[] for none.'
+            f'{what} has a projection head, {layout.head_prefix}<index>.*, '
+            'which would be left out. Give it, teacher.head=dict('
+            "widths=(4096, 256)) or [dict(type='Linear', ...), ...] with the "
+            'sizes that it was trained with, or teacher.head=[] for none.'
         )
 
 

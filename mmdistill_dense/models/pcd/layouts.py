@@ -15,8 +15,8 @@ class Layout:
     """Key layout of a file, without a data parallel wrapper's ``module.``.
 
     Args:
-        encoder: Prefix of the backbone's keys.
-        head: Prefix of the projection head's keys.
+        backbone_prefix: Prefix of the backbone's keys.
+        head_prefix: Prefix of the projection head's keys.
         widths: Output channels of the head's linear layers, with batch norm
             and ReLU between them. Empty: there is no head.
         bias: Whether each linear layer has a bias.
@@ -26,13 +26,14 @@ class Layout:
             ``None``: as many as the teacher's.
         backbone_rules: Patterns in the backbone's keys with replacements.
         head_rules: Likewise for the head, whose keys become ``<index>.*``.
-        ignored: Patterns of keys below ``encoder`` that belong to neither.
+        ignored: Patterns of keys below ``backbone_prefix`` that belong to
+            neither.
         marker: Prefix of keys by which the layout is detected.
         hint: A setting that configs often lack, as a sentence.
     """
 
-    encoder: str
-    head: str = 'head.'
+    backbone_prefix: str
+    head_prefix: str = 'head.'
     widths: tuple[int, ...] = ()
     bias: tuple[bool, ...] = ()
     last_bn: bool = False
@@ -45,11 +46,11 @@ class Layout:
 
     def target_key(self, key: str) -> str | None:
         """A file's key as ``backbone.*`` or ``head.*``, else ``None``."""
-        if key.startswith(self.head):
-            rest = key.removeprefix(self.head)
+        if key.startswith(self.head_prefix):
+            rest = key.removeprefix(self.head_prefix)
             return f'head.{_apply_rules(rest, self.head_rules)}'
-        rest = key.removeprefix(self.encoder)
-        outside = not key.startswith(self.encoder)
+        rest = key.removeprefix(self.backbone_prefix)
+        outside = not key.startswith(self.backbone_prefix)
         if outside or any(fnmatchcase(rest, other) for other in self.ignored):
             return None
         return f'backbone.{_apply_rules(rest, self.backbone_rules)}'
@@ -80,21 +81,21 @@ _NECK = tuple(
     for shift, kind in enumerate(('fc', 'bn'))
 )
 
-_MOCO = dict(encoder='momentum_encoder.', last_bn=True)
+_MOCO = dict(backbone_prefix='momentum_encoder.', last_bn=True)
 
 #: By the name in ``teacher.layout``; the first marker found decides.
 LAYOUTS = dict(
     # github.com/facebookresearch/moco-v3: state_dict, module.*
     mocov3_resnet=Layout(
         **_MOCO,
-        head='momentum_encoder.fc.',
+        head_prefix='momentum_encoder.fc.',
         widths=(4096, 256),
         bias=(False, False),
         marker='momentum_encoder.fc.',
     ),
     mocov3_vit=Layout(
         **_MOCO,
-        head='momentum_encoder.head.',
+        head_prefix='momentum_encoder.head.',
         widths=(4096, 4096, 256),
         bias=(False, False, False),
         student_depth=2,
@@ -105,24 +106,24 @@ LAYOUTS = dict(
     ),
     # A PyTorch port of BYOL, the one of PCD's authors: model, module.*
     byol=Layout(
-        encoder='target_encoder.',
-        head='target_encoder.fc.',
+        backbone_prefix='target_encoder.',
+        head_prefix='target_encoder.fc.',
         widths=(4096, 256),
         bias=(True, False),
         marker='target_encoder.',
     ),
     # github.com/facebookresearch/barlowtwins: model, module.*
     barlow_twins=Layout(
-        encoder='backbone.',
-        head='projector.',
+        backbone_prefix='backbone.',
+        head_prefix='projector.',
         widths=(8192, 8192, 8192),
         bias=(False, False, False),
         marker='projector.',
     ),
     # github.com/facebookresearch/swav: the root of the file, module.*
     swav=Layout(
-        encoder='',
-        head='projection_head.',
+        backbone_prefix='',
+        head_prefix='projection_head.',
         widths=(2048, 128),
         bias=(True, True),
         ignored=('prototypes.*',),
@@ -130,8 +131,8 @@ LAYOUTS = dict(
     ),
     # MoCo v3 of mmpretrain: state_dict; module 0 is the backbone, 1 the neck
     mmpretrain_mocov3=Layout(
-        encoder='momentum_encoder.module.0.',
-        head='momentum_encoder.module.1.',
+        backbone_prefix='momentum_encoder.module.0.',
+        head_prefix='momentum_encoder.module.1.',
         widths=(4096, 256),
         bias=(False, False),
         last_bn=True,
@@ -139,10 +140,10 @@ LAYOUTS = dict(
         marker='momentum_encoder.module.',
     ),
     # Any detector, segmentor or classifier, and runs of this package
-    openmmlab=Layout(encoder='backbone.', marker='backbone.'),
+    openmmlab=Layout(backbone_prefix='backbone.', marker='backbone.'),
     # A backbone alone, by its own keys, such as one of torchvision. Exported
     # students have the prefix backbone., as in openmmlab.
-    bare=Layout(encoder='', ignored=('fc.*',), marker='conv1.'),
+    bare=Layout(backbone_prefix='', ignored=('fc.*',), marker='conv1.'),
 )
 
 

@@ -134,7 +134,7 @@ class PixelContrastDistiller(BackboneModel):
         """
         if not self.teacher.loaded:
             self.teacher.load(self.queue.vectors)
-            self.queue.bind_teacher(self.teacher.fingerprint)
+            self.queue.set_teacher_fingerprint(self.teacher.fingerprint)
             log_checkpoint(self.teacher)
 
     def forward(

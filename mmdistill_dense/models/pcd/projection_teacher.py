@@ -21,7 +21,7 @@ from .maps import last_map, map_spec
 from .spatial_adaptor import SpatialAdaptor
 
 
-class Encoder(nn.Module):
+class BackboneWithHead(nn.Module):
     """A backbone, and a head on its last map.
 
     Args:
@@ -91,14 +91,14 @@ class ProjectionTeacher(FrozenHolder):
                 f"dict(type='mmdet.ResNet', depth=50), got {backbone!r}."
             )
         self.cfg = dict(backbone)
-        self.layout = layout
+        self.layout_name = layout
         self.checkpoint = checkpoint
         self.allow = [allow] if isinstance(allow, str) else list(allow)
         #: Of the loaded weights and the layers of the head.
         self.fingerprint = ''
-        self._head = dict(
-            head=head, layout=layout_of(layout), keep_last_bn=keep_last_bn
-        )
+        self._layout = layout_of(layout)
+        self._head_cfg = head
+        self._keep_last_bn = keep_last_bn
         self._relu = relu
         self._input_size = tuple(input_size)
         self._spec, self._num_parameters = self._dry_run()
@@ -128,11 +128,16 @@ class ProjectionTeacher(FrozenHolder):
                     'teacher.head does not fit a backbone that gives '
                     f'{self._spec}: {error}. Its layers are {list(head)}.'
                 ) from error
-        layout = self._head['layout']
-        return adapted, channels, student_head_cfg(head, layout, channels)
+        student_head = student_head_cfg(head, self._layout, channels)
+        return adapted, channels, student_head
 
     def _build_head(self) -> nn.Sequential:
-        return build_head(channels=self._spec.channels, **self._head)
+        return build_head(
+            self._head_cfg,
+            self._layout,
+            self._spec.channels,
+            self._keep_last_bn,
+        )
 
     def describe(self) -> str:
         """Several lines: backbone, grid, head, length of a queue's key."""
@@ -144,7 +149,7 @@ class ProjectionTeacher(FrozenHolder):
                 f'{self._num_parameters / 1e6:.1f} M parameters, gives '
                 f'{self._spec}, {rows}x{columns} cells of an image of '
                 f'{height}x{width} pixels',
-                f'  head on each cell (layout {self.layout!r}):',
+                f'  head on each cell (layout {self.layout_name!r}):',
                 *(f'    {layer}' for layer in self._head_layers or ['none']),
                 f'  gives {self.channels} channels, the length of a key in '
                 'the queue',
@@ -167,8 +172,8 @@ class ProjectionTeacher(FrozenHolder):
                 'teacher.checkpoint to a file or an address.'
             )
         with forked_rng():
-            model = Encoder(self._build(), self._build_head())
-        weights = load_strictly(
+            model = BackboneWithHead(self._build(), self._build_head())
+        weights_fingerprint = load_strictly(
             model,
             self._read(len(model.head)),
             self.allow,
@@ -177,35 +182,34 @@ class ProjectionTeacher(FrozenHolder):
             self._remedy(),
         )
         model.head = SpatialAdaptor(model.head, self._relu)
-        self.fingerprint = self._fingerprint(weights)
+        self.fingerprint = self._fingerprint(weights_fingerprint)
         self.set_frozen(model, like.device, like.dtype)
 
-    def _fingerprint(self, weights: str) -> str:
+    def _fingerprint(self, weights_fingerprint: str) -> str:
         """Fingerprint of the weights and of the layers of the head.
 
         With the same weights, another head gives other vectors.
         """
         head = '\n'.join(self._head_layers).encode()
-        return f'{zlib.crc32(head, int(weights, 16)):08x}'
+        return f'{zlib.crc32(head, int(weights_fingerprint, 16)):08x}'
 
     def _read(self, layers: int) -> OrderedDict[str, Tensor]:
         """Weights by the model's keys, with the versions of modules."""
         state = read_weights(self.checkpoint, self.name)
-        what = f'the checkpoint of the teacher, {self.checkpoint},'
-        check_layout(state, self.layout, what)
-        layout = self._head['layout']
-        if self._head['head'] is None:
-            check_head(state, layout, what)
-        weights = rename_keys(state, layout, layers)
-        weights._metadata = rename_keys(state._metadata, layout, layers)
+        subject = f'the checkpoint of the teacher, {self.checkpoint},'
+        check_layout(state, self.layout_name, subject)
+        if self._head_cfg is None:
+            check_head(state, self._layout, subject)
+        weights = rename_keys(state, self._layout, layers)
+        weights._metadata = rename_keys(state._metadata, self._layout, layers)
         return weights
 
     def _remedy(self) -> str:
-        layout = self._head['layout']
+        layout = self._layout
         return (
             'Usual cause: another backbone, or a head of other sizes. '
-            f'backbone.* is {layout.encoder}* of the file, head.<index>.* is '
-            f'{layout.head}*. {layout.hint}'.rstrip()
+            f'backbone.* is {layout.backbone_prefix}* of the file, '
+            f'head.<index>.* is {layout.head_prefix}*. {layout.hint}'.rstrip()
             + ' Change teacher.backbone, teacher.head or teacher.layout'
         )
 

@@ -45,29 +45,29 @@ class NegativeQueue(nn.Module):
         return self.vectors.shape[1]
 
     @torch.no_grad()
-    def enqueue(self, keys: Tensor) -> None:
+    def enqueue(self, vectors: Tensor) -> None:
         """Replace the oldest vectors by those of all processes.
 
         Args:
-            keys: (N, C), normalised here. Processes are concatenated in the
+            vectors: (N, C), normalised here. Processes are concatenated in the
                 order of their ranks. The pointer wraps around, so N need not
                 divide K.
 
         Raises:
             ValueError: If there are more than K.
         """
-        keys = normalize(keys.to(self.vectors.dtype), dim=1)
-        keys = torch.cat(dist.all_gather(keys))  # N,C -> N*world,C
-        count = len(keys)
+        vectors = normalize(vectors.to(self.vectors.dtype), dim=1)
+        vectors = torch.cat(dist.all_gather(vectors))  # N,C -> N*world,C
+        count = len(vectors)
         if count > self.size:
             raise ValueError(
                 f'queue_size={self.size} is too small for a step of {count} '
                 'images over all processes: expected a queue of many steps. '
                 'Enlarge queue_size or make the batch smaller.'
             )
-        steps = torch.arange(count, device=keys.device)
-        columns = (self.pointer + steps) % self.size
-        self.vectors[:, columns] = keys.T
+        offsets = torch.arange(count, device=vectors.device)
+        columns = (self.pointer + offsets) % self.size
+        self.vectors[:, columns] = vectors.T
         self.written[columns] = self.calls
         self.pointer.copy_((self.pointer + count) % self.size)
         self.calls += 1
@@ -77,11 +77,11 @@ class NegativeQueue(nn.Module):
 
         Vectors of the previous step have the age 1.
         """
-        known = self.written >= 0
-        ages = (self.calls - self.written) * known
+        is_written = self.written >= 0
+        ages = (self.calls - self.written) * is_written
         return dict(
-            queue_age=ages.sum() / known.sum().clamp(min=1),
-            queue_filled=known.float().mean(),
+            queue_age=ages.sum() / is_written.sum().clamp(min=1),
+            queue_filled=is_written.float().mean(),
         )
 
     def broadcast(self) -> None:
@@ -93,7 +93,7 @@ class NegativeQueue(nn.Module):
         for buffer in self.buffers():
             dist.broadcast(buffer)
 
-    def bind_teacher(self, fingerprint: str) -> None:
+    def set_teacher_fingerprint(self, fingerprint: str) -> None:
         """Record the fingerprint of the teacher of the vectors.
 
         Args:
