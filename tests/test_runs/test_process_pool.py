@@ -34,13 +34,13 @@ def train(run, *slots):
         assert workers.free == len(slots) - 1
         while workers.running:
             time.sleep(0.02)
-            for _, failure in workers.ended():
+            for _, failure in workers.collect_ended():
                 return failure
     raise AssertionError('it never ended')
 
 
 def starts(run):
-    return json.loads((run.folder / process_pool.STARTS).read_text())
+    return json.loads((run.folder / process_pool.STARTS_FILE).read_text())
 
 
 def test_a_run_that_ends_has_its_time_memory_and_commit(run, stand_in):
@@ -49,7 +49,7 @@ def test_a_run_that_ends_has_its_time_memory_and_commit(run, stand_in):
     usage = process_pool.resource_usage(run.folder)
     assert usage.starts == 1
     assert usage.commits == 'abc'
-    assert usage.origin.machine['runs_at_once'] == 1
+    assert usage.provenance.machine['runs_at_once'] == 1
     assert 0 < usage.seconds <= time.time() - begin
     # A bare Python: a few MiB, neither bytes nor KiB, and not this process.
     assert 2 < usage.peak_mib < 100
@@ -64,7 +64,7 @@ def test_every_start_counts(run, stand_in, monkeypatch):
     first, second = starts(run)
     usage = process_pool.resource_usage(run.folder)
     assert usage.starts == 2
-    assert (usage.commits, usage.origin.commit) == ('abc, def', 'def')
+    assert (usage.commits, usage.provenance.commit) == ('abc, def', 'def')
     # A process may end before it is looked at.
     peaks = [start['peak'] for start in (first, second) if start['peak']]
     assert usage.peak_mib == max(peaks, default=None)
@@ -84,9 +84,9 @@ def test_a_run_that_is_ended_is_noted(run, stand_in):
 
 def test_the_log_tells_the_end_that_nobody_saw(run, tmp_path):
     run.folder.mkdir()
-    made_with = provenance.origin(1, {})
+    made_with = provenance.collect_provenance(1, {})
     start = dict(begin=1000.0, end=None, peak=None, origin=asdict(made_with))
-    (run.folder / process_pool.STARTS).write_text(json.dumps([start]))
+    (run.folder / process_pool.STARTS_FILE).write_text(json.dumps([start]))
     assert process_pool.resource_usage(run.folder).seconds == 0
     run.log.touch()
     os.utime(run.log, (1030, 1030))
@@ -101,7 +101,7 @@ def test_a_wait_of_the_caller_is_not_the_runs(run, stand_in):
         while 'end a' not in stand_in.events():
             time.sleep(0.02)
         time.sleep(2)
-        assert [failure for _, failure in workers.ended()] == [None]
+        assert [failure for _, failure in workers.collect_ended()] == [None]
     assert process_pool.resource_usage(run.folder).seconds < 2
 
 

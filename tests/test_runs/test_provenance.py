@@ -55,6 +55,8 @@ def test_without_git_there_is_no_commit(checkout, monkeypatch):
 
 def test_the_threads_of_a_slot_count(monkeypatch):
     monkeypatch.setenv('OMP_NUM_THREADS', '8')
-    made = provenance.origin(3, dict(OMP_NUM_THREADS='2')).machine
+    made = provenance.collect_provenance(3, dict(OMP_NUM_THREADS='2')).machine
     assert (made['omp_num_threads'], made['runs_at_once']) == ('2', 3)
-    assert provenance.origin(1, {}).machine['omp_num_threads'] == '8'
+    assert (
+        provenance.collect_provenance(1, {}).machine['omp_num_threads'] == '8'
+    )

@@ -39,7 +39,7 @@ def entry(tmp_path):
         dict(begin=10.0, end=40.0, peak=90.0, origin=made_with('abc')),
         dict(begin=50.0, end=51.0, peak=None, origin=made_with('def')),
     ]
-    (folder / process_pool.STARTS).write_text(json.dumps(starts))
+    (folder / process_pool.STARTS_FILE).write_text(json.dumps(starts))
     return Entry(Row('row', 'a row', 'my.py', (5,), 1.0, {}, {}), 5, run)
 
 
@@ -121,7 +121,7 @@ def test_what_only_prepares_others_is_not_evaluated(entry, monkeypatch):
 
 def test_a_run_that_nobody_started_is_named(entry, outcome):
     outcome(mIoU=40.0)
-    (entry.run.folder / process_pool.STARTS).unlink()
+    (entry.run.folder / process_pool.STARTS_FILE).unlink()
     with pytest.raises(StudyError, match=r'starts\.json is gone'):
         measure.measure(scored(entry, 'mIoU'))
 
@@ -136,7 +136,7 @@ def test_a_finished_model_is_scored_as_it_is(entry, tmp_path):
         entry.run,
         config=str(config),
         folder=tmp_path / 'never_made',
-        finished=weights,
+        pretrained_checkpoint=weights,
         options={'val_dataloader.num_workers': 0},
     )
     result = measure.measure(scored(replace(entry, run=run), 'mIoU'))

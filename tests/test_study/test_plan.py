@@ -63,7 +63,7 @@ def test_a_finished_model_is_what_others_get(plan, content, tmp_path):
     entries = plan(content)
     teacher = entries['teacher', 0].run
     assert [key for key in entries if key[0] == 'teacher'] == [('teacher', 0)]
-    assert teacher.checkpoint == teacher.finished == weights
+    assert teacher.checkpoint == teacher.pretrained_checkpoint == weights
     assert teacher.options == {}
     for seed in (0, 1):
         run = entries['distilled', seed].run

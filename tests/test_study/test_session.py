@@ -126,7 +126,7 @@ def test_a_start_that_nobody_saw_end_is_measured(study, content, tmp_path):
     study(content, failing='student')
     folder = tmp_path / 'work' / 'student' / 'seed_0'
     save(folder / 'iter_4.pth')
-    path = folder / process_pool.STARTS
+    path = folder / process_pool.STARTS_FILE
     starts = json.loads(path.read_text())
     starts[-1]['end'] = None
     path.write_text(json.dumps(starts))
@@ -224,7 +224,7 @@ def show_gpus(monkeypatch, visible, count):
 
 def test_the_command_of_a_run_lies_in_its_folder(study, content, tmp_path):
     study(content)
-    path = tmp_path / 'work' / 'student' / 'seed_0' / session.COMMAND
+    path = tmp_path / 'work' / 'student' / 'seed_0' / session.COMMAND_FILE
     (run,) = [
         run
         for run in json.loads((tmp_path / 'my_study.json').read_text())['runs']

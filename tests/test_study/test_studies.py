@@ -7,7 +7,7 @@ import pytest
 from mmdistill_tools.study import plan
 from mmdistill_tools.study.definition import read_study
 from mmdistill_tools.study.results import ResultsFile
-from mmdistill_tools.study.session import missing_entries
+from mmdistill_tools.study.session import entries_without_result
 
 from ..helpers.configs import ROOT
 from ..helpers.rules import for_each
@@ -82,6 +82,8 @@ def test_options_are_found(key):
 def test_results_are_those_of_the_study_as_it_is(path, planned):
     study, entries = planned(path)
     results = ResultsFile(study.results)
-    missing = missing_entries(entries, results)  # refuses other settings
+    missing = entries_without_result(
+        entries, results
+    )  # refuses other settings
     assert missing == []
     assert len(results.results) == len(entries)  # of no row that is gone

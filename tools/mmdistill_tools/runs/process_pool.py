@@ -11,12 +11,12 @@ from pathlib import Path
 
 from mmdistill_dense.compat import package_root
 
-from .provenance import Origin, origin
-from .run import LOG, Run
+from .provenance import Provenance, collect_provenance
+from .run import LOG_FILE, Run
 from .tool import write_atomically
 
 #: File in a work dir: begin, end and peak memory of each training process.
-STARTS = 'starts.json'
+STARTS_FILE = 'starts.json'
 
 
 class ProcessPool:
@@ -28,17 +28,17 @@ class ProcessPool:
 
     def __init__(self, slots: Sequence[dict[str, str]]) -> None:
         self._idle = list(slots)
-        self._at_once = len(slots)
-        self._work: dict[str, tuple[Run, subprocess.Popen, dict]] = {}
+        self._num_slots = len(slots)
+        self._active: dict[str, tuple[Run, subprocess.Popen, dict]] = {}
         self._peaks: dict[str, float | None] = {}
 
     def __enter__(self) -> 'ProcessPool':
         return self
 
     def __exit__(self, *_: object) -> None:
-        for _, process, _ in self._work.values():
+        for _, process, _ in self._active.values():
             process.terminate()
-        for run, process, _ in self._work.values():
+        for run, process, _ in self._active.values():
             process.wait()
             _note_end(run.folder, self._peaks[run.title])
 
@@ -50,14 +50,14 @@ class ProcessPool:
     @property
     def running(self) -> list[Run]:
         """Runs whose process is in a slot."""
-        return [run for run, _, _ in self._work.values()]
+        return [run for run, _, _ in self._active.values()]
 
     def start(self, run: Run) -> None:
         """Start a run in a free slot; its output goes to its log."""
         slot = self._idle.pop(0)
         run.folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, f'{package_root()}/tools/train.py']
-        _note_start(run.folder, origin(self._at_once, slot))
+        _note_start(run.folder, collect_provenance(self._num_slots, slot))
         with run.log.open('a', encoding='utf-8') as log:
             process = subprocess.Popen(
                 [*command, *run.arguments()],
@@ -66,16 +66,16 @@ class ProcessPool:
                 stderr=subprocess.STDOUT,
                 close_fds=False,  # the process shares the lock, see lock.py
             )
-        self._work[run.title] = run, process, slot
+        self._active[run.title] = run, process, slot
         self._peaks[run.title] = None
 
-    def ended(self) -> Iterator[tuple[Run, str | None]]:
+    def collect_ended(self) -> Iterator[tuple[Run, str | None]]:
         """Runs whose process has ended, with an error message or None."""
-        for run, process, slot in list(self._work.values()):
+        for run, process, slot in list(self._active.values()):
             self._peaks[run.title] = _peak(process) or self._peaks[run.title]
             if process.poll() is None:
                 continue
-            del self._work[run.title]
+            del self._active[run.title]
             self._idle.append(slot)
             _note_end(run.folder, self._peaks[run.title])
             yield run, _failure(run, process.returncode)
@@ -115,14 +115,14 @@ class ResourceUsage:
         seconds: Wall time.
         peak_mib: Peak memory; None if no start has recorded it.
         starts: Number of starts.
-        origin: Origin of the last start; None without a start.
+        provenance: Provenance of the last start; None without a start.
         commits: Distinct commits of this package; None without a commit.
     """
 
     seconds: float
     peak_mib: float | None
     starts: int
-    origin: Origin | None
+    provenance: Provenance | None
     commits: str | None
 
 
@@ -130,43 +130,43 @@ def resource_usage(folder: Path) -> ResourceUsage:
     """Time, memory and origin of the run in a work dir."""
     starts = _starts(folder)
     peaks = [start['peak'] for start in starts if start['peak']]
-    origins = [Origin(**start['origin']) for start in starts]
-    commits = dict.fromkeys(origin.commit for origin in origins)
+    provenances = [Provenance(**start['origin']) for start in starts]
+    commits = dict.fromkeys(p.commit for p in provenances)
     return ResourceUsage(
-        seconds=sum(_end(folder, s) - s['begin'] for s in starts),
+        seconds=sum(_end_time(folder, s) - s['begin'] for s in starts),
         peak_mib=max(peaks, default=None),
         starts=len(starts),
-        origin=origins[-1] if origins else None,
+        provenance=provenances[-1] if provenances else None,
         commits=', '.join(filter(None, commits)) or None,
     )
 
 
 def _starts(folder: Path) -> list[dict]:
-    path = folder / STARTS
+    path = folder / STARTS_FILE
     return json.loads(path.read_text('utf-8')) if path.exists() else []
 
 
-def _end(folder: Path, start: dict) -> float:
+def _end_time(folder: Path, start: dict) -> float:
     """Time at which a process ended.
 
     The parent may have died; fall back to the log's mtime.
     """
-    log = folder / LOG
+    log = folder / LOG_FILE
     last = log.stat().st_mtime if log.exists() else 0.0
     return start['end'] or max(last, start['begin'])
 
 
-def _note_start(folder: Path, made_with: Origin) -> None:
+def _note_start(folder: Path, provenance: Provenance) -> None:
     starts = _starts(folder)
     if starts:  # the previous parent may have died
-        starts[-1]['end'] = _end(folder, starts[-1])
+        starts[-1]['end'] = _end_time(folder, starts[-1])
     starts.append(
-        dict(begin=time.time(), end=None, peak=None, origin=asdict(made_with))
+        dict(begin=time.time(), end=None, peak=None, origin=asdict(provenance))
     )
-    write_atomically(folder / STARTS, json.dumps(starts))
+    write_atomically(folder / STARTS_FILE, json.dumps(starts))
 
 
 def _note_end(folder: Path, peak: float | None) -> None:
     starts = _starts(folder)
-    starts[-1].update(end=_end(folder, starts[-1]), peak=peak)
-    write_atomically(folder / STARTS, json.dumps(starts))
+    starts[-1].update(end=_end_time(folder, starts[-1]), peak=peak)
+    write_atomically(folder / STARTS_FILE, json.dumps(starts))

@@ -16,7 +16,7 @@ PACKAGES = ('mmdistill_dense', 'mmengine', 'mmcv', 'mmdet', 'mmseg', 'torch')
 
 
 @dataclass(frozen=True)
-class Origin:
+class Provenance:
     """Software and hardware of a process when it was started.
 
     Attributes:
@@ -31,7 +31,7 @@ class Origin:
     machine: dict[str, object]
 
 
-def origin(at_once: int, slot: Mapping[str, str]) -> Origin:
+def collect_provenance(at_once: int, slot: Mapping[str, str]) -> Provenance:
     """The current origin.
 
     Args:
@@ -40,7 +40,7 @@ def origin(at_once: int, slot: Mapping[str, str]) -> Origin:
     """
     environment = {**os.environ, **slot}
     threads = environment.get('OMP_NUM_THREADS')
-    return Origin(commit(), versions(), describe_machine(at_once, threads))
+    return Provenance(commit(), versions(), describe_machine(at_once, threads))
 
 
 def versions() -> dict[str, str]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 #: Log in the folder of a run: output of all its processes.
-LOG = 'train.log'
+LOG_FILE = 'train.log'
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Run:
         metric: Key of the score in the validation log.
         after: Checkpoints that must exist before the run starts.
         unit: Unit of the length, ``'iter'`` or ``'epoch'``.
-        finished: Checkpoint of a finished model, which is not trained; None
-            for a run that is trained.
+        pretrained_checkpoint: Checkpoint of a finished model, which is not
+            trained; None for a run that is trained.
     """
 
     title: str
@@ -32,17 +32,19 @@ class Run:
     metric: str
     after: tuple[Path, ...] = ()
     unit: str = 'iter'
-    finished: Path | None = None
+    pretrained_checkpoint: Path | None = None
 
     @property
     def checkpoint(self) -> Path:
         """The last checkpoint of the run."""
-        return self.finished or self.folder / f'{self.unit}_{self.length}.pth'
+        if self.pretrained_checkpoint is not None:
+            return self.pretrained_checkpoint
+        return self.folder / f'{self.unit}_{self.length}.pth'
 
     @property
     def log(self) -> Path:
         """Log with the output of all processes of the run."""
-        return self.folder / LOG
+        return self.folder / LOG_FILE
 
     def arguments(self) -> list[str]:
         """Arguments for ``tools/train.py``."""

@@ -4,7 +4,14 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
-from rich.progress import Progress
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from . import TrainingError
 from .corrupt_checkpoints import remove_corrupt_checkpoints
@@ -25,6 +32,19 @@ def cpu_slots(at_once: int) -> list[dict[str, str]]:
     return [{'OMP_NUM_THREADS': threads} for _ in range(at_once)]
 
 
+def progress_bars(console: Console) -> Progress:
+    """A bar for each run; disabled without a terminal."""
+    columns = (
+        TextColumn('{task.description}', markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn('{task.fields[note]}'),
+        TimeRemainingColumn(),
+    )
+    # In a file or a pipe, only meaningless last frames would be printed.
+    return Progress(*columns, console=console, disable=not console.is_terminal)
+
+
 def raise_failure(run: Run, failure: str | None) -> None:
     """Raise the failure of a run, if there is one.
 
@@ -39,7 +59,7 @@ def train_all(
     runs: Sequence[Run],
     progress: Progress,
     slots: Sequence[dict[str, str]],
-    ended: Callable[[Run, str | None], None] = raise_failure,
+    on_run_ended: Callable[[Run, str | None], None] = raise_failure,
 ) -> None:
     """Train the runs without a final checkpoint, one per slot.
 
@@ -50,14 +70,14 @@ def train_all(
         runs: Runs to train.
         progress: Shows a bar for each run, with a field ``note``.
         slots: Environment of each slot; as many runs train side by side.
-        ended: Called with each run that has ended, those of an earlier call
-            first, and an error message or None; if it raises, the other
-            runs are terminated.
+        on_run_ended: Called with each run that has ended, those of an
+            earlier call first, and an error message or None; if it raises,
+            the other runs are terminated.
     """
     waiting = _untrained(runs, progress)
     for run in runs:
         if run not in waiting:
-            ended(run, None)
+            on_run_ended(run, None)
     bars = {
         run.title: progress.add_task(
             run.title, start=False, total=run.length, note=''
@@ -72,14 +92,14 @@ def train_all(
             time.sleep(POLL_SECONDS)
             for run in pool.running:
                 progress.update(bars[run.title], **_progress_fields(run))
-            for run, failure in pool.ended():
+            for run, failure in pool.collect_ended():
                 waiting.remove(run)
                 state = _progress_fields(run)
                 if failure is None:  # the last steps may not be logged
                     state['completed'] = run.length
                 progress.update(bars[run.title], **state)
                 progress.console.print(f'{run.title}: {state["note"]}')
-                ended(run, failure)
+                on_run_ended(run, failure)
 
 
 def _untrained(runs: Sequence[Run], progress: Progress) -> list[Run]:

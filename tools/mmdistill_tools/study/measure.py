@@ -11,9 +11,9 @@ from mmengine.config import Config
 
 from mmdistill_dense.compat import config_path
 from mmdistill_dense.export.student import student_config
-from mmdistill_tools.runs import provenance
 from mmdistill_tools.runs.logs import curve
-from mmdistill_tools.runs.process_pool import STARTS, resource_usage
+from mmdistill_tools.runs.process_pool import STARTS_FILE, resource_usage
+from mmdistill_tools.runs.provenance import collect_provenance, utc_now
 from mmdistill_tools.runs.run import Run
 from mmdistill_tools.runs.scores import Outcome, evaluate, image_scores
 
@@ -27,7 +27,7 @@ UNSCORED = Outcome({}, {}, 0, 0, [])
 
 def trained_config(run: Run) -> Config:
     """The config of a run, from its work dir if it was trained."""
-    if run.finished:
+    if run.pretrained_checkpoint is not None:
         cfg = Config.fromfile(config_path(run.config))
         cfg.merge_from_dict(run.options)
         return cfg
@@ -61,11 +61,12 @@ def measure(entry: Entry) -> Result:
     outcome = _outcome(entry) if entry.row.scored else UNSCORED
     run = entry.run
     usage = resource_usage(run.folder)
-    origin = provenance.origin(1, {}) if run.finished else usage.origin
-    if origin is None:
+    trained = run.pretrained_checkpoint is None
+    made_by = usage.provenance if trained else collect_provenance(1, {})
+    if made_by is None:
         raise StudyError(
             f'{run.title}: {run.folder} does not say when it was '
-            f'trained, {STARTS} is gone. Remove that folder.'
+            f'trained, {STARTS_FILE} is gone. Remove that folder.'
         )
     allocated = curve(run.folder, 'memory')[1]  # on GPUs only
     return Result(
@@ -73,17 +74,17 @@ def measure(entry: Entry) -> Result:
         seed=entry.seed,
         scores={k: round(v, 3) for k, v in outcome.scores.items()},
         classes=json_safe(outcome.classes),
-        length=0 if run.finished else run.length,
+        length=run.length if trained else 0,
         parameters=outcome.parameters,
         flops=outcome.flops,
         train_seconds=round(usage.seconds, 1),
         peak_mib=float(max(allocated)) if allocated else usage.peak_mib,
         starts=usage.starts,
         command=command(entry),
-        commit=origin.commit if run.finished else usage.commits,
-        versions=origin.versions,
-        machine=origin.machine,
-        ended=provenance.utc_now(),
+        commit=usage.commits if trained else made_by.commit,
+        versions=made_by.versions,
+        machine=made_by.machine,
+        ended=utc_now(),
     )
 
 

@@ -77,7 +77,7 @@ def _add(
             metric=next(iter(row.metrics)),
             after=tuple(needed.values()),
             unit=unit,
-            finished=row.checkpoint,
+            pretrained_checkpoint=row.checkpoint,
         ),
     )
     return entries.setdefault((row.name, seed), entry)

@@ -146,9 +146,9 @@ def check_same_command(entry: Entry, result: Result) -> None:
 def command(entry: Entry) -> str:
     """Shell command that trains an entry, or tests a finished model."""
     run = entry.run
-    if run.finished:
+    if run.pretrained_checkpoint is not None:
         options = run.option_arguments()
-        words = [run.config, str(run.finished), *options]
+        words = [run.config, str(run.pretrained_checkpoint), *options]
         return shlex.join(['python', 'tools/test.py', *words])
     return shlex.join(['python', 'tools/train.py', *run.arguments()])
 

@@ -5,18 +5,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
 from mmdistill_tools.runs.lock import acquire_lock
-from mmdistill_tools.runs.process_pool import STARTS
+from mmdistill_tools.runs.process_pool import STARTS_FILE
 from mmdistill_tools.runs.run import Run
-from mmdistill_tools.runs.training import train_all
+from mmdistill_tools.runs.training import progress_bars, train_all
 
 from . import StudyError
 from .definition import Study
@@ -27,7 +20,7 @@ from .results import ResultsFile, check_same_command, command
 from .timing import format_duration, seconds_left
 
 #: File in the folder of each run: the command that trains it.
-COMMAND = 'command.txt'
+COMMAND_FILE = 'command.txt'
 
 
 def run_study(
@@ -49,7 +42,9 @@ def run_study(
         Session.from_study(study, len(slots), console).train(slots)
 
 
-def runs_to_do(entries: Sequence[Entry], results: ResultsFile) -> list[Entry]:
+def entries_to_train(
+    entries: Sequence[Entry], results: ResultsFile
+) -> list[Entry]:
     """Entries without a result, and their missing dependencies.
 
     A dependency is missing without its checkpoint, as in a fresh work dir.
@@ -57,7 +52,7 @@ def runs_to_do(entries: Sequence[Entry], results: ResultsFile) -> list[Entry]:
     Raises:
         StudyError: If a result has other settings.
     """
-    needed = missing_entries(entries, results)
+    needed = entries_without_result(entries, results)
     for entry in needed:  # grows
         for path in entry.run.after:
             source = next(e for e in entries if e.run.checkpoint == path)
@@ -66,7 +61,7 @@ def runs_to_do(entries: Sequence[Entry], results: ResultsFile) -> list[Entry]:
     return [entry for entry in entries if entry in needed]
 
 
-def missing_entries(
+def entries_without_result(
     entries: Sequence[Entry], results: ResultsFile
 ) -> list[Entry]:
     """Entries without a result.
@@ -111,40 +106,29 @@ def locked(work_dir: Path, what: str = 'study') -> Iterator[None]:
         yield
 
 
-def check_folder(entry: Entry) -> None:
+def check_and_record_command(entry: Entry) -> None:
     """Check that the folder of a run has no run with other settings.
 
     Raises:
         StudyError: If it has one.
     """
-    path, current = entry.run.folder / COMMAND, command(entry)
+    folder, current = entry.run.folder, command(entry)
+    path = folder / COMMAND_FILE
     previous = path.read_text('utf-8') if path.exists() else ''
-    if previous and previous != current and (path.parent / STARTS).exists():
+    started = (folder / STARTS_FILE).exists()
+    if started and previous not in ('', current):
         raise StudyError(
-            f'{path.parent} holds a run with other settings.\nThen: '
+            f'{folder} holds a run with other settings.\nThen: '
             f'{previous}\nNow:  {current}\nRemove that folder, or give the '
             'row another name.'
         )
-    if not previous and any(path.parent.glob('*.pth')):
+    if not previous and any(folder.glob('*.pth')):
         raise StudyError(
-            f'{path.parent} holds checkpoints, and no {COMMAND} that says '
+            f'{folder} holds checkpoints, and no {COMMAND_FILE} that says '
             'what made them. Remove that folder, or give the row another name.'
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     path.write_text(current, encoding='utf-8')
-
-
-def progress_bars(console: Console) -> Progress:
-    """A bar for each run; disabled without a terminal."""
-    columns = (
-        TextColumn('{task.description}', markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn('{task.fields[note]}'),
-        TimeRemainingColumn(),
-    )
-    # In a file or a pipe, only meaningless last frames would be printed.
-    return Progress(*columns, console=console, disable=not console.is_terminal)
 
 
 class Session:
@@ -152,7 +136,7 @@ class Session:
 
     Args:
         results: File to which the result of each run is added.
-        left: Runs that have not ended yet.
+        remaining: Runs that have not ended yet.
         at_once: Number of runs side by side, for the remaining time; None if
             unknown.
         console: Prints what is done and what is left.
@@ -161,11 +145,11 @@ class Session:
     def __init__(
         self,
         results: ResultsFile,
-        left: list[Entry],
+        remaining: list[Entry],
         at_once: int | None,
         console: Console,
     ) -> None:
-        self.left = left
+        self.remaining = remaining
         self._results = results
         self._at_once = at_once
         self._console = console
@@ -182,9 +166,10 @@ class Session:
         """
         entries = plan_study(study)
         results = ResultsFile(study.results)
-        todo = runs_to_do(entries, results)
-        for entry in (e for e in todo if not e.run.finished):
-            check_folder(entry)
+        todo = entries_to_train(entries, results)
+        for entry in todo:
+            if entry.run.pretrained_checkpoint is None:
+                check_and_record_command(entry)
         return cls(results, todo, at_once, console)
 
     def train(self, slots: Sequence[dict[str, str]]) -> None:
@@ -193,25 +178,25 @@ class Session:
         Raises:
             StudyError: At the end, if a run failed.
         """
-        self._print_left()
+        self._print_remaining()
         with progress_bars(self._console) as progress:
-            runs = [entry.run for entry in self.left]
-            train_all(runs, progress, slots, self.ended)
-        if self.left:
-            names = ', '.join(entry.run.title for entry in self.left)
+            runs = [entry.run for entry in self.remaining]
+            train_all(runs, progress, slots, self.on_run_ended)
+        if self.remaining:
+            names = ', '.join(entry.run.title for entry in self.remaining)
             self._failures.append(f'not started, as they wait: {names}')
         self.raise_failures()
 
-    def ended(self, run: Run, failure: str | None) -> None:
+    def on_run_ended(self, run: Run, failure: str | None) -> None:
         """Measure a run that has ended; record a failed one."""
-        entry = next(e for e in self.left if e.run is run)
-        self.left.remove(entry)
+        entry = next(e for e in self.remaining if e.run is run)
+        self.remaining.remove(entry)
         if failure is None:
             failure = self._measure(entry)
         if failure:
             self._failures.append(failure)
             self._console.print(f'{run.title} failed', style='red')
-        self._print_left()
+        self._print_remaining()
 
     def raise_failures(self) -> None:
         """Raise a StudyError with all failures, if there are any."""
@@ -239,12 +224,11 @@ class Session:
         self._console.print(text, soft_wrap=True)
         return None
 
-    def _print_left(self) -> None:
-        text = f'{len(self.left)} runs left'
+    def _print_remaining(self) -> None:
+        text = f'{len(self.remaining)} runs left'
         if self._at_once:
-            waiting = [(entry.row, entry.run.length) for entry in self.left]
-            seconds = seconds_left(
-                waiting, self._results.results, self._at_once
-            )
+            waiting = [(e.row, e.run.length) for e in self.remaining]
+            results = self._results.results
+            seconds = seconds_left(waiting, results, self._at_once)
             text += f', {format_duration(seconds)}'
         self._console.print(text, soft_wrap=True)

@@ -20,14 +20,14 @@ from rich.progress import Progress
 
 from mmdistill_dense.compat import package_root
 from mmdistill_tools.runs.corrupt_checkpoints import remove_corrupt_checkpoints
-from mmdistill_tools.runs.process_pool import STARTS
+from mmdistill_tools.runs.process_pool import STARTS_FILE
 from mmdistill_tools.runs.tool import write_atomically
 from mmdistill_tools.runs.training import cpu_slots, train_all
 
 from . import StudyError
 from .definition import Study
 from .plan import Entry, plan_study
-from .session import Session, check_folder, locked
+from .session import Session, check_and_record_command, locked
 
 #: File in the work dir of a study: Slurm task of each submitted run.
 TASKS = 'slurm_tasks.json'
@@ -67,13 +67,13 @@ def run_on_slurm(
         session = Session.from_study(study, None, console)
         _measure_ended(study, session)
         # New jobs may not be in the queue yet; they have not failed.
-        submitted = _submit(study, session.left, at_once, console)
+        submitted = _submit(study, session.remaining, at_once, console)
         waiting = submitted | _measure_ended(study, session)
         while wait and waiting:
             time.sleep(POLL_SECONDS)
             waiting = _measure_ended(study, session)
-        for entry in [e for e in session.left if _key(e) not in waiting]:
-            session.ended(entry.run, _failure_of(entry))
+        for entry in [e for e in session.remaining if _key(e) not in waiting]:
+            session.on_run_ended(entry.run, _failure_of(entry))
     console.print(f'{len(waiting)} runs in the queue of Slurm')
     session.raise_failures()
 
@@ -118,7 +118,7 @@ def run_task(study: Study, keys: Sequence[str]) -> None:
     found = [e for e in plan_study(study) if _key(e) == key]
     if not found:
         raise StudyError(f'{study.path} has no run {key} any more.')
-    check_folder(found[0])
+    check_and_record_command(found[0])
     with Progress(disable=True) as progress:
         train_all([found[0].run], progress, cpu_slots(1))
 
@@ -131,16 +131,16 @@ def _key(entry: Entry) -> str:
 def _measure_ended(study: Study, session: Session) -> dict[str, str]:
     """Measure runs with a final checkpoint; returns the queued tasks."""
     waiting = queued_tasks(study)
-    for entry in [e for e in session.left if _key(e) not in waiting]:
+    for entry in [e for e in session.remaining if _key(e) not in waiting]:
         remove_corrupt_checkpoints(entry.run.folder)
         if entry.run.checkpoint.exists():
-            session.ended(entry.run, None)
+            session.on_run_ended(entry.run, None)
     return waiting
 
 
 def _failure_of(entry: Entry) -> str:
     run = entry.run
-    if (run.folder / STARTS).exists():
+    if (run.folder / STARTS_FILE).exists():
         return f'{run.title} left no {run.checkpoint.name}; see {run.log}'
     return (
         f'{run.title} was not started; see slurm_*.log in the work dir, or '
