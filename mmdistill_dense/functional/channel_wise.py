@@ -25,7 +25,8 @@ def channel_wise_divergence(
     Computed in float32 inside autocast and for half precision maps, in
     float64 for float64 maps. No gradient reaches the teacher. The
     student's gradient is computed in the forward pass and saved, at the size
-    of its map; it can be used once, and not differentiated again.
+    of its map. Backward runs once, or several times with
+    ``retain_graph=True``; a second derivative raises an error.
 
     Source: Shu et al., "Channel-wise Knowledge Distillation for Dense
     Prediction", ICCV 2021 (arXiv 2011.13256).

@@ -101,7 +101,7 @@ def check_masks(
 
 
 def check_queue(name: str, queue: Tensor, *, like: Tensor) -> None:
-    """Check that a queue is (C, K) with unit columns, for maps of C channels.
+    """Check that a queue is (C, K) with columns of unit L2 norm.
 
     Args:
         name: Caller name, prefixed to errors.
@@ -110,7 +110,7 @@ def check_queue(name: str, queue: Tensor, *, like: Tensor) -> None:
 
     Raises:
         TypeError: If it is not a floating point tensor.
-        ValueError: If the shapes do not fit, or the length of a column
+        ValueError: If the shapes do not fit, or the L2 norm of a column
             differs from 1 by more than 1e-2. About a thousand columns are
             checked; on a GPU none, to avoid a synchronisation per step.
     """
@@ -130,8 +130,8 @@ def check_queue(name: str, queue: Tensor, *, like: Tensor) -> None:
     worst = (norms - 1).abs().max().item()
     if not worst <= 1e-2:
         raise ValueError(
-            f'{name}: the columns of queue must have length 1, one differs '
-            f'by {worst:.3g}. Normalise them over the channels: '
+            f'{name}: the columns of queue must have unit L2 norm, one '
+            f'differs by {worst:.3g}. Normalise them over the channels: '
             'torch.nn.functional.normalize(queue, dim=0).'
         )
 

@@ -17,9 +17,9 @@ from .gradient import (
     working_dtype,
 )
 
-#: Factor of a half precision gradient while it is saved. The gradient is a
-#: difference of probabilities, at most 1, and around 1e-5 for a large map,
-#: where float16 has few digits; a power of two is exact.
+#: Factor by which a half-precision gradient is multiplied before it is saved,
+#: so that values around 1e-5 keep their digits in float16. A power of two, so
+#: that scaling is exact.
 _HALF_PRECISION_SCALE = 2.0**15
 
 
@@ -29,10 +29,10 @@ def softmax_divergence(
     r"""Mean over distributions of :math:`\tau^2 KL(p^T \| p^S)`.
 
     The gradient for the student, :math:`\tau (p^S - p^T)` over the number of
-    distributions, is computed with the value, piece by piece. It alone is
-    saved for the backward pass, in the student's dtype; it can be used once,
-    and not differentiated again. Computed in float32 for half precision
-    maps, also inside autocast.
+    distributions, is computed with the value, piece by piece. Only
+    the gradient is saved, in the student's dtype. Backward runs once, or
+    several times with ``retain_graph=True``; a second derivative raises an
+    error. Computed in float32 for half precision maps, also inside autocast.
 
     Args:
         student: Map of shape (N, C, H, W).

@@ -56,7 +56,9 @@ def receptive_masks(features: Tensor, tokens: Tensor) -> Tensor:
 
 
 def mask_diversity(masks: Tensor) -> Tensor:
-    r"""Soft Dice of all pairs of masks; smaller is more diverse.
+    r"""Mean soft Dice over all pairs of masks.
+
+    1 if all are equal, 0 if none overlap. Minimise it for diverse masks.
 
     .. math::
         L = \frac{1}{N T (T - 1)} \sum_n \sum_{a \ne b}
@@ -64,7 +66,7 @@ def mask_diversity(masks: Tensor) -> Tensor:
                  {|m_{na}|^2 + |m_{nb}|^2}
 
     Normalisation: mean over N and over the ordered pairs, sums over
-    positions inside. 1 if all masks are equal, 0 if none overlap.
+    positions inside.
     Source: as :func:`receptive_masks`.
 
     Args:
@@ -123,8 +125,8 @@ def masked_distance(
     gives NaN. Memory: (N, H, W) and (N, T, H, W) maps and the difference of
     the inputs, which is saved for the backward pass; never (N, T, C, H, W).
     Computed in float32 inside autocast and for half precision maps. No
-    gradient reaches the teacher; the student's gradient can be used once,
-    and not differentiated again.
+    gradient reaches the teacher. Backward runs once, or several times with
+    ``retain_graph=True``; a second derivative raises an error.
     Source: as :func:`receptive_masks`.
 
     Args:
@@ -132,7 +134,8 @@ def masked_distance(
         teacher: Map of the same shape.
         masks: Probabilities of shape (N, T, H, W).
         token_weights: :math:`p`, of shape (N, T); ``None``: 1 / T each.
-        half: Whether to halve the result, as for segmentation.
+        half: Whether to divide the loss by 2, as the official segmentation
+            code does.
         eps: Added to the sum of each mask, not negative; 1e-5 for
             segmentation.
 
@@ -158,7 +161,8 @@ def masked_distance(
     check_not_negative(name, eps=eps)
     with full_precision(masks) as (m,):
         areas = m.sum((2, 3)) + eps  # -> N,T
-        # A sigmoid that underflows has area 0 and sum 0.
+        # A mask that underflows to 0 everywhere has area 0; clamp it, so that
+        # its term is 0 and not NaN.
         areas = areas.clamp_min(torch.finfo(areas.dtype).tiny)
         per_token = torch.full_like(areas, 1 / m.shape[1])
         if token_weights is not None:

@@ -22,7 +22,7 @@ from .precision import full_precision
 
 #: Bytes of logits in memory at a time.
 _LOGITS_BYTES = 2**26
-#: Lower limit of the length by which a vector is divided, as in ``normalize``.
+#: Lower limit of the norm by which a vector is divided, as in ``normalize``.
 _EPS = 1e-12
 
 
@@ -53,13 +53,13 @@ def pixel_contrast(
 
     The logits are never in memory at once: they are computed in chunks of
     rows, which are turned into their part of the gradient and freed. The
-    gradient is ready with the value; it can be used once, and not
-    differentiated again.
+    gradient is computed with the value. Backward runs once, or several times
+    with ``retain_graph=True``; a second derivative raises an error.
 
     Computed in float32 inside autocast and for half precision maps, in
     float64 for a float64 student. No gradient reaches the teacher or the
-    queue; neither is changed. The length of a vector counts as at least
-    1e-12, as in ``torch.nn.functional.normalize``.
+    queue; neither is changed. Norms are clamped to at least 1e-12, as in
+    ``torch.nn.functional.normalize``.
 
     Source: Huang and Guo, "Pixel-Wise Contrastive Distillation", ICCV 2023
     (arXiv 2211.00218); the form is that of the authors' code.
@@ -67,7 +67,7 @@ def pixel_contrast(
     Args:
         student: Map of shape (N, C, H, W), not normalised.
         teacher: Map of the same shape, likewise.
-        queue: Negatives of shape (C, K), columns of length 1.
+        queue: Negatives of shape (C, K), columns of unit L2 norm.
         tau: Temperature, above 0.
         valid: Cells that count, bool of shape (N, H, W); ``None``: all.
         chunk: Cells whose logits are in memory at a time; ``None``: as many
@@ -80,7 +80,7 @@ def pixel_contrast(
         TypeError: If a map or the queue is not floating point, or ``valid``
             not bool.
         ValueError: If shapes do not fit, columns of the queue are not of
-            length 1, or ``tau`` or ``chunk`` is not positive.
+            unit L2 norm, or ``tau`` or ``chunk`` is not positive.
 
     Example:
         >>> import torch
@@ -208,14 +208,15 @@ def _contrast_rows(
     positive_logit = (unit * target).sum(1) / tau
     hardest_logit = logits.amax(1)
     top = torch.maximum(positive_logit, hardest_logit)
-    weights = logits.sub_(top[:, None]).exp_()  # in place
+    # In place: logits are overwritten.
+    weights = logits.sub_(top[:, None]).exp_()
     negatives_sum = weights.sum(1)
     denominator = negatives_sum + (positive_logit - top).exp()
     losses = denominator.log() + (top - positive_logit)
     gradient = rows[:0]
     if with_gradient:
-        # Sum over k of the softmax's p_k (q_k - t), then through the
-        # normalisation, which removes the component along the unit vector.
+        # Gradient for `unit`: sum_k p_k (q_k - t) / tau. Gradient for `rows`:
+        # subtract the component along `unit`, divide by the norm.
         gradient = weights @ queue.T - negatives_sum[:, None] * target
         gradient /= tau * denominator[:, None]
         radial = (gradient * unit).sum(1, keepdim=True) * (norms >= _EPS)

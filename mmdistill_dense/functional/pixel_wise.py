@@ -25,7 +25,8 @@ def pixel_wise_divergence(
     Computed in float32 inside autocast and for half precision maps, in
     float64 for float64 maps. No gradient reaches the teacher. The
     student's gradient is computed in the forward pass and saved, at the size
-    of its map; it can be used once, and not differentiated again.
+    of its map. Backward runs once, or several times with
+    ``retain_graph=True``; a second derivative raises an error.
 
     Source: the pixel-wise term of Liu et al., "Structured Knowledge
     Distillation for Semantic Segmentation", CVPR 2019 (arXiv 1903.04197);

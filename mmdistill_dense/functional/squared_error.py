@@ -22,7 +22,8 @@ def squared_error(student: Tensor, teacher: Tensor) -> Tensor:
 
     Only the difference is saved for the backward pass, in the student's
     dtype; the gradient is the difference times ``2 / C`` times the incoming
-    gradient. It can be used once, and not differentiated again. Computed in
+    gradient. Backward runs once, or several times with
+    ``retain_graph=True``; a second derivative raises an error. Computed in
     float32 for half precision maps, also inside autocast.
 
     Args:

@@ -14,7 +14,7 @@ from torch.nn.functional import normalize
 
 from .device import allows_tf32, gpu_properties
 
-#: Lower limit of the length by which a vector is divided, as in ``normalize``.
+#: Lower limit of the norm by which a vector is divided, as in ``normalize``.
 _EPS = 1e-12
 #: Columns of the queue in a tile.
 _COLUMNS_PER_TILE = 32
@@ -115,7 +115,7 @@ def pixel_contrast(
     Args:
         student_cells: Student's cells (M, C), not normalised.
         targets: Teacher's cells (M, C), likewise.
-        queue: Negatives (C, K), columns of length 1.
+        queue: Negatives (C, K), columns of unit L2 norm.
         tau: Temperature.
         with_gradient: Whether to compute the gradient.
 
@@ -139,8 +139,9 @@ def pixel_contrast(
     losses = denominator.log() + (top - positive) / tau
     gradient = student_cells[:0]
     if with_gradient:
-        # Sum over k of the softmax's p_k (q_k - t), then through the
-        # normalisation, which removes the component along the unit vector.
+        # Gradient for `unit`: sum_k p_k (q_k - t) / tau. Gradient for
+        # `student_cells`: subtract the component along `unit`, divide by the
+        # norm.
         gradient = (
             weighted_sum * rescale[:, None] - negatives_sum[:, None] * target
         )
@@ -153,8 +154,13 @@ def pixel_contrast(
 def _negatives(
     unit: Tensor, queue: Tensor, tau: float, with_gradient: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Per row: the largest cosine with a column, and relative to it the sum
-    of exponentials (M,) and the columns weighted with them (M, C)."""
+    """Largest cosine of each row with a column, and sums relative to it.
+
+    Returns:
+        Largest cosines (M,), sums of ``exp((cosine - largest) / tau)`` over
+        the columns (M,), and sums of the columns weighted with these
+        exponentials (M, C).
+    """
     num_rows, channels = unit.shape
     padded_channels = max(16, int(triton.next_power_of_2(channels)))
     # As many as fit into registers.

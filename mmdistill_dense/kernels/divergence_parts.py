@@ -1,4 +1,8 @@
-"""CWD for any strides: sums of parts, merged sums, and the gradient."""
+"""Kernels of channel-wise distillation (CWD) for maps of any strides.
+
+The states of parts of each channel, their merged state, and the gradient.
+State (m_s, l_s, m_t, l_t, w): see ``online_softmax.py``.
+"""
 
 import triton
 import triton.language as tl
@@ -12,7 +16,7 @@ def part_sums(
     student,
     teacher,
     sums,
-    state_stride,
+    state_stride,  # elements between m_s, l_s, m_t, l_t and w
     channels,
     size,
     width,
@@ -73,9 +77,9 @@ def part_sums(
 @triton.jit
 def merge_parts(
     sums,
-    state_stride,
+    state_stride,  # elements between m_s, l_s, m_t, l_t and w
     divergences,
-    softmax_params,
+    softmax_params,  # (N * C, 4): m_s, scale / l_s, m_t, scale / l_t
     count,
     parts,
     log2e_over_tau,
@@ -95,7 +99,6 @@ def merge_parts(
     w = tl.load(state_ptrs + 4 * state_stride, within, 0.0)
     m_s, l_s, m_t, l_t, w = merge(m_s, l_s, m_t, l_t, w, log2e_over_tau)
     tl.store(divergences + row, divergence(l_s, l_t, w, tau), row < count)
-    # Per channel: maximum and factor of the student, then of the teacher.
     tl.store(softmax_params + row * 4, m_s, row < count)
     tl.store(softmax_params + row * 4 + 1, scale / l_s, row < count)
     tl.store(softmax_params + row * 4 + 2, m_t, row < count)
@@ -107,7 +110,7 @@ def gradients(
     student,
     teacher,
     gradient,
-    softmax_params,
+    softmax_params,  # (N * C, 4): m_s, scale / l_s, m_t, scale / l_t
     channels,
     size,
     width,

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class StopForward(BaseException):
-    """Stop a forward pass in which everything needed is recorded.
+    """Raised to end a forward pass as soon as everything needed is recorded.
 
     Not an ``Exception``, so that no ``except Exception`` in a model handles it
     as a failure.
@@ -69,21 +69,23 @@ class Recorder:
         """
         if not self.calls:
             raise RuntimeError(
-                f'the recorder of {self.path!r} never fired: the forward pass '
-                'does not call this module. A container (ModuleList, '
-                f'Sequential of a head) is not called itself: record its '
-                f"members, as in '{self.path}.*', or another module."
+                f'the recorder of {self.path!r} recorded nothing: the forward '
+                'pass does not call this module. Containers such as '
+                'ModuleList, or a Sequential that a head iterates over, are '
+                f"not called: record their members, '{self.path}.*', or "
+                'another module.'
             )
         for tensor, version in self._recorded:
-            # A traced graph cannot branch on it; the dry run has checked.
+            # Under torch.compile, `_version` cannot be compared in the graph.
+            # The same check has already run eagerly in the dry run.
             if torch.compiler.is_compiling():
                 break
             if tensor._version != version:
                 raise RuntimeError(
                     f'the {self.take} of {self.path!r} was changed in place '
                     'after it was recorded, so it is not the recorded value. '
-                    'Usual cause: an in-place ReLU behind it. Record the '
-                    f'module behind it, or keep a copy: dict(path='
+                    'Usual cause: an in-place ReLU after it. Record the '
+                    f'module after it, or keep a copy: dict(path='
                     f"'{self.path}', clone=True)."
                 )
         return [tensor for tensor, _ in self._recorded]
@@ -99,7 +101,10 @@ class Recorder:
 
 
 class CallCountdown:
-    """Counts down the calls of several recorders, then stops the forward."""
+    """Counts down the expected calls of several recorders.
+
+    Raises :class:`StopForward` at 0.
+    """
 
     def __init__(self, calls: int) -> None:
         self.remaining = calls

@@ -39,7 +39,7 @@ def test_a_module_that_is_replaced_after_building(seg_teacher):
     model.backbone.layer3 = nn.Sequential(*model.backbone.layer3)
     with pytest.raises(
         RuntimeError,
-        match=r"term 'kd', student: .*'backbone\.layer3' never fired",
+        match=r"term 'kd', student: .*'backbone\.layer3' recorded nothing",
     ):
         step_losses(model, SEG)
 

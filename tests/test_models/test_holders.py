@@ -120,7 +120,7 @@ def test_held_from_init_weights_on_in_the_students_dtype(case):
     ('checkpoint', 'error', 'said'),
     [
         ('nowhere.pth', FileNotFoundError, r'not exist: nowhere\.pth'),
-        (None, ValueError, 'has no checkpoint, so it would teach noise'),
+        (None, ValueError, 'has no checkpoint, so it'),
     ],
 )
 def test_training_does_not_start_without_it(case, checkpoint, error, said):

@@ -63,7 +63,7 @@ def test_a_step_may_fill_it_but_not_be_larger():
     queue = NegativeQueue(4, 3)
     queue.enqueue(keys(3))
     assert queue.pointer == 0
-    with pytest.raises(ValueError, match=r'queue_size=3 is too small .* 4 i'):
+    with pytest.raises(ValueError, match=r'queue_size=3 is smaller .* 4 i'):
         queue.enqueue(keys(4))
 
 
@@ -92,7 +92,7 @@ def test_a_queue_of_another_shape_is_refused(shape):
     with pytest.raises(
         ValueError,
         match=rf'\(C, K\) = \({shape[0]}, {shape[1]}\), expected \(4, 8\): '
-        r'.*another teacher or queue_size. Go on with',
+        r'.*another teacher or queue_size. Resume with',
     ):
         NegativeQueue(4, 8).load_state_dict(state)
 
@@ -102,7 +102,7 @@ def test_a_queue_of_another_teacher_is_refused_in_either_order():
     first.set_teacher_fingerprint('00000001')
     second.set_teacher_fingerprint('00000002')
     second.set_teacher_fingerprint('00000002')
-    match = r'other weights \(00000001\) than the present one \(00000002\)'
+    match = r'\(fingerprint 00000001, current teacher 00000002\)'
     with pytest.raises(ValueError, match=match):
         second.load_state_dict(first.state_dict())
     fresh = NegativeQueue(4, 8)

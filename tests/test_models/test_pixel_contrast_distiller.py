@@ -285,7 +285,7 @@ def test_the_description_names_parts_and_costs(teacher, log_lines):
         # 4 x 32 x 32 weights at 16 cells, and 2 x 16 x 16 x 32.
         'PixelAttention on it, 0.00 M parameters, 0.1 M multiply-adds',
         'Teacher: mmdet.ResNet, 0.2 M parameters',
-        "pairing 'cross', a queue of 32 vectors of length 16",
+        "pairing 'cross', a queue of 32 vectors of dimension 16",
     ):
         assert message in text
 
@@ -444,11 +444,11 @@ def test_a_checkpoint_of_something_else_is_refused(model, teacher, tmp_path):
     model.load_state_dict(part, strict=False)
     model.load_state_dict(model.state_dict())
     other = encoder_file(tmp_path / 'other.pth', TEACHER, seed=7)
-    with pytest.raises(ValueError, match='queue of a teacher with other wei'):
+    with pytest.raises(ValueError, match='filled by a teacher with other wei'):
         build(pcd(other)).load_state_dict(model.state_dict())
     # The same weights, but other vectors come of them.
     plain = build(pcd(dict(teacher, relu='plain')))
-    with pytest.raises(ValueError, match='queue of a teacher with other'):
+    with pytest.raises(ValueError, match='filled by a teacher with other'):
         plain.load_state_dict(model.state_dict())
     larger = build(pcd(teacher, queue_size=64))
     with pytest.raises(ValueError, match=r'\(16, 32\), expected \(16, 64\)'):

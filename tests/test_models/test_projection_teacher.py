@@ -107,7 +107,7 @@ def test_it_tells_what_it_is(teacher):
         r'    BatchNorm2d\(40, eps=1e-05, affine=True\)',
         r'    SpatialReLU\(\)',
         r'    Conv2d\(40, 24, bias=False\)',
-        r'  gives 24 channels, the length of a key in the queue',
+        r'  gives 24 channels, the dimension of a vector in the queue',
     )
     for line, pattern in zip(lines, expected, strict=True):
         assert re.fullmatch(pattern, line)
@@ -223,7 +223,7 @@ def test_a_backbone_that_gives_no_map_is_refused(giving, output, got):
     with pytest.raises(
         ValueError,
         match=r'Giving must return maps of shape \(N, C, H, W\), its last '
-        rf"output is {got}. .* out_type='featmap', .* output_cls_token=False",
+        rf"output is {got}. .* out_type='featmap' .*, output_cls_token=False",
     ):
         ProjectionTeacher(giving(output), input_size=(64, 64))
 

@@ -275,8 +275,9 @@ def test_a_key_that_is_missing_is_named(moco):
         ValueError,
         match=r"of teacher 'teacher' does not fit its config \(\d+ tensors\): "
         r'.*\n  1 missing: backbone.layer2.0.conv1.weight\n'
-        r'.*backbone.\* is momentum_encoder.\* of the file, head.<index>.\* '
-        r'is momentum_encoder.fc.\*. Change teacher.backbone, teacher.head or '
+        r'.*backbone.\* is read from momentum_encoder.\* in the file, '
+        r'head.<index>.\* from momentum_encoder.fc.\*. Change '
+        r'teacher.backbone, teacher.head or '
         r'teacher.layout, or name what may differ: teacher.allow',
     ):
         moco(lambda state: state.pop(f'{ENCODER}layer2.0.conv1.weight'))

@@ -106,7 +106,7 @@ def test_a_clone_is_safe_from_in_place_work_and_keeps_its_graph(net, x):
 
 def test_a_module_that_is_not_called_is_named(net, x):
     with pytest.raises(
-        RuntimeError, match=r"'unused' never fired.*'unused\.\*'"
+        RuntimeError, match=r"'unused' recorded nothing.*'unused\.\*'"
     ):
         record(net, x, 'unused')
 

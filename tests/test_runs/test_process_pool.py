@@ -56,7 +56,7 @@ def test_a_run_that_ends_has_its_time_memory_and_commit(run, stand_in):
 
 
 def test_every_start_counts(run, stand_in, monkeypatch):
-    assert 'exit code 1 and without iter_4.pth' in train(
+    assert 'exit code 1, final checkpoint iter_4.pth is missing' in train(
         run, stand_in.slot(failing='a')
     )
     monkeypatch.setattr(provenance, 'commit', lambda: 'def')

@@ -154,7 +154,7 @@ def test_a_failed_training_is_named_with_the_end_of_its_log(train, make):
     plan = [make('bad'), make('slow')]
     with pytest.raises(
         TrainingError,
-        match=r'(?s)of bad ended with exit code 1.*'
+        match=r'(?s)of bad failed: exit code 1.*'
         r'train\.log:.*something went wrong in it',
     ):
         train(plan, 2, bad=['start slow'], slow=['never'])

@@ -26,7 +26,7 @@ def test_all_runs_are_trained_and_measured_once(study, content, results):
     assert first.error is None
     assert trained(first) == first.measured == ALL
     assert results() == sorted(ALL)
-    assert '3 runs left, for a time that the first' in first.text
+    assert '3 runs left, unknown time until the first' in first.text
     assert 'teacher, seed 0: mIoU 40.50' in first.text
     assert '2 runs left, about 2 min' in first.text
     second = study(content)
@@ -57,11 +57,13 @@ def test_a_failed_run_stops_only_those_that_wait_for_it(
     assert trained(call) == ['student/0']
     assert results() == ['student/0']
     assert 'teacher, seed 0 failed' in call.text
-    assert 'the training of teacher, seed 0 ended with exit code 1' in (
+    assert 'the training of teacher, seed 0 failed: exit code 1' in (
         call.error
     )
     assert 'something went wrong in it' in call.error
-    assert 'not started, as they wait: distilled, seed 0' in call.error
+    assert (
+        'because a run they depend on failed: distilled, seed 0' in call.error
+    )
     again = study(content)
     assert again.error is None
     assert trained(again) == ['teacher/0', 'distilled/0']
@@ -146,7 +148,7 @@ def test_a_run_of_other_settings_is_not_gone_on_with(study, content):
     study(content, failing='student')
     content['rows']['student']['options'] = {'model.lr': 2}
     call = study(content)
-    assert 'student/seed_0 holds a run with other settings' in call.error
+    assert 'student/seed_0 contains a run with other settings' in call.error
     assert 'model.lr=2' in call.error
     assert call.events == []
 
@@ -165,7 +167,7 @@ def test_checkpoints_of_nobody_are_not_taken(study, content, tmp_path):
     folder.mkdir(parents=True)
     save(folder / 'iter_4.pth')
     call = study(content)
-    assert 'holds checkpoints, and no command.txt that says' in call.error
+    assert 'contains checkpoints but no command.txt, so' in call.error
     assert call.events == []
 
 
@@ -174,7 +176,7 @@ def test_a_second_study_is_kept_out(study, content, tmp_path):
     with (tmp_path / 'work' / '.lock').open('w') as other:
         assert lock.acquire_lock(other)
         call = study(content)
-    assert 'another study, or a training that a killed' in call.error
+    assert 'in use by another study, or by a training process' in call.error
     assert call.events == []
     assert study(content).error is None
 

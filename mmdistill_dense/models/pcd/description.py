@@ -24,6 +24,6 @@ def describe_contrast(model: nn.Module) -> str:
     lines += [f'  {s}' for s in model.teacher.describe().splitlines()]
     lines.append(
         f'  pairing {model.pairing!r}, a queue of {model.queue.size:,} '
-        f'vectors of length {model.teacher.channels}'
+        f'vectors of dimension {model.teacher.channels}'
     )
     return '\n'.join(lines)

@@ -20,7 +20,7 @@ def build_head(
             for its form in other sizes; or its layers one by one, each a
             dict with the ``type`` of a layer of ``torch.nn``.
         layout: Layout of the file.
-        channels: Length of the input vectors.
+        channels: Dimension of the input vectors.
         keep_last_bn: Whether the head ends in batch norm without affine
             parameters.
 

@@ -94,7 +94,8 @@ class ProjectionTeacher(FrozenHolder):
         self.layout_name = layout
         self.checkpoint = checkpoint
         self.allow = [allow] if isinstance(allow, str) else list(allow)
-        #: Of the loaded weights and the layers of the head.
+        #: Fingerprint of the loaded weights and the head's layers; '' before
+        #: ``load``.
         self.fingerprint = ''
         self._layout = layout_of(layout)
         self._head_cfg = head
@@ -140,7 +141,7 @@ class ProjectionTeacher(FrozenHolder):
         )
 
     def describe(self) -> str:
-        """Several lines: backbone, grid, head, length of a queue's key."""
+        """Several lines: backbone, grid, head, dimension of its vectors."""
         height, width = self._input_size
         rows, columns = self._spec.shape[2:]
         return '\n'.join(
@@ -151,8 +152,8 @@ class ProjectionTeacher(FrozenHolder):
                 f'{height}x{width} pixels',
                 f'  head on each cell (layout {self.layout_name!r}):',
                 *(f'    {layer}' for layer in self._head_layers or ['none']),
-                f'  gives {self.channels} channels, the length of a key in '
-                'the queue',
+                f'  gives {self.channels} channels, the dimension of a '
+                'vector in the queue',
             ]
         )
 
@@ -168,8 +169,8 @@ class ProjectionTeacher(FrozenHolder):
         """
         if not self.checkpoint:
             raise ValueError(
-                'the teacher has no checkpoint, so it would teach noise. Set '
-                'teacher.checkpoint to a file or an address.'
+                'the teacher has no checkpoint, so its weights would be '
+                'random. Set teacher.checkpoint to a file or an address.'
             )
         with forked_rng():
             model = BackboneWithHead(self._build(), self._build_head())
@@ -194,7 +195,10 @@ class ProjectionTeacher(FrozenHolder):
         return f'{zlib.crc32(head, int(weights_fingerprint, 16)):08x}'
 
     def _read(self, layers: int) -> OrderedDict[str, Tensor]:
-        """Weights by the model's keys, with the versions of modules."""
+        """Weights renamed to the model's keys.
+
+        The module versions in ``_metadata`` are included.
+        """
         state = read_weights(self.checkpoint, self.name)
         subject = f'the checkpoint of the teacher, {self.checkpoint},'
         check_layout(state, self.layout_name, subject)
@@ -208,8 +212,9 @@ class ProjectionTeacher(FrozenHolder):
         layout = self._layout
         return (
             'Usual cause: another backbone, or a head of other sizes. '
-            f'backbone.* is {layout.backbone_prefix}* of the file, '
-            f'head.<index>.* is {layout.head_prefix}*. {layout.hint}'.rstrip()
+            f'backbone.* is read from {layout.backbone_prefix}* in the file, '
+            f'head.<index>.* from {layout.head_prefix}*. '
+            f'{layout.hint}'.rstrip()
             + ' Change teacher.backbone, teacher.head or teacher.layout'
         )
 

@@ -13,22 +13,22 @@ from mmdistill_dense.functional.checks import check_int
 class NegativeQueue(nn.Module):
     """First-in-first-out queue of the teacher's unit vectors, one per image.
 
-    The state is in buffers, so a resumed run continues with its negatives.
-    The columns are initialised with random unit vectors.
+    The state is in buffers, so a resumed run continues with its vectors.
+    It is initialised with random vectors of unit L2 norm.
 
     Args:
-        channels: Length C of a vector.
+        channels: Dimension C of a vector.
         size: Number K of vectors.
 
     Raises:
         ValueError: If ``size`` is not an integer >= 1.
     """
 
-    vectors: Tensor  # (C, K), unit columns
-    pointer: Tensor  # index of the next column to write
-    written: Tensor  # (K,), call that wrote each column; -1: random
+    vectors: Tensor  # (C, K), columns of unit L2 norm
+    pointer: Tensor  # index of the next vector to write
+    written: Tensor  # (K,), call that wrote each vector; -1: random
     calls: Tensor  # number of calls of enqueue
-    teacher: Tensor  # fingerprint of the teacher of the vectors; 0: none
+    teacher: Tensor  # fingerprint of the teacher, 0: not set
 
     def __init__(self, channels: int, size: int) -> None:
         super().__init__()
@@ -54,28 +54,32 @@ class NegativeQueue(nn.Module):
                 divide K.
 
         Raises:
-            ValueError: If there are more than K.
+            ValueError: If the global batch has more than K vectors.
         """
         vectors = normalize(vectors.to(self.vectors.dtype), dim=1)
         vectors = torch.cat(dist.all_gather(vectors))  # N,C -> N*world,C
         count = len(vectors)
         if count > self.size:
             raise ValueError(
-                f'queue_size={self.size} is too small for a step of {count} '
-                'images over all processes: expected a queue of many steps. '
-                'Enlarge queue_size or make the batch smaller.'
+                f'queue_size={self.size} is smaller than one global batch of '
+                f'{count} images (all processes); it should be many times '
+                'larger. Increase queue_size or reduce the batch size.'
             )
         offsets = torch.arange(count, device=vectors.device)
-        columns = (self.pointer + offsets) % self.size
-        self.vectors[:, columns] = vectors.T
-        self.written[columns] = self.calls
+        indices = (self.pointer + offsets) % self.size
+        self.vectors[:, indices] = vectors.T
+        self.written[indices] = self.calls
         self.pointer.copy_((self.pointer + count) % self.size)
         self.calls += 1
 
     def statistics(self) -> dict[str, Tensor]:
-        """For the log: mean age in iterations, and the share not random.
+        """Mean age of the vectors, and the fraction written so far.
 
-        Vectors of the previous step have the age 1.
+        Returns:
+            ``queue_age``, the mean age, in calls of :meth:`enqueue`, of the
+            vectors written so far, 1 for those of the last call, and
+            ``queue_filled``, the fraction of vectors written so far (the rest
+            are still random).
         """
         is_written = self.written >= 0
         ages = (self.calls - self.written) * is_written
@@ -94,13 +98,13 @@ class NegativeQueue(nn.Module):
             dist.broadcast(buffer)
 
     def set_teacher_fingerprint(self, fingerprint: str) -> None:
-        """Record the fingerprint of the teacher of the vectors.
+        """Store the fingerprint of the teacher that computes the vectors.
 
         Args:
             fingerprint: Fingerprint of the teacher, hexadecimal.
 
         Raises:
-            ValueError: If the loaded queue is of another teacher.
+            ValueError: If the queue was filled by another teacher.
         """
         current = int(fingerprint, 16)
         _check_teacher(int(self.teacher), current)
@@ -109,7 +113,7 @@ class NegativeQueue(nn.Module):
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        """Refuse the queue of another teacher; MMEngine would only log it."""
+        """Raise if the queue is of another teacher; MMEngine only logs it."""
         vectors = state_dict.get(f'{prefix}vectors')
         if vectors is not None and vectors.shape != self.vectors.shape:
             raise ValueError(
@@ -127,14 +131,15 @@ def _check_teacher(stored: int, current: int) -> None:
     """Compare fingerprints; 0 means unknown."""
     if stored and current and stored != current:
         raise ValueError(
-            'the checkpoint has a queue of a teacher with other weights '
-            f'({stored:08x}) than the present one ({current:08x}), or with '
-            f'another head, so its negatives are of no use. {_REMEDY}'
+            'the queue in the checkpoint was filled by a teacher with other '
+            f'weights or another head (fingerprint {stored:08x}, current '
+            f'teacher {current:08x}), so its vectors cannot be used as '
+            f'negatives. {_REMEDY}'
         )
 
 
 _REMEDY = (
-    'Go on with the settings of that run, or start a new one from its '
-    "backbone: backbone.init_cfg=dict(type='Pretrained', checkpoint=..., "
-    "prefix='backbone.')."
+    'Resume with the teacher and queue_size of that run, or start a new run '
+    "from its backbone: backbone.init_cfg=dict(type='Pretrained', "
+    "checkpoint=..., prefix='backbone.')."
 )

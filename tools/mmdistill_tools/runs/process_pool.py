@@ -70,7 +70,10 @@ class ProcessPool:
         self._peaks[run.title] = None
 
     def collect_ended(self) -> Iterator[tuple[Run, str | None]]:
-        """Runs whose process has ended, with an error message or None."""
+        """Remove ended runs from the pool; yield each with an error message.
+
+        The message is None for a run that succeeded.
+        """
         for run, process, slot in list(self._active.values()):
             self._peaks[run.title] = _peak(process) or self._peaks[run.title]
             if process.poll() is None:
@@ -85,10 +88,11 @@ def _failure(run: Run, code: int) -> str | None:
     if code == 0 and run.checkpoint.exists():
         return None
     tail = run.log.read_text('utf-8', 'replace').splitlines()[-15:]
+    state = 'exists' if run.checkpoint.exists() else 'is missing'
     return (
-        f'the training of {run.title} ended with exit code {code} and '
-        f'{"with" if run.checkpoint.exists() else "without"} '
-        f'{run.checkpoint.name}. The end of {run.log}:\n' + '\n'.join(tail)
+        f'the training of {run.title} failed: exit code {code}, final '
+        f'checkpoint {run.checkpoint.name} {state}. Last lines of {run.log}:\n'
+        + '\n'.join(tail)
     )
 
 
@@ -109,7 +113,7 @@ def _peak(process: subprocess.Popen) -> float | None:
 
 @dataclass(frozen=True)
 class ResourceUsage:
-    """Time, memory and origin of a run, over all its starts.
+    """Time, memory and provenance of a run, over all its starts.
 
     Attributes:
         seconds: Wall time.
@@ -127,7 +131,7 @@ class ResourceUsage:
 
 
 def resource_usage(folder: Path) -> ResourceUsage:
-    """Time, memory and origin of the run in a work dir."""
+    """Time, memory and provenance of the run in a work dir."""
     starts = _starts(folder)
     peaks = [start['peak'] for start in starts if start['peak']]
     provenances = [Provenance(**start['origin']) for start in starts]
@@ -147,9 +151,10 @@ def _starts(folder: Path) -> list[dict]:
 
 
 def _end_time(folder: Path, start: dict) -> float:
-    """Time at which a process ended.
+    """Recorded end time of a start.
 
-    The parent may have died; fall back to the log's mtime.
+    If none is recorded, the time of the last write to the log. ``_note_end``
+    uses this too, so an end time is always the log's mtime.
     """
     log = folder / LOG_FILE
     last = log.stat().st_mtime if log.exists() else 0.0

@@ -32,7 +32,7 @@ class Provenance:
 
 
 def collect_provenance(at_once: int, slot: Mapping[str, str]) -> Provenance:
-    """The current origin.
+    """Provenance of a process that is started now.
 
     Args:
         at_once: Number of trainings side by side.

@@ -34,8 +34,9 @@ def run_study(
         console: Prints what is done and what is left.
 
     Raises:
-        StudyError: If results or folders have other settings, or at the
-            end, if runs failed; the others are finished by then.
+        StudyError: If a result or folder was made with settings other than
+            those of the study, or at the end, if runs failed; the others are
+            finished by then.
     """
     use_gpus(slots)
     with locked(study.work_dir):
@@ -47,13 +48,15 @@ def entries_to_train(
 ) -> list[Entry]:
     """Entries without a result, and their missing dependencies.
 
-    A dependency is missing without its checkpoint, as in a fresh work dir.
+    A dependency is included if its checkpoint does not exist, as in a fresh
+    work dir.
 
     Raises:
-        StudyError: If a result has other settings.
+        StudyError: If a result was made with settings other than those of
+            the study.
     """
     needed = entries_without_result(entries, results)
-    for entry in needed:  # grows
+    for entry in needed:  # needed grows while it is iterated over
         for path in entry.run.after:
             source = next(e for e in entries if e.run.checkpoint == path)
             if not path.exists() and source not in needed:
@@ -67,7 +70,8 @@ def entries_without_result(
     """Entries without a result.
 
     Raises:
-        StudyError: If a result has other settings.
+        StudyError: If a result was made with settings other than those of
+            the study.
     """
     missing = []
     for entry in entries:
@@ -100,17 +104,18 @@ def locked(work_dir: Path, what: str = 'study') -> Iterator[None]:
     with lock:
         if not acquire_lock(lock):
             raise StudyError(
-                f'another {what}, or a training that a killed one left, is at '
-                f'work in {work_dir}. Wait for its end, or end it first.'
+                f'{work_dir} is in use by another {what}, or by a training '
+                f'process that outlived a killed {what}. Wait until it exits, '
+                'or terminate it.'
             )
         yield
 
 
 def check_and_record_command(entry: Entry) -> None:
-    """Check that the folder of a run has no run with other settings.
+    """Create the folder of a run and write the command to it.
 
     Raises:
-        StudyError: If it has one.
+        StudyError: If the folder contains a run with other settings.
     """
     folder, current = entry.run.folder, command(entry)
     path = folder / COMMAND_FILE
@@ -118,14 +123,15 @@ def check_and_record_command(entry: Entry) -> None:
     started = (folder / STARTS_FILE).exists()
     if started and previous not in ('', current):
         raise StudyError(
-            f'{folder} holds a run with other settings.\nThen: '
+            f'{folder} contains a run with other settings.\nThen: '
             f'{previous}\nNow:  {current}\nRemove that folder, or give the '
             'row another name.'
         )
     if not previous and any(folder.glob('*.pth')):
         raise StudyError(
-            f'{folder} holds checkpoints, and no {COMMAND_FILE} that says '
-            'what made them. Remove that folder, or give the row another name.'
+            f'{folder} contains checkpoints but no {COMMAND_FILE}, so the '
+            'settings that produced them are unknown. Remove the folder, or '
+            'rename the row in the study.'
         )
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(current, encoding='utf-8')
@@ -162,7 +168,8 @@ class Session:
         """A session of all runs to do; the caller must lock the work dir.
 
         Raises:
-            StudyError: If results or folders have other settings.
+            StudyError: If a result or folder was made with settings other
+                than those of the study.
         """
         entries = plan_study(study)
         results = ResultsFile(study.results)
@@ -173,7 +180,7 @@ class Session:
         return cls(results, todo, at_once, console)
 
     def train(self, slots: Sequence[dict[str, str]]) -> None:
-        """Train all of them on this machine.
+        """Train all remaining runs on this machine.
 
         Raises:
             StudyError: At the end, if a run failed.
@@ -184,7 +191,9 @@ class Session:
             train_all(runs, progress, slots, self.on_run_ended)
         if self.remaining:
             names = ', '.join(entry.run.title for entry in self.remaining)
-            self._failures.append(f'not started, as they wait: {names}')
+            self._failures.append(
+                f'not started, because a run they depend on failed: {names}'
+            )
         self.raise_failures()
 
     def on_run_ended(self, run: Run, failure: str | None) -> None:
@@ -207,8 +216,9 @@ class Session:
         """Add the result of a run; returns an error message or None."""
         if self._results.get(entry.row.name, entry.seed):
             self._console.print(
-                f'{entry.run.title}: trained again for what waits for it; '
-                'its result stays the first one',
+                f'{entry.run.title}: retrained because its checkpoint was '
+                'missing and other runs depend on it; its earlier result is '
+                'kept',
                 soft_wrap=True,
             )
             return None
