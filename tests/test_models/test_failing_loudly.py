@@ -35,7 +35,7 @@ def seg(seg_teacher):
         (
             'neck.fpn_convs',
             r"term 'kd', student: .*'neck\.fpn_convs' recorded nothing.*"
-            r"record its members, as in 'neck\.fpn_convs\.\*'",
+            r"record their members, 'neck\.fpn_convs\.\*'",
         ),
     ],
 )
