@@ -195,8 +195,8 @@ def test_an_unfinished_data_set_is_not_taken(tmp_path, monkeypatch):
 
     monkeypatch.setattr(steps, 'write_dataset', interrupted)
     with pytest.raises(KeyboardInterrupt, match='by the user'):
-        steps._draw_pictures(tmp_path / 'data', steps.Console(quiet=True))
+        steps._draw_dataset(tmp_path / 'data', steps.Console(quiet=True))
     assert not (tmp_path / 'data').exists()
     monkeypatch.setattr(steps, 'write_dataset', lambda folder: folder.mkdir())
-    steps._draw_pictures(tmp_path / 'data', steps.Console(quiet=True))
+    steps._draw_dataset(tmp_path / 'data', steps.Console(quiet=True))
     assert [path.name for path in tmp_path.iterdir()] == ['data']

@@ -73,7 +73,7 @@ def test_a_picture_of_masks_that_cannot_be_written_is_named(
         load_learner = read_image = test_pipeline = staticmethod(
             lambda *_: None
         )
-        look = staticmethod(lambda *_: ())
+        masks_on_image = staticmethod(lambda *_: ())
 
     picture = np.zeros((2, 2, 3), np.uint8)
     monkeypatch.setattr(tokens, 'token_images', Pictures)
@@ -111,7 +111,7 @@ def test_how_the_contrast_went_is_told(stages):
     assert found.top1 == (0, pytest.approx(0.5))
     assert found.positive == (0.1, pytest.approx(0.8))
     assert found.hardest == (0.25, pytest.approx(0.25))
-    assert found.found == (0.125, pytest.approx(0.4375))
+    assert found.image_top1 == (0.125, pytest.approx(0.4375))
     said = found.to_sentence(SEG)
     assert said.startswith('PSPNet pre-training, without labels:')
     assert 'went from 0 % to 50 %; the cosine with the teacher' in said

@@ -38,7 +38,7 @@ def test_what_was_added_is_read_again(entries, path):
         ('student', 0),
         ('student', 1),
     ]
-    assert list(second.of('student')) == [0, 1]
+    assert list(second.by_seed('student')) == [0, 1]
     assert second.get('student', 1) == result_of(entries['student', 1])
     assert [p.name for p in path.parent.iterdir()] == ['results.json']
 
