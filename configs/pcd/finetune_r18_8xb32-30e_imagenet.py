@@ -1,4 +1,4 @@
-# All layers learn the classes; the schedule is ours and not verified.
+# All layers learn the classes; no paper has the schedule, it is not verified.
 _base_ = [
     '../_base_/models/classifier_r18-pcd-pre.py',
     '../_base_/datasets/imagenet_classes.py',
