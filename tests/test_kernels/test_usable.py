@@ -35,7 +35,7 @@ def test_the_package_works_without_triton():
 
 def test_cpu_tensors_never_count(monkeypatch):
     monkeypatch.setenv('TRITON_INTERPRET', '1')
-    monkeypatch.setattr(machines, '_serves', lambda *_: True)
+    monkeypatch.setattr(machines, '_supports', lambda *_: True)
     x = torch.ones(1, 2, 3, 4)
     assert not usable(x, x)
     assert not usable()
