@@ -108,7 +108,7 @@ def test_connectors_follow_a_model_that_is_handed_over(seg_teacher):
 
 @pytest.mark.parametrize('name', ['keys', 'type', 'forward'])
 def test_names_that_torch_keeps_for_itself_are_refused(seg_teacher, name):
-    with pytest.raises(ValueError, match=f'terms: {name!r} is a name'):
+    with pytest.raises(ValueError, match=f'terms: {name!r} is an attribute'):
         distiller(pspnet(), seg_teacher, {name: cwd('logits')})
     with pytest.raises(ValueError, match=f'teacher: {name!r} is no name'):
         distiller(pspnet(), {name: seg_teacher}, dict(kd=cwd('logits')))
