@@ -46,7 +46,7 @@ def test_names_say_what_is_in_them(path):
     _, teacher, student, *_ = path.stem.split('_')
     model = read(path).model
     layout, file, kind = TEACHERS[teacher]
-    assert model.teacher.layout_name == layout
+    assert model.teacher.layout == layout
     assert model.teacher.checkpoint == f'checkpoints/{file}'
     assert model.teacher.backbone.type == kind
     expected = STUDENTS[student]
