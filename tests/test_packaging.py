@@ -66,6 +66,46 @@ def test_wheel_carries_tools_and_configs_where_mim_looks(wheel, tmp_path):
     assert (mim / 'model-index.yml').read_bytes() == index
 
 
+USE_TEACHERS = """
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from mmdistill_dense.compat import own_config, package_root
+from mmdistill_dense.models.utils import build_model
+
+assert Path(package_root()).name == '.mim'
+for name in ('cwd_pspnet_shapes', 'cwd_mask-rcnn_shapes'):
+    teacher = Config.fromfile(own_config(f'demo/{name}.py')).model.teacher
+    path = Path(teacher.checkpoint).resolve()
+    assert path.is_relative_to(package_root())
+    assert path.stat().st_size <= 7e6
+    cfg = Config.fromfile(own_config(teacher.cfg.partition('::')[2]))
+    init_default_scope(cfg.default_scope)
+    state = torch.load(path, weights_only=True)['state_dict']
+    floats = {v.dtype for v in state.values() if v.is_floating_point()}
+    assert floats == {torch.float16}
+    assert all(v.isfinite().all() for v in state.values())
+    print(name, build_model(cfg).load_state_dict(state, strict=True))
+"""
+
+
+def test_the_demos_teachers_are_read_from_a_wheel(wheel, tmp_path):
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    done = subprocess.run(
+        [sys.executable, '-c', USE_TEACHERS],
+        cwd=tmp_path,
+        env={**os.environ, 'PYTHONPATH': str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count('<All keys matched successfully>') == 2
+
+
 def test_wheel_leaves_out_what_only_developers_use(wheel):
     names = list(contents(wheel))
     assert not [name for name in names if '/tools/dev/' in name]

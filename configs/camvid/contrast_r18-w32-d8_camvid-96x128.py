@@ -1,5 +1,5 @@
-# A projection head for the teacher's backbone, learned without labels by contrast of
-# images. PCD compares the student with the teacher through this head.
+# A projection head for the teacher's backbone, learned without labels by
+# contrast of images. PCD compares with the teacher through this head.
 _base_ = [
     '../_base_/models/contrast_r18-w32-d8.py',
     '../_base_/datasets/byol_views_camvid.py',

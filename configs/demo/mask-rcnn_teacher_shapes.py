@@ -1,10 +1,6 @@
-# The teacher: Mask R-CNN R18 at half of the usual width, narrow heads.
-_base_ = [
-    '../_base_/models/mask-rcnn_r18_fpn_shapes.py',
-    'mmdet::_base_/default_runtime.py',
-    '../_base_/datasets/shapes_instance.py',
-    '../_base_/schedules/demo_instance_300.py'
-]
+# The teacher: a backbone of four times the student's width, FPN and heads of
+# twice, on more pictures and for longer. weights/README.md has its commands.
+_base_ = './mask-rcnn_student_shapes.py'
 model = dict(
     backbone=dict(base_channels=32, stem_channels=32),
     neck=dict(in_channels=[32, 64, 128, 256], out_channels=48),
@@ -12,10 +8,16 @@ model = dict(
     roi_head=dict(
         bbox_roi_extractor=dict(out_channels=48),
         bbox_head=dict(
-            in_channels=48, conv_out_channels=48, fc_out_channels=128),
+            in_channels=48, conv_out_channels=48, fc_out_channels=128
+        ),
         mask_roi_extractor=dict(out_channels=48),
-        mask_head=dict(in_channels=48, conv_out_channels=48)))
-default_hooks = dict(
-    logger=dict(interval=10, log_metric_by_epoch=False),
-    checkpoint=dict(by_epoch=False, interval=100, max_keep_ckpts=1))
-log_processor = dict(by_epoch=False)
+        mask_head=dict(in_channels=48, conv_out_channels=48),
+    ),
+)
+param_scheduler = [
+    dict(
+        type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
+    dict(type='PolyLR', power=0.9, by_epoch=False, begin=100, end=2500)
+]
+train_cfg = dict(max_iters=2500, val_interval=500)
+default_hooks = dict(checkpoint=dict(interval=500))

@@ -1,12 +1,15 @@
-# The teacher: PSPNet R18 at half of the usual width, trained from scratch.
-_base_ = [
-    '../_base_/models/pspnet_r18-d8.py',
-    'mmseg::_base_/default_runtime.py',
-    '../_base_/datasets/shapes_semantic.py',
-    '../_base_/schedules/demo_semantic_500.py'
-]
+# The teacher: the same PSPNet at four times the student's width, on more
+# pictures and for longer. weights/README.md has its commands.
+_base_ = './pspnet_student_shapes.py'
 model = dict(
-    data_preprocessor=dict(size=_base_.crop_size),
     backbone=dict(base_channels=32, stem_channels=32),
     decode_head=dict(in_channels=256, channels=64),
-    auxiliary_head=dict(in_channels=128, channels=32))
+    auxiliary_head=dict(in_channels=128, channels=32),
+)
+param_scheduler = [
+    dict(
+        type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
+    dict(type='PolyLR', power=0.9, by_epoch=False, begin=100, end=2500)
+]
+train_cfg = dict(max_iters=2500, val_interval=500)
+default_hooks = dict(checkpoint=dict(interval=500))

@@ -42,7 +42,7 @@ def draw_scene(rng: np.random.Generator, height: int, width: int) -> Scene:
         if len(instances) == wanted:
             break
         kind = int(rng.integers(len(THINGS)))
-        radius = height * np.exp(rng.uniform(np.log(0.13), np.log(0.42)))
+        radius = height * np.exp(rng.uniform(np.log(0.16), np.log(0.45)))
         thing = _Thing(rng, THINGS[kind], radius, height, width)
         if not _leaves_in_sight(thing.mask, instances):
             continue
@@ -129,8 +129,8 @@ def _light(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     """Uneven light, contrast, blur and sensor noise; float to uint8."""
     height, width = image.shape[:2]
     shade = textures.smooth_noise(rng, height, width, height * 0.8)
-    image = image * (0.7 + 0.5 * shade[..., None])
+    image = image * (0.8 + 0.3 * shade[..., None])
     image = np.clip(image, 0, 1) ** rng.uniform(0.7, 1.4)
-    image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.2, 0.6))
-    image += rng.normal(0, rng.uniform(0.01, 0.04), image.shape)
+    image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.2, 0.4))
+    image += rng.normal(0, rng.uniform(0.005, 0.02), image.shape)
     return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)

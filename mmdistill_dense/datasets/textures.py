@@ -8,9 +8,9 @@ import numpy as np
 #: Returns the weights (H, W) in [0, 1] that mix two colours.
 Texture = Callable[[np.random.Generator, int, int], np.ndarray]
 #: Saturation of the colours, from and to: things are more vivid than ground.
-MUTED, VIVID = (0.0, 0.4), (0.6, 1.0)
+MUTED, VIVID = (0.0, 0.3), (0.7, 1.0)
 #: Least distance of a thing's mean colour from what lies below it, in [0, 1].
-CONTRAST = 0.25
+CONTRAST = 0.35
 
 
 def colour(
@@ -104,7 +104,7 @@ COVERS: dict[str, Texture] = dict(
     cross=blobs,
 )
 #: How often a thing has its class's own texture, not just any.
-USUAL = 0.8
+USUAL = 0.9
 
 
 def ground(

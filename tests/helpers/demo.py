@@ -37,3 +37,12 @@ def shapes_of(backbone, scope):
     with DefaultScope.overwrite_default_scope(scope):
         built = MODELS.build({**backbone, 'init_cfg': None})
     return {key: value.shape for key, value in built.state_dict().items()}
+
+
+def waits_for(run, other):
+    """Whether it starts when another has ended; a finished model is there."""
+    return bool(other.pretrained_checkpoint) or other.checkpoint in run.after
+
+
+def same_file(path, other):
+    return Path(path).resolve() == Path(other).resolve()

@@ -51,25 +51,15 @@ def made(tmp_path_factory):
     return work_dir, demo(work_dir)
 
 
-def last_line(err):
-    """Warnings may come before it."""
-    assert 'Traceback' not in err
-    return err.splitlines()[-1]
-
-
 def results_of(work_dir):
     runs = json.loads((work_dir / 'results.json').read_text())['runs']
     return {run['row']: run for run in runs}
 
 
 @pytest.mark.slow
-def test_everything_is_made_before_the_conclusion(made):
+def test_everything_is_made(made):
     work_dir, (code, out, err) = made
-    # A detector that trained for 3 iterations finds nothing, and the demo
-    # names it.
-    assert code == 1, err
-    text = 'the Mask R-CNN teacher is not above its student: expected mask AP'
-    assert text in last_line(err)
+    assert code == 0, err
     found = {path.name: path for path in work_dir.glob('figures/*cwd*')}
     assert sorted(found) == figures('cwd')
     for path in found.values():
@@ -111,10 +101,10 @@ def test_a_second_call_trains_nothing_again(made):
     (last,) = run.glob('iter_*.pth')
     last.write_bytes(last.read_bytes()[:-100])
     code, out, err = demo(work_dir)
-    assert code == 1, err
+    assert code == 0, err
     assert f'PSPNet student, seed 0: {last.name} of an earlier call' in out
     assert 'PSPNet student, seed 0: loss' in out
-    assert 'PSPNet teacher, seed 0: loss' not in out
+    assert 'Mask R-CNN student, seed 0: loss' not in out
     kept = [p for p in weights if p != last]
     after = [path.stat().st_mtime_ns for path in kept]
     assert after == [
@@ -129,8 +119,7 @@ def test_another_method_shares_teachers_and_students(made):
     shared = sorted(work_dir.rglob('iter_*.pth'))
     before = [path.stat().st_mtime_ns for path in shared]
     code, out, err = demo(work_dir, '--method', 'maskd')
-    assert code == 1, err
-    assert 'is not above its student' in last_line(err)
+    assert code == 0, err
     assert [path.stat().st_mtime_ns for path in shared] == before
     found = {path.name: path for path in work_dir.glob('figures/*maskd*')}
     assert sorted(found) == figures('maskd', 'masks', 'tokens')
@@ -151,8 +140,7 @@ def test_pre_training_shares_the_segmentors(made):
     shared = sorted(work_dir.rglob('iter_*.pth'))
     before = [path.stat().st_mtime_ns for path in shared]
     code, out, err = demo(work_dir, '--method', 'pcd')
-    # Which of two untrained segmentors is better is chance.
-    assert code == 0 or 'PSPNet teacher is not above' in last_line(err), err
+    assert code == 0, err
     assert [path.stat().st_mtime_ns for path in shared] == before
     assert 'Mask R-CNN has no part in METHOD=pcd' in out
     found = {path.name: path for path in work_dir.glob('figures/*pcd*')}

@@ -6,7 +6,15 @@ import pytest
 
 from mmdistill_tools.demo.comparisons import demo_study, skipped_models
 from mmdistill_tools.demo.settings import Settings
-from tests.helpers.demo import DATA, config, config_of, planned, shapes_of
+from tests.helpers.demo import (
+    DATA,
+    config,
+    config_of,
+    planned,
+    same_file,
+    shapes_of,
+    waits_for,
+)
 
 
 @pytest.mark.parametrize('data', DATA)
@@ -26,13 +34,13 @@ def test_each_stage_of_pcd_starts_from_the_one_before(data):
         for role in ('teacher', 'contrast', 'pretraining', 'distilled')
     )
     for run, source in ((head, teacher), (pre, head), (last, pre)):
-        assert run.after == (source.checkpoint,)
+        assert waits_for(run, source)
     cfgs = {role: config_of(run).model for role, run in runs.items()}
     start = dict(type='Pretrained', prefix='backbone.')
     for role, source in (('contrast', teacher), ('distilled', pre)):
-        assert cfgs[role].backbone.init_cfg.to_dict() == dict(
-            start, checkpoint=str(source.checkpoint)
-        )
+        found = cfgs[role].backbone.init_cfg.to_dict()
+        assert same_file(found.pop('checkpoint'), source.checkpoint)
+        assert found == start
     assert cfgs['pretraining'].teacher.checkpoint == str(head.checkpoint)
     assert cfgs['pretraining'].teacher.head == cfgs['contrast'].head
     assert cfgs['pretraining'].backbone.init_cfg is None

@@ -1,5 +1,5 @@
-# Fine-tuning of all layers, 30 epochs of 256 images (8 x 32). No paper has
-# these settings, and they are not verified: the backbone has a tenth of the rate.
+# Fine-tuning of all layers, 30 epochs of 256 images (8 x 32), the backbone at
+# a tenth of the rate. No paper has these settings, and they are not verified.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(

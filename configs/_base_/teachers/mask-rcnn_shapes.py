@@ -1,4 +1,6 @@
-# The demo's Mask R-CNN, as its training leaves it.
+# The demo's Mask R-CNN, trained, as it comes with the package.
 teacher = dict(
     cfg='mmdistill_dense::demo/mask-rcnn_teacher_shapes.py',
-    checkpoint='work_dirs/mask-rcnn_teacher_shapes/iter_300.pth')
+    checkpoint='{{fileDirname}}/../../demo/weights/'
+    'mask-rcnn_teacher_shapes.pth',
+)

@@ -42,7 +42,7 @@ def draw_comparison(folder: Path, comparison: Comparison) -> str:
     titles = {
         role: comparison.title_of(role)
         for role in ROLES
-        if not runs[role].finished
+        if runs[role].pretrained_checkpoint is None
     }
     figures.curves(
         f'{stem}_curves.png',

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from mmdistill_dense.compat import package_root
 from mmdistill_tools.runs.tool import write_atomically
 
 from . import StudyError
@@ -148,7 +149,11 @@ def command(entry: Entry) -> str:
     run = entry.run
     if run.pretrained_checkpoint is not None:
         options = run.option_arguments()
-        words = [run.config, str(run.pretrained_checkpoint), *options]
+        path = run.pretrained_checkpoint.resolve()
+        root = Path(package_root()).resolve()
+        if path.is_relative_to(root):  # the same on every machine
+            path = path.relative_to(root)
+        words = [run.config, str(path), *options]
         return shlex.join(['python', 'tools/test.py', *words])
     return shlex.join(['python', 'tools/train.py', *run.arguments()])
 

@@ -32,7 +32,23 @@ def scores_table(study: Study, results: ResultsFile) -> str:
                 for other in study.baselines
             ]
         lines.append([*cells, str(len(found))])
-    return markdown_table([*header, 'n'], lines)
+    return markdown_table(*_filled([*header, 'n'], lines))
+
+
+def _filled(
+    header: list[str], lines: list[list[str]]
+) -> tuple[list[str], list[list[str]]]:
+    """Without columns that are empty, as a score over another task's."""
+    used = [0]
+    used += [
+        index
+        for index in range(1, len(header))
+        if any(line[index] for line in lines)
+    ]
+    return (
+        [header[index] for index in used],
+        [[line[index] for index in used] for line in lines],
+    )
 
 
 def _scores(found: Mapping[int, Result], key: str) -> dict[int, float]:
