@@ -1,5 +1,5 @@
 # The teacher: a backbone of four times the student's width, FPN and heads of
-# twice, on more pictures and for longer. weights/README.md has its commands.
+# twice, on more pictures and for longer. README.md has its commands.
 _base_ = './mask-rcnn_student_shapes.py'
 model = dict(
     backbone=dict(base_channels=32, stem_channels=32),

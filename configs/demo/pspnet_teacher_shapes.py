@@ -1,5 +1,5 @@
 # The teacher: the same PSPNet at four times the student's width, on more
-# pictures and for longer. weights/README.md has its commands.
+# pictures and for longer. README.md has its commands.
 _base_ = './pspnet_student_shapes.py'
 model = dict(
     backbone=dict(base_channels=32, stem_channels=32),
