@@ -43,7 +43,9 @@ def run_demo(settings: Settings, console: Console) -> None:
         for title in skipped_models(study, settings.method):
             text = conclusions.skipped(title, settings.method)
             console.print(text, soft_wrap=True)
-        Session.from_study(study, len(slots()), console).train(slots())
+        # The figures need every checkpoint, also of a run with a result.
+        session = Session.from_study(study, len(slots()), console, True)
+        session.train(slots())
         results = ResultsFile(study.results)
         compared = comparisons(study, settings.method)
         for comparison in compared:

@@ -28,7 +28,7 @@ def remove_corrupt_checkpoints(folder: Path) -> list[Path]:
         ),
         key=_iteration,
     )
-    cut = [path for path in found if not _readable(path)]
+    cut = [path for path in found if not is_readable(path)]
     for path in cut:
         path.unlink()
     left = [path for path in found if path not in cut]
@@ -45,7 +45,10 @@ def _iteration(path: Path) -> int:
     return int(path.stem.rpartition('_')[2])
 
 
-def _readable(path: Path) -> bool:
+def is_readable(path: Path) -> bool:
+    """Whether a checkpoint exists and its weights can be read."""
+    if not path.is_file():
+        return False
     try:
         student_checkpoint(str(path))
     except ValueError:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from mmdistill_tools.runs.corrupt_checkpoints import is_readable
 from mmdistill_tools.runs.lock import acquire_lock
 from mmdistill_tools.runs.process_pool import STARTS_FILE
 from mmdistill_tools.runs.run import Run
@@ -44,18 +45,20 @@ def run_study(
 
 
 def entries_to_train(
-    entries: Sequence[Entry], results: ResultsFile
+    entries: Sequence[Entry], results: ResultsFile, checkpoints: bool = False
 ) -> list[Entry]:
     """Entries without a result, and their missing dependencies.
 
-    A dependency is included if its checkpoint does not exist, as in a fresh
-    work dir.
+    Without its checkpoint a dependency is missing, as in a fresh work dir;
+    with ``checkpoints`` every entry is without a readable one.
 
     Raises:
-        StudyError: If a result was made with settings other than those of
-            the study.
+        StudyError: If a result has other settings than the study.
     """
     needed = entries_without_result(entries, results)
+    if checkpoints:
+        lost = [e for e in entries if not is_readable(e.run.checkpoint)]
+        needed += [entry for entry in lost if entry not in needed]
     for entry in needed:  # needed grows while it is iterated over
         for path in entry.run.after:
             source = next(e for e in entries if e.run.checkpoint == path)
@@ -163,17 +166,20 @@ class Session:
 
     @classmethod
     def from_study(
-        cls, study: Study, at_once: int | None, console: Console
+        cls,
+        study: Study,
+        at_once: int | None,
+        console: Console,
+        checkpoints: bool = False,
     ) -> 'Session':
         """A session of all runs to do; the caller must lock the work dir.
 
         Raises:
-            StudyError: If a result or folder was made with settings other
-                than those of the study.
+            StudyError: If a result or folder has other settings.
         """
         entries = plan_study(study)
         results = ResultsFile(study.results)
-        todo = entries_to_train(entries, results)
+        todo = entries_to_train(entries, results, checkpoints)
         for entry in todo:
             if entry.run.pretrained_checkpoint is None:
                 check_and_record_command(entry)
