@@ -8,6 +8,7 @@ import torch
 
 from mmdistill_tools.runs import lock, process_pool
 from mmdistill_tools.study import StudyError, devices, session
+from mmdistill_tools.study.results import ResultsFile
 
 from ..helpers.trainings import save
 from .conftest import result_of
@@ -233,3 +234,23 @@ def test_the_command_of_a_run_lies_in_its_folder(study, content, tmp_path):
         if run['row'] == 'student'
     ]
     assert Path(path).read_text() == run['command']
+
+
+def test_where_checkpoints_are_needed_a_lost_one_is_made_again(
+    plan, content, tmp_path
+):
+    entries = list(plan(content).values())
+    results = ResultsFile(tmp_path / 'results.json')
+    for entry in entries:
+        results.add(result_of(entry))
+    assert session.entries_to_train(entries, results) == []
+    assert session.entries_to_train(entries, results, True) == entries
+    for entry in entries[1:]:
+        entry.run.checkpoint.parent.mkdir(parents=True)
+        torch.save(
+            dict(state_dict=dict(weight=torch.zeros(1))), entry.run.checkpoint
+        )
+    # And one that was cut off.
+    entries[1].run.checkpoint.write_bytes(b'PK')
+    lost = session.entries_to_train(entries, results, True)
+    assert lost == entries[:2]
