@@ -35,7 +35,7 @@ def test_scores_of_classes_add_up_to_the_hosts(case):
     cfg, weights = case
     if cfg.default_scope == 'mmdet':
         cfg.val_evaluator.metric = ['bbox', 'segm']
-    found = scores.evaluate(cfg, weights, examples=[1, 4])
+    found = scores.evaluate(cfg, weights)
     key = 'coco/segm_mAP' if cfg.default_scope == 'mmdet' else 'mIoU'
     classes = cfg.val_dataloader.dataset.metainfo.classes
     assert list(found.classes) == list(classes)
@@ -43,7 +43,15 @@ def test_scores_of_classes_add_up_to_the_hosts(case):
     assert found.scores[key] == pytest.approx(mean, abs=0.1)
     assert 0 <= found.scores[key] <= 100
     assert found.flops > found.parameters > 0
-    names = [sample.img_path[-7:] for sample in found.examples]
+
+
+@pytest.mark.filterwarnings('ignore::UserWarning')
+def test_predictions_are_of_the_images_that_exist(case):
+    cfg, weights = case
+    samples, metainfo = scores.predict_images(cfg, weights, [4, 1, 999, -1])
+    classes = cfg.val_dataloader.dataset.metainfo.classes
+    assert list(metainfo['classes']) == list(classes)
+    names = [sample.img_path[-7:] for sample in samples]
     assert names == ['001.jpg', '004.jpg']
 
 
@@ -60,7 +68,7 @@ def test_an_image_is_scored_as_if_it_were_the_only_one(case, tmp_path):
     cfg.val_dataloader = only['val_dataloader']
     if cfg.default_scope == 'mmdet':
         cfg.val_evaluator.ann_file = only['val_evaluator']['ann_file']
-    expected = scores.evaluate(cfg, weights, examples=[]).scores[key]
+    expected = scores.evaluate(cfg, weights).scores[key]
     assert found[0] == pytest.approx(expected)
     assert len(set(found)) > 1
 
@@ -71,20 +79,21 @@ def test_a_detector_that_finds_nothing_has_scores_of_zero(data, tmp_path):
     cfg = Config(run_config(model, data, tmp_path, iters=2, val=True))
     cfg.val_evaluator.metric = ['bbox', 'segm']
     weights = save_weights(model, tmp_path / 'weights.pth')
-    found = scores.evaluate(cfg, weights, examples=[0])
+    found = scores.evaluate(cfg, weights)
     classes = cfg.val_dataloader.dataset.metainfo.classes
     assert found.classes == dict.fromkeys(classes, 0.0)
     assert found.scores['coco/bbox_mAP'] == 0.0
     assert found.scores['coco/segm_mAP'] == 0.0
     image = np.full((64, 64, 3), 9, np.uint8)
-    seen = overlay.paint_prediction(image, found.examples[0], PALETTE[1:])
+    (sample,), _ = scores.predict_images(cfg, weights, [0])
+    seen = overlay.paint_prediction(image, sample, PALETTE[1:])
     assert np.array_equal(seen, image)
 
 
 @pytest.mark.filterwarnings('ignore::UserWarning')
 def test_truth_and_prediction_are_painted(case):
     cfg, weights = case
-    (sample,) = scores.evaluate(cfg, weights, examples=[0]).examples
+    (sample,), _ = scores.predict_images(cfg, weights, [0])
     image = np.zeros((64, 64, 3), np.uint8)
     palette = PALETTE if cfg.default_scope == 'mmseg' else PALETTE[1:]
     truth = overlay.paint_truth(image, sample, palette)

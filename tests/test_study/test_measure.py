@@ -48,7 +48,7 @@ def outcome(monkeypatch):
     """Make up what the evaluation gives."""
 
     def give(**scores):
-        made_up = Outcome(scores, dict(sky=float('nan')), 10, 20, [])
+        made_up = Outcome(scores, dict(sky=float('nan')), 10, 20)
         monkeypatch.setattr(measure, 'outcome_of', lambda run: made_up)
 
     return give

@@ -240,12 +240,12 @@ def test_examples_of_what_is_not_trained_are_refused(study):
 
 
 def test_images_that_are_not_there_are_refused(study, monkeypatch):
-    nothing = SimpleNamespace(examples=[], metainfo=dict(palette=[]))
+    nothing = [], dict(palette=[])
     monkeypatch.setattr(outputs, 'plan_study', lambda study: [])
     monkeypatch.setattr(
         outputs, 'trained_entry', lambda *_: SimpleNamespace(run=0)
     )
-    monkeypatch.setattr(outputs, 'outcome_of', lambda *_: nothing)
+    monkeypatch.setattr(outputs, 'predictions_of', lambda *_: nothing)
     with pytest.raises(StudyError, match=r'images \[999\] only 0 are there'):
         outputs.draw_examples(study, ['cwd'], [999])
 

@@ -9,7 +9,7 @@ from mmdistill_tools.runs.logs import curve, records
 from mmdistill_tools.runs.run import Run
 from mmdistill_tools.study.measure import (
     image_scores_of,
-    outcome_of,
+    predictions_of,
     trained_config,
 )
 from mmdistill_tools.study.outputs import draw_figures, draw_predictions
@@ -79,16 +79,16 @@ def draw_examples(path: str | Path, comparison: Comparison) -> str:
     runs = [comparison.runs[role] for role in columns]
     scores = [image_scores_of(run, comparison.metric) for run in runs]
     chosen = nearest_to_median(np.subtract(scores[1], scores[0]), EXAMPLES)
-    outcomes = [outcome_of(run, chosen) for run in runs]
+    predictions = [predictions_of(run, chosen) for run in runs]
     draw_predictions(
         path,
-        dict(zip(titles, outcomes, strict=True)),
+        dict(zip(titles, predictions, strict=True)),
         {
             title: [f'{comparison.label} {found[i]:.0f}' for i in chosen]
             for title, found in zip(titles, scores, strict=True)
         },
     )
-    return outcomes[0].examples[0].img_path
+    return predictions[0][0][0].img_path
 
 
 def nearest_to_median(gains: np.ndarray, count: int) -> list[int]:

@@ -1,8 +1,8 @@
 """Scores and cost of a trained model."""
 
 import math
-from collections.abc import Container
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from mmengine.config import Config
@@ -28,35 +28,25 @@ class Outcome:
             in the set.
         parameters: Number of parameters.
         flops: FLOPs of one image, 2 per multiply-add.
-        examples: Predictions with ground truth of the requested images.
-        metainfo: Classes and palette of the validation set.
     """
 
     scores: dict[str, float]
     classes: dict[str, float]
     parameters: int
     flops: int
-    examples: list[BaseDataElement] = field(repr=False)
-    metainfo: dict = field(default_factory=dict, repr=False)
 
 
-def evaluate(
-    cfg: Config, checkpoint: str, examples: Container[int]
-) -> Outcome:
+def evaluate(cfg: Config, checkpoint: str) -> Outcome:
     """Evaluate the stock model of a config with the host's own evaluator.
 
     Args:
         cfg: Config of a stock model.
         checkpoint: Checkpoint file of a stock or a distilled model.
-        examples: Indices of validation images to keep predictions of.
     """
     model, loader, evaluator = _load(cfg, checkpoint)
-    kept = []
-    for index, batch in enumerate(loader):
+    for batch in loader:
         predictions = _predict(model, batch)
         evaluator.process(predictions, batch)
-        if index in examples:
-            kept.extend(sample.cpu() for sample in predictions)
     classes = _class_ious(evaluator)
     scores = evaluator.evaluate(len(loader.dataset))
     if not classes:
@@ -67,9 +57,31 @@ def evaluate(
         classes=classes or _class_precisions(scores),
         parameters=cost.parameters,
         flops=cost.flops,
-        examples=kept,
-        metainfo=dict(loader.dataset.metainfo),
     )
+
+
+def predict_images(
+    cfg: Config, checkpoint: str, images: Sequence[int]
+) -> tuple[list[BaseDataElement], dict]:
+    """Predictions of some validation images.
+
+    Args:
+        cfg: Config of a stock model.
+        checkpoint: Checkpoint file of a stock or a distilled model.
+        images: Indices of the images; those that do not exist are left out.
+
+    Returns:
+        Predictions with ground truth, in ascending order of the indices, and
+        the metainfo of the validation set: classes and palette.
+    """
+    model, loader, _ = _load(cfg, checkpoint)
+    dataset = loader.dataset
+    samples = [
+        sample.cpu()
+        for index in sorted(set(images) & set(range(len(dataset))))
+        for sample in _predict(model, loader.collate_fn([dataset[index]]))
+    ]
+    return samples, dict(dataset.metainfo)
 
 
 def image_scores(cfg: Config, checkpoint: str, key: str) -> list[float]:
@@ -86,7 +98,8 @@ def image_scores(cfg: Config, checkpoint: str, key: str) -> list[float]:
     """
     model, loader, evaluator = _load(cfg, checkpoint)
     scores = []
-    for batch in loader:
+    for item in loader.dataset:
+        batch = loader.collate_fn([item])
         predictions = _predict(model, batch)
         evaluator.process(predictions, batch)
         metric = evaluator.metrics[0]

@@ -1,13 +1,14 @@
 """Measure the result of a finished training."""
 
 import math
-from collections.abc import Container
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.structures import BaseDataElement
 
 from mmdistill_dense.compat import config_path
 from mmdistill_dense.export.student import student_config
@@ -15,14 +16,19 @@ from mmdistill_tools.runs.logs import curve
 from mmdistill_tools.runs.process_pool import STARTS_FILE, resource_usage
 from mmdistill_tools.runs.provenance import collect_provenance, utc_now
 from mmdistill_tools.runs.run import Run
-from mmdistill_tools.runs.scores import Outcome, evaluate, image_scores
+from mmdistill_tools.runs.scores import (
+    Outcome,
+    evaluate,
+    image_scores,
+    predict_images,
+)
 
 from . import StudyError
 from .plan import Entry
 from .results import Result, command, json_safe
 
 #: Outcome of a row that is not scored.
-UNSCORED = Outcome({}, {}, 0, 0, [])
+UNSCORED = Outcome({}, {}, 0, 0)
 
 
 def trained_config(run: Run) -> Config:
@@ -40,10 +46,18 @@ def tested_config(run: Run) -> Config:
     return student_config(cfg) if 'student' in cfg.model else cfg
 
 
-def outcome_of(run: Run, examples: Container[int] = ()) -> Outcome:
+def outcome_of(run: Run) -> Outcome:
     """Evaluate a run's last checkpoint on its validation set."""
     with redirect_stdout(StringIO()):  # pycocotools prints a lot
-        return evaluate(tested_config(run), str(run.checkpoint), examples)
+        return evaluate(tested_config(run), str(run.checkpoint))
+
+
+def predictions_of(
+    run: Run, images: Sequence[int]
+) -> tuple[list[BaseDataElement], dict]:
+    """Predictions of some validation images, and the set's metainfo."""
+    with redirect_stdout(StringIO()):
+        return predict_images(tested_config(run), str(run.checkpoint), images)
 
 
 def image_scores_of(run: Run, key: str) -> list[float]:

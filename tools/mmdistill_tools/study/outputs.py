@@ -3,14 +3,15 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mmengine.structures import BaseDataElement
+
 from mmdistill_tools import figures
 from mmdistill_tools.documents import Blocks
 from mmdistill_tools.overlay import example_rows
-from mmdistill_tools.runs.scores import Outcome
 
 from . import StudyError
 from .definition import Study, read_study
-from .measure import outcome_of
+from .measure import predictions_of
 from .plan import Entry, plan_study
 from .results import ResultsFile
 from .tables import TABLES, class_gains, scored_rows
@@ -107,8 +108,8 @@ def draw_examples(
     """
     planned = plan_study(study)
     entries = [trained_entry(study, name, planned) for name in rows]
-    outcomes = [outcome_of(entry.run, tuple(images)) for entry in entries]
-    found = len(outcomes[0].examples)
+    runs = [predictions_of(entry.run, images) for entry in entries]
+    found = len(runs[0][0])
     if found < len(set(images)):
         raise StudyError(
             f'of the validation images {list(images)} only {found} are '
@@ -116,30 +117,31 @@ def draw_examples(
         )
     path = Path(f'{study.results.with_suffix("")}_examples.jpg')
     titles = [entry.row.title for entry in entries]
-    draw_predictions(path, dict(zip(titles, outcomes, strict=True)))
+    draw_predictions(path, dict(zip(titles, runs, strict=True)))
     return path
 
 
 def draw_predictions(
     path: str | Path,
-    outcomes: Mapping[str, Outcome],
+    predictions: Mapping[str, tuple[list[BaseDataElement], dict]],
     notes: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Draw images with ground truth and predictions, a column per title.
 
     Args:
         path: File to write.
-        outcomes: Outcomes by title, with predictions of the same images.
+        predictions: By title, predictions of the same images and the
+            metainfo of their data set.
         notes: Text of each image, by title.
     """
-    shown = [outcome.examples for outcome in outcomes.values()]
-    metainfo = next(iter(outcomes.values())).metainfo
+    shown = [samples for samples, _ in predictions.values()]
+    _, metainfo = next(iter(predictions.values()))
     palette = metainfo['palette']
-    columns = [(notes or {}).get(title) for title in outcomes]
+    columns = [(notes or {}).get(title) for title in predictions]
     figures.picture_grid(
         path,
         example_rows(shown, palette),
-        ('input', 'ground truth', *outcomes),
+        ('input', 'ground truth', *predictions),
         dict(zip(metainfo['classes'], palette, strict=True)),
         [
             ('', '', *(texts[row] if texts else '' for texts in columns))
