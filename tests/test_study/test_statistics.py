@@ -1,4 +1,4 @@
-"""Means, deviations and paired_difference differences, by hand."""
+"""Means, deviations and paired differences, by hand."""
 
 import pytest
 

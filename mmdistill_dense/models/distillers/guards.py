@@ -78,7 +78,7 @@ def check_inputs(inputs: object) -> None:
     """Check that the inputs of a step are one batch of images.
 
     Raises:
-        TypeError: If it did not.
+        TypeError: If they are not.
     """
     if not isinstance(inputs, Tensor) or inputs.ndim != 4:
         got = (

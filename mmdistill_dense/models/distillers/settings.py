@@ -17,25 +17,14 @@ def split_record_cfgs(name: str, term: Mapping) -> tuple[dict, dict]:
         ValueError: If ``at`` has none of the valid forms.
     """
     at = term.get('at')
-    if isinstance(at, dict) and set(at) == {'student', 'teacher'}:
-        return as_record_cfg(name, at['student']), as_record_cfg(
-            name, at['teacher']
-        )
-    return as_record_cfg(name, at), as_record_cfg(name, at)
-
-
-def as_record_cfg(name: str, at: object) -> dict:
-    """Turn a path into ``dict(path=...)``; pass a dict of settings."""
-    if isinstance(at, str) and at:
-        return dict(path=at)
-    known = {'path', 'take', 'clone'}
-    if isinstance(at, dict) and 'path' in at and set(at) <= known:
-        return dict(at)
-    raise ValueError(
+    form = (
         f"term {name!r}: at must be a module path, 'logits', dict(path=..., "
-        "take='input', clone=True), or dict(student=..., teacher=...) of "
-        f'these, got {at!r}.'
+        "take='input', clone=True), or dict(student=..., teacher=...) of these"
     )
+    if isinstance(at, dict) and set(at) == {'student', 'teacher'}:
+        student, teacher = at['student'], at['teacher']
+        return _record_cfg(student, form), _record_cfg(teacher, form)
+    return _record_cfg(at, form), _record_cfg(at, form)
 
 
 def token_record_cfg(at: object) -> dict:
@@ -44,13 +33,21 @@ def token_record_cfg(at: object) -> dict:
     Raises:
         ValueError: If ``at`` has none of the valid forms.
     """
-    try:
-        return as_record_cfg('tokens', at)
-    except ValueError:
-        raise ValueError(
-            "MaskTokenLearner: at must be a module path, 'logits', or "
-            f"dict(path=..., take='input'), got {at!r}."
-        ) from None
+    form = (
+        "MaskTokenLearner: at must be a module path, 'logits', or "
+        "dict(path=..., take='input')"
+    )
+    return _record_cfg(at, form)
+
+
+def _record_cfg(at: object, form: str) -> dict:
+    """Turn a path into ``dict(path=...)``; pass a dict of settings."""
+    if isinstance(at, str) and at:
+        return dict(path=at)
+    known = {'path', 'take', 'clone'}
+    if isinstance(at, dict) and 'path' in at and set(at) <= known:
+        return dict(at)
+    raise ValueError(f'{form}, got {at!r}.')
 
 
 def check_none(config_path: str, **settings: object) -> None:

@@ -60,7 +60,6 @@ class FrozenTeacher(StockTeacher):
         self._record_cfgs: dict[str, dict] = {}
         self._dry_run_result: DryRunResult | None = None
         self._input_size = (0, 0)
-        #: Features without the switches.
         self._features_without_switches: dict[str, list[Tensor]] = {}
 
     def configure(

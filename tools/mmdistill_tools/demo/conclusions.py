@@ -39,7 +39,6 @@ def teacher_problem(
     return (
         f'the {comparison.title_of("teacher")} is not above its student: '
         f'expected {comparison.label} above {student:.1f}, got '
-        f'{teacher:.1f}. Train longer (--length 2) or try another --seed, '
-        'each with a --work-dir of its own; the curves in figures/ show how '
-        'the runs went.'
+        f'{teacher:.1f}. Train longer (--length 2, with another --work-dir) '
+        'or try another --seed; the curves in figures/ show how the runs went.'
     )

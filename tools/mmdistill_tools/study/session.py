@@ -179,11 +179,11 @@ class Session:
         """
         entries = plan_study(study)
         results = ResultsFile(study.results)
-        todo = entries_to_train(entries, results, checkpoints)
-        for entry in todo:
+        remaining = entries_to_train(entries, results, checkpoints)
+        for entry in remaining:
             if entry.run.pretrained_checkpoint is None:
                 check_and_record_command(entry)
-        return cls(results, todo, at_once, console)
+        return cls(results, remaining, at_once, console)
 
     def train(self, slots: Sequence[dict[str, str]]) -> None:
         """Train all remaining runs on this machine.

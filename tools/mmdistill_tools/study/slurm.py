@@ -150,7 +150,7 @@ def _failure_of(entry: Entry) -> str:
 
 def _submit(
     study: Study,
-    todo: Sequence[Entry],
+    remaining: Sequence[Entry],
     at_once: int | None,
     console: Console,
 ) -> dict[str, str]:
@@ -163,8 +163,8 @@ def _submit(
     """
     queued = queued_tasks(study)
     tasks = dict(queued)
-    sources = {entry.run.checkpoint: _key(entry) for entry in todo}
-    rest = [entry for entry in todo if _key(entry) not in tasks]
+    sources = {entry.run.checkpoint: _key(entry) for entry in remaining}
+    rest = [entry for entry in remaining if _key(entry) not in tasks]
     while rest:
         needs = {
             _key(e): {sources[p] for p in e.run.after if p in sources}

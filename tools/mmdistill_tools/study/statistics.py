@@ -1,4 +1,4 @@
-"""Means over seeds, and differences paired_difference by seed."""
+"""Means over seeds, and differences paired by seed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
