@@ -77,15 +77,20 @@ def draw_examples(path: str | Path, comparison: Comparison) -> str:
     columns = ('student', 'distilled', 'teacher')
     titles = [comparison.title_of(role) for role in columns]
     runs = [comparison.runs[role] for role in columns]
-    scores = [image_scores_of(run, comparison.metric) for run in runs]
-    chosen = nearest_to_median(np.subtract(scores[1], scores[0]), EXAMPLES)
+    key = comparison.metric
+    student, distilled = (image_scores_of(run, key) for run in runs[:2])
+    gains = np.array([distilled[i] - student[i] for i in student])
+    chosen = nearest_to_median(gains, EXAMPLES)
+    teacher = image_scores_of(runs[2], key, chosen)
     predictions = [predictions_of(run, chosen) for run in runs]
     draw_predictions(
         path,
         dict(zip(titles, predictions, strict=True)),
         {
-            title: [f'{comparison.label} {found[i]:.0f}' for i in chosen]
-            for title, found in zip(titles, scores, strict=True)
+            title: [f'{comparison.label} {scores[i]:.0f}' for i in chosen]
+            for title, scores in zip(
+                titles, (student, distilled, teacher), strict=True
+            )
         },
     )
     return predictions[0][0][0].img_path

@@ -84,31 +84,36 @@ def predict_images(
     return samples, dict(dataset.metainfo)
 
 
-def image_scores(cfg: Config, checkpoint: str, key: str) -> list[float]:
-    """The score of each validation image alone, by the host's evaluator.
+def image_scores(
+    cfg: Config,
+    checkpoint: str,
+    key: str,
+    images: Sequence[int] | None = None,
+) -> dict[int, float]:
+    """The score of validation images alone, by the host's evaluator.
 
     Args:
         cfg: Config of a stock model.
         checkpoint: Checkpoint file of a stock or a distilled model.
         key: Key of the score, such as ``'mIoU'``.
+        images: Indices of the images; default: all.
 
     Returns:
-        Points (0-100); nan where an image has none, such as an average
-        precision without instances.
+        By index, points (0-100); nan where an image has none, such as an
+        average precision without instances.
     """
     model, loader, evaluator = _load(cfg, checkpoint)
-    scores = []
-    for item in loader.dataset:
-        batch = loader.collate_fn([item])
+    metric = evaluator.metrics[0]
+    scores = {}
+    for index in range(len(loader.dataset)) if images is None else images:
+        batch = loader.collate_fn([loader.dataset[index]])
         predictions = _predict(model, batch)
         evaluator.process(predictions, batch)
-        metric = evaluator.metrics[0]
         if hasattr(metric, 'img_ids'):  # COCO would count the other images
             metric.img_ids = [sample.img_id for sample in predictions]
-        found = _in_points(evaluator.evaluate(len(predictions)))
-        scores.append(found.get(key, 0.0))
-        if scores[-1] < 0:  # -1: COCO's value without instances
-            scores[-1] = math.nan
+        score = _in_points(evaluator.evaluate(1)).get(key, 0.0)
+        # COCO's value without instances is -1.
+        scores[index] = score if score >= 0 else math.nan
     return scores
 
 

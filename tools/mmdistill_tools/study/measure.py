@@ -60,10 +60,14 @@ def predictions_of(
         return predict_images(tested_config(run), str(run.checkpoint), images)
 
 
-def image_scores_of(run: Run, key: str) -> list[float]:
-    """The score of each validation image alone, in points."""
+def image_scores_of(
+    run: Run, key: str, images: Sequence[int] | None = None
+) -> dict[int, float]:
+    """The score of validation images alone, in points, by index."""
     with redirect_stdout(StringIO()):
-        return image_scores(tested_config(run), str(run.checkpoint), key)
+        return image_scores(
+            tested_config(run), str(run.checkpoint), key, images
+        )
 
 
 def measure(entry: Entry) -> Result:
