@@ -14,7 +14,7 @@ from mmdistill_tools.demo import DemoError, settings, steps
 from mmdistill_tools.demo.settings import Settings, check_settings
 from mmdistill_tools.runs import lock
 from mmdistill_tools.study import StudyError
-from mmdistill_tools.study.session import locked
+from mmdistill_tools.study.folders import locked
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools' / 'demo.py'

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mmdistill_tools.runs import lock, process_pool
-from mmdistill_tools.study import StudyError, devices, session
+from mmdistill_tools.study import StudyError, devices, folders, session
 from mmdistill_tools.study.results import ResultsFile
 
 from ..helpers.trainings import save
@@ -227,7 +227,7 @@ def show_gpus(monkeypatch, visible, count):
 
 def test_the_command_of_a_run_lies_in_its_folder(study, content, tmp_path):
     study(content)
-    path = tmp_path / 'work' / 'student' / 'seed_0' / session.COMMAND_FILE
+    path = tmp_path / 'work' / 'student' / 'seed_0' / folders.COMMAND_FILE
     (run,) = [
         run
         for run in json.loads((tmp_path / 'my_study.json').read_text())['runs']

@@ -12,10 +12,11 @@ from rich.console import Console
 from mmdistill_dense.datasets.shapes import write_dataset
 from mmdistill_tools.runs.provenance import available_cores
 from mmdistill_tools.runs.training import cpu_slots
+from mmdistill_tools.study.folders import locked
 from mmdistill_tools.study.measure import tested_config
 from mmdistill_tools.study.outputs import write_report
 from mmdistill_tools.study.results import ResultsFile
-from mmdistill_tools.study.session import Session, locked
+from mmdistill_tools.study.session import Session
 from mmdistill_tools.study.tables import scores_table
 
 from . import DemoError, conclusions, pretraining, tokens

@@ -1,27 +1,21 @@
 """Train and measure the missing runs of a study."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 
 from rich.console import Console
 
 from mmdistill_tools.runs.corrupt_checkpoints import is_readable
-from mmdistill_tools.runs.lock import acquire_lock
-from mmdistill_tools.runs.process_pool import STARTS_FILE
 from mmdistill_tools.runs.run import Run
 from mmdistill_tools.runs.training import progress_bars, train_all
 
 from . import StudyError
 from .definition import Study
 from .devices import use_gpus
+from .folders import check_and_record_command, locked
 from .measure import measure
 from .plan import Entry, plan_study
-from .results import ResultsFile, check_same_command, command
+from .results import ResultsFile, check_same_command
 from .timing import format_duration, seconds_left
-
-#: File in the folder of each run: the command that trains it.
-COMMAND_FILE = 'command.txt'
 
 
 def run_study(
@@ -84,60 +78,6 @@ def entries_without_result(
         else:
             missing.append(entry)
     return missing
-
-
-@contextmanager
-def locked(work_dir: Path, what: str = 'study') -> Iterator[None]:
-    """Lock a work dir against a second call.
-
-    Args:
-        work_dir: The work dir.
-        what: Kind of call, for the message.
-
-    Raises:
-        StudyError: If it is locked, or cannot be written.
-    """
-    try:
-        work_dir.mkdir(parents=True, exist_ok=True)
-        lock = (work_dir / '.lock').open('w')
-    except OSError as error:
-        raise StudyError(
-            f'the work dir {work_dir} cannot be written: {error}.'
-        ) from error
-    with lock:
-        if not acquire_lock(lock):
-            raise StudyError(
-                f'{work_dir} is in use by another {what}, or by a training '
-                f'process that outlived a killed {what}. Wait until it exits, '
-                'or terminate it.'
-            )
-        yield
-
-
-def check_and_record_command(entry: Entry) -> None:
-    """Create the folder of a run and write the command to it.
-
-    Raises:
-        StudyError: If the folder contains a run with other settings.
-    """
-    folder, current = entry.run.folder, command(entry)
-    path = folder / COMMAND_FILE
-    previous = path.read_text('utf-8') if path.exists() else ''
-    started = (folder / STARTS_FILE).exists()
-    if started and previous not in ('', current):
-        raise StudyError(
-            f'{folder} contains a run with other settings.\nThen: '
-            f'{previous}\nNow:  {current}\nRemove that folder, or give the '
-            'row another name.'
-        )
-    if not previous and any(folder.glob('*.pth')):
-        raise StudyError(
-            f'{folder} contains checkpoints but no {COMMAND_FILE}, so the '
-            'settings that produced them are unknown. Remove the folder, or '
-            'rename the row in the study.'
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(current, encoding='utf-8')
 
 
 class Session:

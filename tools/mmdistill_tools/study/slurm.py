@@ -26,8 +26,9 @@ from mmdistill_tools.runs.training import cpu_slots, train_all
 
 from . import StudyError
 from .definition import Study
+from .folders import check_and_record_command, locked
 from .plan import Entry, plan_study
-from .session import Session, check_and_record_command, locked
+from .session import Session
 
 #: File in the work dir of a study: Slurm task of each submitted run.
 TASKS = 'slurm_tasks.json'
