@@ -46,11 +46,9 @@ def run_demo(settings: Settings, console: Console) -> None:
             console.print(text, soft_wrap=True)
         # The figures need every checkpoint, also of a run with a result.
         session = Session.from_study(study, len(slots()), console, True)
-        session.train(slots())
-        results = ResultsFile(study.results)
         compared = comparisons(study, settings.method)
-        for comparison in compared:
-            _write_comparison(comparison, settings, console)
+        _train(session, compared, settings, console)
+        results = ResultsFile(study.results)
         written = write_report(study, results)
         _conclude(compared, results, console)
         console.print(
@@ -64,6 +62,28 @@ def run_demo(settings: Settings, console: Console) -> None:
         ]
         if any(problems):
             raise DemoError(' '.join(filter(None, problems)))
+
+
+def _train(
+    session: Session,
+    compared: list[Comparison],
+    settings: Settings,
+    console: Console,
+) -> None:
+    """Train, and draw each comparison while the runs of another train."""
+    # Distilled runs take the longest, so they do not come last.
+    last = f'/{settings.method}'
+    session.remaining.sort(key=lambda e: not e.row.name.endswith(last))
+    unwritten = list(compared)
+
+    def write_ended() -> None:
+        for comparison in list(unwritten):
+            if session.has_ended(comparison.entries.values()):
+                unwritten.remove(comparison)
+                _write_comparison(comparison, settings, console)
+
+    write_ended()
+    session.train(slots(), write_ended)
 
 
 def _conclude(
@@ -104,13 +124,11 @@ def _write_comparison(
     comparison: Comparison, settings: Settings, console: Console
 ) -> None:
     """Draw the figures and export the student."""
-    with console.status(f'drawing {comparison.title}'):
-        image = draw_comparison(settings.work_dir / 'figures', comparison)
+    image = draw_comparison(settings.work_dir / 'figures', comparison)
     folder = settings.work_dir / 'students' / comparison.stem
     run = comparison.runs['distilled']
     cfg = tested_config(run)
-    with console.status(f'handing over the {comparison.title} student'):
-        script, printed = export_student(cfg, run.checkpoint, folder, image)
+    script, printed = export_student(cfg, run.checkpoint, folder, image)
     console.print(
         f'{script} (stock config, {cfg.default_scope} alone): {printed}',
         soft_wrap=True,

@@ -71,13 +71,11 @@ def train_all(
         progress: Shows a bar for each run, with a field ``note``.
         slots: Environment of each slot; as many runs train side by side.
         on_run_ended: Called with each run that has ended, those of an
-            earlier call first, and an error message or None; if it raises,
-            the other runs are terminated.
+            earlier call first, and an error message or None, while other
+            runs train; if it raises, they are terminated.
     """
     waiting = _untrained(runs, progress)
-    for run in runs:
-        if run not in waiting:
-            on_run_ended(run, None)
+    ended = [(run, None) for run in runs if run not in waiting]
     bars = {
         run.title: progress.add_task(
             run.title, start=False, total=run.length, note=''
@@ -85,21 +83,26 @@ def train_all(
         for run in waiting
     }
     with ProcessPool(slots) as pool:
-        while pool.running or _ready_runs(waiting, pool):
+        while True:
             for run in _ready_runs(waiting, pool)[: pool.free]:
                 pool.start(run)
                 progress.start_task(bars[run.title])
+            # It may take long, so the free slots are filled before it.
+            for run, failure in ended:
+                on_run_ended(run, failure)
+            if not pool.running:
+                return
             time.sleep(POLL_SECONDS)
             for run in pool.running:
                 progress.update(bars[run.title], **_progress_fields(run))
-            for run, failure in pool.collect_ended():
+            ended = list(pool.collect_ended())
+            for run, failure in ended:
                 waiting.remove(run)
                 state = _progress_fields(run)
                 if failure is None:  # the last steps may not be logged
                     state['completed'] = run.length
                 progress.update(bars[run.title], **state)
                 progress.console.print(f'{run.title}: {state["note"]}')
-                on_run_ended(run, failure)
 
 
 def _untrained(runs: Sequence[Run], progress: Progress) -> list[Run]:

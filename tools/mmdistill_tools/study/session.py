@@ -1,6 +1,6 @@
 """Train and measure the missing runs of a study."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from rich.console import Console
 
@@ -125,8 +125,17 @@ class Session:
                 check_and_record_command(entry)
         return cls(results, remaining, at_once, console)
 
-    def train(self, slots: Sequence[dict[str, str]]) -> None:
+    def train(
+        self,
+        slots: Sequence[dict[str, str]],
+        on_result: Callable[[], None] = lambda: None,
+    ) -> None:
         """Train all remaining runs on this machine.
+
+        Args:
+            slots: Environment of each slot.
+            on_result: Called after each run that has ended, while others
+                train; if it raises, they are terminated.
 
         Raises:
             StudyError: At the end, if a run failed.
@@ -134,13 +143,27 @@ class Session:
         self._print_remaining()
         with progress_bars(self._console) as progress:
             runs = [entry.run for entry in self.remaining]
-            train_all(runs, progress, slots, self.on_run_ended)
+
+            def on_run_ended(run: Run, failure: str | None) -> None:
+                self.on_run_ended(run, failure)
+                on_result()
+
+            train_all(runs, progress, slots, on_run_ended)
         if self.remaining:
             names = ', '.join(entry.run.title for entry in self.remaining)
             self._failures.append(
                 f'not started, because a run they depend on failed: {names}'
             )
         self.raise_failures()
+
+    def has_ended(self, entries: Iterable[Entry]) -> bool:
+        """Whether all of these entries are trained and have a result."""
+        left = {(entry.row.name, entry.seed) for entry in self.remaining}
+        return all(
+            (entry.row.name, entry.seed) not in left
+            and self._results.get(entry.row.name, entry.seed)
+            for entry in entries
+        )
 
     def on_run_ended(self, run: Run, failure: str | None) -> None:
         """Measure a run that has ended; record a failed one."""
