@@ -18,8 +18,9 @@ from mmdistill_tools.study.results import ResultsFile
 from . import pretraining, tokens
 from .comparisons import ROLES, Comparison
 
-#: Number of validation images in the example figure.
-EXAMPLES = 5
+#: Number of validation images in the example figure, and of those, from the
+#: first one on, among which they are chosen.
+EXAMPLES, CANDIDATES = 5, 40
 
 
 def draw_comparison(folder: Path, comparison: Comparison) -> str:
@@ -67,6 +68,8 @@ def draw_comparison(folder: Path, comparison: Comparison) -> str:
 def draw_examples(path: str | Path, comparison: Comparison) -> str:
     """Draw the images nearest to the median gain, with their scores.
 
+    They are chosen among the first ``CANDIDATES`` validation images.
+
     Args:
         path: File to write.
         comparison: A comparison whose runs have ended.
@@ -78,7 +81,8 @@ def draw_examples(path: str | Path, comparison: Comparison) -> str:
     titles = [comparison.title_of(role) for role in columns]
     runs = [comparison.runs[role] for role in columns]
     key = comparison.metric
-    student, distilled = (image_scores_of(run, key) for run in runs[:2])
+    first = range(CANDIDATES)
+    student, distilled = (image_scores_of(run, key, first) for run in runs[:2])
     gains = np.array([distilled[i] - student[i] for i in student])
     chosen = nearest_to_median(gains, EXAMPLES)
     teacher = image_scores_of(runs[2], key, chosen)

@@ -96,7 +96,8 @@ def image_scores(
         cfg: Config of a stock model.
         checkpoint: Checkpoint file of a stock or a distilled model.
         key: Key of the score, such as ``'mIoU'``.
-        images: Indices of the images; default: all.
+        images: Indices of the images; those that do not exist are left out;
+            default: all.
 
     Returns:
         By index, points (0-100); nan where an image has none, such as an
@@ -105,7 +106,9 @@ def image_scores(
     model, loader, evaluator = _load(cfg, checkpoint)
     metric = evaluator.metrics[0]
     scores = {}
-    for index in range(len(loader.dataset)) if images is None else images:
+    for index in range(len(loader.dataset)):
+        if images is not None and index not in images:
+            continue
         batch = loader.collate_fn([loader.dataset[index]])
         predictions = _predict(model, batch)
         evaluator.process(predictions, batch)
