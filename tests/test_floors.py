@@ -81,7 +81,10 @@ FLOORS = {
         + ['models.maskd', 'models.pcd'],
         set(),
     ),
-    'hooks': (['functional', 'registry', 'models.utils'], {'mmengine'}),
+    'hooks': (
+        ['functional', 'registry', 'models.utils'],
+        {'mmengine', *ANYWHERE},
+    ),
     'optimizers': (['registry'], {'mmengine', 'torch'}),
     'metrics': (['functional', 'registry'], {'mmengine', *ANYWHERE}),
     'datasets': (

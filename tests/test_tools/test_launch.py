@@ -222,3 +222,39 @@ def test_help_suits_mim(script, words, capsys):
     text = capsys.readouterr().out
     assert [word for word in words if word not in text] == []
     assert '--gpus' not in text
+
+
+RESUMABLE = 'mmdistill_dense.ResumableCheckpointHook'
+
+
+@pytest.mark.parametrize(
+    ('text', 'checkpoint'),
+    [
+        ('', dict(type=RESUMABLE, interval=1)),
+        (
+            "default_hooks = dict(checkpoint=dict(type='CheckpointHook', "
+            'interval=3))',
+            dict(type=RESUMABLE, interval=3),
+        ),
+        (
+            "default_hooks = dict(checkpoint=dict(type='Own'))",
+            dict(type='Own'),
+        ),
+        ('default_hooks = dict(checkpoint=None)', None),
+    ],
+)
+def test_checkpoints_become_resumable(tmp_path, text, checkpoint):
+    cfg = launch.training_config(parse(config_file(tmp_path, text)))
+    assert (cfg.get('default_hooks') or {}).get('checkpoint') == checkpoint
+
+
+def test_a_loss_that_is_nan_stops_a_training_unless_the_config_knows(tmp_path):
+    cfg = launch.training_config(parse(config_file(tmp_path, '')))
+    kind = 'mmdistill_dense.NonFiniteLossHook'
+    assert cfg.custom_hooks == [dict(type=kind)]
+    text = (
+        f"custom_hooks = [dict(type='EMAHook'), dict(type='{kind}', stop=0)]"
+    )
+    cfg = launch.training_config(parse(config_file(tmp_path, text)))
+    assert [hook.type for hook in cfg.custom_hooks] == ['EMAHook', kind]
+    assert not cfg.custom_hooks[1].stop

@@ -79,7 +79,29 @@ def training_config(args: argparse.Namespace) -> Config:
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
+    add_safety_hooks(cfg)
     return cfg
+
+
+def add_safety_hooks(cfg: Config) -> None:
+    """Save whole, resumable checkpoints, and stop at losses that are NaN.
+
+    MMEngine's ``CheckpointHook`` becomes ``ResumableCheckpointHook``, and
+    ``NonFiniteLossHook`` is added; a config that names its own keeps them.
+    """
+    hooks = cfg.get('default_hooks') or {}
+    checkpoint = hooks.get('checkpoint', dict(interval=1))
+    if checkpoint and checkpoint.get('type', 'CheckpointHook') in (
+        'CheckpointHook',
+        'mmengine.CheckpointHook',
+    ):
+        kind = 'mmdistill_dense.ResumableCheckpointHook'
+        cfg.default_hooks = dict(hooks, checkpoint=dict(checkpoint, type=kind))
+    custom = list(cfg.get('custom_hooks') or [])
+    kinds = [str(hook.get('type')).rpartition('.')[2] for hook in custom]
+    if 'NonFiniteLossHook' not in kinds:
+        custom.append(dict(type='mmdistill_dense.NonFiniteLossHook'))
+    cfg.custom_hooks = custom
 
 
 def load_config(args: argparse.Namespace) -> Config:
