@@ -7,13 +7,11 @@ from io import StringIO
 from types import SimpleNamespace
 
 import pytest
-import torch
-from mmengine.runner import find_latest_checkpoint
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
 from mmdistill_tools.runs import TrainingError, logs, process_pool, training
-from mmdistill_tools.runs.corrupt_checkpoints import remove_corrupt_checkpoints
+from mmdistill_tools.runs.resume import resume_value
 
 from ..helpers.trainings import TrainStandIn, save
 
@@ -101,45 +99,57 @@ def test_a_checkpoint_that_was_cut_is_made_again(train, make, length):
     save(cut.checkpoint)
     cut.checkpoint.write_bytes(cut.checkpoint.read_bytes()[:length])
     text = train([cut])
-    assert 'a: iter_4.pth of an earlier call was not written to' in text
+    assert 'a: iter_4.pth of an earlier call is corrupt and made' in text
     assert train.events() == ['start a', 'end a']
 
 
-def test_a_run_resumes_from_the_newest_whole_checkpoint(tmp_path):
-    for number in (5, 10, 15):
-        save(tmp_path / f'iter_{number}.pth')
-    last = tmp_path / 'iter_15.pth'
-    last.write_bytes(last.read_bytes()[:-50])
-    (tmp_path / 'last_checkpoint').write_text(str(last))
-    assert remove_corrupt_checkpoints(tmp_path) == [last]
-    found = find_latest_checkpoint(str(tmp_path))
-    assert found == str((tmp_path / 'iter_10.pth').resolve())
-    assert remove_corrupt_checkpoints(tmp_path) == []
-    assert find_latest_checkpoint(str(tmp_path)) == found
+def corrupt(path, kept=-50):
+    """Cut a checkpoint's end off."""
+    path.write_bytes(path.read_bytes()[:kept])
+    return path
 
 
-def test_other_files_are_not_looked_at(tmp_path):
+def test_a_run_resumes_from_the_newest_whole_checkpoint(train, make):
+    run = make('a')
+    run.folder.mkdir()
+    for number in (1, 2, 3):
+        save(run.folder / f'iter_{number}.pth')
+    (run.folder / 'last_checkpoint').write_text(
+        str(corrupt(run.folder / 'iter_3.pth'))
+    )
+    before = {p: p.read_bytes() for p in run.folder.iterdir()}
+    train([run])
+    assert f"'--resume', '{run.folder}/iter_2.pth'" in run.log.read_text()
+    assert all(path.read_bytes() == was for path, was in before.items())
+
+
+def test_only_checkpoints_at_intervals_are_resumed_from(tmp_path):
     for name in ('best_mIoU_iter_5.pth', 'iter_5_mine.pth', 'mine.pth'):
-        (tmp_path / name).touch()
-    assert remove_corrupt_checkpoints(tmp_path) == []
-    assert len(list(tmp_path.iterdir())) == 3
+        save(tmp_path / name)
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'iter_5.pth'))
+    assert resume_value(tmp_path) is None
+    save(tmp_path / 'iter_4.pth')
+    assert resume_value(tmp_path) == str(tmp_path / 'iter_4.pth')
 
 
-def test_a_checkpoint_without_weights_is_removed(tmp_path):
-    empty = tmp_path / 'iter_5.pth'
-    torch.save(dict(meta={}), empty)
-    assert remove_corrupt_checkpoints(tmp_path) == [empty]
-    assert not empty.exists()
+@pytest.mark.parametrize('pointer', ['', 'iter_4.pth', 'iter_5.pth'])
+def test_a_run_without_a_whole_checkpoint_starts_anew(train, make, pointer):
+    run = make('a')
+    run.folder.mkdir()
+    (run.folder / 'iter_5.pth').touch()
+    (run.folder / 'last_checkpoint').write_text(
+        pointer and str(run.folder / pointer)
+    )
+    train([run])
+    assert '--resume' not in run.log.read_text()
 
 
-def test_a_run_without_a_whole_checkpoint_starts_anew(tmp_path):
-    cut = tmp_path / 'iter_5.pth'
-    cut.touch()
-    # The one before it is removed first.
-    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'iter_4.pth'))
-    assert remove_corrupt_checkpoints(tmp_path) == [cut]
-    assert find_latest_checkpoint(str(tmp_path)) is None
-    assert not list(tmp_path.iterdir())
+def test_a_new_run_may_be_resumed(tmp_path):
+    assert resume_value(tmp_path) == 'auto'
+    (tmp_path / 'last_checkpoint').write_text(
+        str(save(tmp_path / 'iter_5.pth'))
+    )
+    assert resume_value(tmp_path) == 'auto'
 
 
 def test_options_and_resume_reach_the_script(train, make):

@@ -19,8 +19,8 @@ from mmengine.utils.dl_utils import set_multi_processing
 from mmengine.visualization import Visualizer
 
 from . import launch
-from .runs.corrupt_checkpoints import remove_corrupt_checkpoints
 from .runs.lock import acquire_lock
+from .runs.resume import resume_value
 
 #: File that stage 1 writes into its work dir.
 TOKEN_FILE = 'tokens.pth'
@@ -138,7 +138,7 @@ def token_config(
             'config': name,
             'cfg_options': options,
             'work_dir': str(file.parent),
-            'resume': 'auto',  # resumes an interrupted stage 1
+            'resume': resume_value(file.parent),
         }
     )
     return launch.training_config(stage)
@@ -211,7 +211,6 @@ def _acquire(folder: Path, stack: ExitStack) -> str | None:
                 f'stage 1 is being trained in {folder} by another process; '
                 'wait for its tokens, then give this command again.'
             )
-        remove_corrupt_checkpoints(folder)
     except OSError as error:
         return (
             f'stage 1 cannot work in {folder}: {error}. Expected a folder '

@@ -12,6 +12,7 @@ from pathlib import Path
 from mmdistill_dense.compat import package_root
 
 from .provenance import Provenance, collect_provenance
+from .resume import resume_value
 from .run import LOG_FILE, Run
 from .tool import write_atomically
 
@@ -60,7 +61,7 @@ class ProcessPool:
         _note_start(run.folder, collect_provenance(self._num_slots, slot))
         with run.log.open('a', encoding='utf-8') as log:
             process = subprocess.Popen(
-                [*command, *run.arguments()],
+                [*command, *run.arguments(resume_value(run.folder))],
                 env={**os.environ, **slot},
                 stdout=log,
                 stderr=subprocess.STDOUT,

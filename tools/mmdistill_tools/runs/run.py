@@ -46,11 +46,16 @@ class Run:
         """Log with the output of all processes of the run."""
         return self.folder / LOG_FILE
 
-    def arguments(self) -> list[str]:
-        """Arguments for ``tools/train.py``."""
-        # An interrupted training resumes from its last checkpoint.
-        started = [self.config, '--work-dir', str(self.folder), '--resume']
-        return [*started, *self.option_arguments()]
+    def arguments(self, resume: str | None = 'auto') -> list[str]:
+        """Arguments for ``tools/train.py``.
+
+        Args:
+            resume: ``'auto'``, or what to resume from; None: start anew.
+        """
+        words = [self.config, '--work-dir', str(self.folder)]
+        words += [] if resume is None else ['--resume']
+        words += [] if resume in (None, 'auto') else [resume]
+        return [*words, *self.option_arguments()]
 
     def option_arguments(self) -> list[str]:
         """The options as ``--cfg-options``."""

@@ -13,8 +13,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from mmdistill_dense.hooks.checkpoint_files import checkpoint_problem
+
 from . import TrainingError
-from .corrupt_checkpoints import remove_corrupt_checkpoints
 from .logs import records
 from .process_pool import ProcessPool
 from .provenance import available_cores
@@ -63,8 +64,8 @@ def train_all(
 ) -> None:
     """Train the runs without a final checkpoint, one per slot.
 
-    Corrupt checkpoints of an earlier call are removed first. Runs that
-    depend on a failed run are not started.
+    A run whose checkpoints are corrupt goes on from the newest whole one.
+    Runs that depend on a failed run are not started.
 
     Args:
         runs: Runs to train.
@@ -106,14 +107,18 @@ def train_all(
 
 
 def _untrained(runs: Sequence[Run], progress: Progress) -> list[Run]:
+    untrained = []
     for run in runs:
-        for path in remove_corrupt_checkpoints(run.folder):
+        problem = checkpoint_problem(run.checkpoint)
+        if problem:
+            untrained.append(run)
+        if problem and run.checkpoint.exists():
             progress.console.print(
-                f'{run.title}: {path.name} of an earlier call was not '
-                'written to its end and is made again.',
+                f'{run.title}: {run.checkpoint.name} of an earlier call is '
+                f'corrupt and made again: {problem}.',
                 soft_wrap=True,
             )
-    return [run for run in runs if not run.checkpoint.exists()]
+    return untrained
 
 
 def _ready_runs(waiting: list[Run], pool: ProcessPool) -> list[Run]:

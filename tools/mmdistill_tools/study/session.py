@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from rich.console import Console
 
-from mmdistill_tools.runs.corrupt_checkpoints import is_readable
+from mmdistill_dense.hooks.checkpoint_files import checkpoint_problem
 from mmdistill_tools.runs.run import Run
 from mmdistill_tools.runs.training import progress_bars, train_all
 
@@ -43,20 +43,20 @@ def entries_to_train(
 ) -> list[Entry]:
     """Entries without a result, and their missing dependencies.
 
-    Without its checkpoint a dependency is missing, as in a fresh work dir;
-    with ``checkpoints`` every entry is without a readable one.
+    Without a readable checkpoint a dependency is missing, as in a fresh
+    work dir; with ``checkpoints`` every entry is.
 
     Raises:
         StudyError: If a result has other settings than the study.
     """
     needed = entries_without_result(entries, results)
     if checkpoints:
-        lost = [e for e in entries if not is_readable(e.run.checkpoint)]
+        lost = [e for e in entries if checkpoint_problem(e.run.checkpoint)]
         needed += [entry for entry in lost if entry not in needed]
     for entry in needed:  # needed grows while it is iterated over
         for path in entry.run.after:
             source = next(e for e in entries if e.run.checkpoint == path)
-            if not path.exists() and source not in needed:
+            if checkpoint_problem(path) and source not in needed:
                 needed.append(source)
     return [entry for entry in entries if entry in needed]
 

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from mmdistill_dense.compat import package_root
-from mmdistill_tools.runs.corrupt_checkpoints import remove_corrupt_checkpoints
+from mmdistill_dense.hooks.checkpoint_files import checkpoint_problem
 from mmdistill_tools.runs.process_pool import STARTS_FILE
 from mmdistill_tools.runs.tool import write_atomically
 from mmdistill_tools.runs.training import cpu_slots, train_all
@@ -133,8 +133,7 @@ def _measure_ended(study: Study, session: Session) -> dict[str, str]:
     """Measure runs with a final checkpoint; returns the queued tasks."""
     waiting = queued_tasks(study)
     for entry in [e for e in session.remaining if _key(e) not in waiting]:
-        remove_corrupt_checkpoints(entry.run.folder)
-        if entry.run.checkpoint.exists():
+        if checkpoint_problem(entry.run.checkpoint) is None:
             session.on_run_ended(entry.run, None)
     return waiting
 
