@@ -21,9 +21,6 @@ EMA = "custom_hooks.append(dict(type='EMAHook', momentum=0.1))"
 ACCUMULATE = 'optim_wrapper = dict(accumulative_counts=3)'
 BF16 = "optim_wrapper = dict(type='CpuBf16Wrapper')"
 BEST = 'default_hooks.checkpoint.update(save_best="mIoU", rule="greater")'
-UNVALIDATED = """
-train_cfg = dict(max_iters=16)
-"""
 
 
 def somewhere(name, low=5, high=15):
@@ -102,22 +99,17 @@ MORE = [
     case(
         'demo/contrast_pspnet_shapes.py',
         'PCD, head of the teacher',
-        UNVALIDATED,
     ),
-    case(
-        'demo/pcd_pspnet_shapes.py', 'PCD, two workers', UNVALIDATED, workers=2
-    ),
+    case('demo/pcd_pspnet_shapes.py', 'PCD, two workers', workers=2),
     case(
         'demo/pcd_pspnet_shapes.py',
         'PCD, two processes, while saving',
-        UNVALIDATED,
         processes=2,
         kills=[dict(save=2)],
     ),
     case(
         'demo/pcd_pspnet_shapes.py',
         'PCD, accumulation',
-        UNVALIDATED,
         ACCUMULATE,
     ),
 ]
