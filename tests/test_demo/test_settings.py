@@ -199,15 +199,27 @@ def test_trainings_share_the_cores_that_may_be_used(
     assert steps.slots() == [slot] * at_once
 
 
-def test_an_unfinished_data_set_is_not_taken(tmp_path, monkeypatch):
-    def interrupted(folder):
-        folder.mkdir(parents=True)
-        raise KeyboardInterrupt('by the user')
-
-    monkeypatch.setattr(steps, 'write_dataset', interrupted)
+def test_an_unfinished_data_set_is_not_taken(tmp_path):
+    console = steps.Console(quiet=True)
     with pytest.raises(KeyboardInterrupt, match='by the user'):
-        steps._draw_dataset(tmp_path / 'data', steps.Console(quiet=True))
+        with steps._drawn_dataset(tmp_path / 'data', console):
+            raise KeyboardInterrupt('by the user')
     assert not (tmp_path / 'data').exists()
-    monkeypatch.setattr(steps, 'write_dataset', lambda folder: folder.mkdir())
-    steps._draw_dataset(tmp_path / 'data', steps.Console(quiet=True))
+    with steps._drawn_dataset(tmp_path / 'data', console):
+        assert not (tmp_path / 'data').exists()
     assert [path.name for path in tmp_path.iterdir()] == ['data']
+    assert len([*tmp_path.glob('data/images/*/*.jpg')]) == 920
+    with steps._drawn_dataset(tmp_path / 'data', console):
+        pass
+
+
+def test_a_data_set_that_cannot_be_drawn(tmp_path):
+    tmp_path.joinpath('a_file').touch()
+    with pytest.raises(
+        settings.DemoError,
+        match='data set could not be drawn: shapes: .*a_file',
+    ):
+        with steps._drawn_dataset(
+            tmp_path / 'a_file' / 'data', steps.Console(quiet=True)
+        ):
+            pass

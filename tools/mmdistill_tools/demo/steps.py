@@ -3,13 +3,17 @@
 import logging
 import os
 import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mmengine.device import get_device
 from mmengine.logging import MMLogger
 from rich.console import Console
 
-from mmdistill_dense.datasets.shapes import write_dataset
+from mmdistill_dense.datasets import shapes
 from mmdistill_tools.runs.provenance import available_cores
 from mmdistill_tools.runs.training import cpu_slots
 from mmdistill_tools.study.folders import locked
@@ -38,15 +42,14 @@ def run_demo(settings: Settings, console: Console) -> None:
         # The hosts' messages are in the logs of the trainings.
         MMLogger.get_current_instance().setLevel(logging.ERROR)
         os.environ.update(settings.environment())
-        if not settings.data_root.is_dir():
-            _draw_dataset(settings.data_root, console)
-        study = demo_study(settings)
-        for title in skipped_models(study, settings.method):
-            text = conclusions.skipped(title, settings.method)
-            console.print(text, soft_wrap=True)
-        # The figures need every checkpoint, also of a run with a result.
-        session = Session.from_study(study, len(slots()), console, True)
-        compared = comparisons(study, settings.method)
+        with _drawn_dataset(settings.data_root, console):
+            study = demo_study(settings)
+            for title in skipped_models(study, settings.method):
+                text = conclusions.skipped(title, settings.method)
+                console.print(text, soft_wrap=True)
+            # The figures need every checkpoint, also of a run with a result.
+            session = Session.from_study(study, len(slots()), console, True)
+            compared = comparisons(study, settings.method)
         _train(session, compared, settings, console)
         results = ResultsFile(study.results)
         written = write_report(study, results)
@@ -100,12 +103,36 @@ def _conclude(
         console.print(conclusions.gain(comparison, scores), soft_wrap=True)
 
 
-def _draw_dataset(folder: Path, console: Console) -> None:
-    """Write the data set to a temporary folder and rename it."""
+@contextmanager
+def _drawn_dataset(folder: Path, console: Console) -> Iterator[None]:
+    """Draw the data set beside what is done inside, unless it is there.
+
+    Another process writes it to a temporary folder, which is then renamed.
+
+    Raises:
+        DemoError: If it cannot be written.
+    """
+    if folder.is_dir():
+        yield
+        return
     unfinished = folder.with_name(f'{folder.name}.unfinished')
     shutil.rmtree(unfinished, ignore_errors=True)
-    with console.status('drawing the pictures'):
-        write_dataset(unfinished)
+    command = [sys.executable, '-m', shapes.__name__, str(unfinished)]
+    with (
+        console.status('drawing the pictures'),
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as process,
+    ):
+        try:
+            yield
+            output, _ = process.communicate()
+        finally:
+            process.kill()  # nothing if it has ended
+    if process.returncode:
+        raise DemoError(
+            f'the data set could not be drawn: {output.decode().strip()}'
+        )
     unfinished.rename(folder)
 
 
