@@ -8,6 +8,10 @@ _base_ = [
     'mmseg::_base_/default_runtime.py',
 ]
 model = dict(
-    backbone=dict(init_cfg=dict(checkpoint=_base_.teacher.checkpoint)),
+    backbone=dict(
+        base_channels=16,
+        stem_channels=16,
+        init_cfg=dict(checkpoint=_base_.teacher.checkpoint),
+    ),
     input_size=_base_.crop_size,
 )

@@ -9,6 +9,7 @@ _base_ = [
 model = dict(
     backbone=dict(base_channels=8, stem_channels=8),
     teacher=dict(
+        backbone=dict(base_channels=16, stem_channels=16),
         checkpoint='work_dirs/contrast_pspnet_shapes/iter_300.pth'),
     queue_size=512,
     input_size=_base_.crop_size)

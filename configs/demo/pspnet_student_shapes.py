@@ -3,7 +3,7 @@ _base_ = [
     '../_base_/models/pspnet_r18-d8.py',
     'mmseg::_base_/default_runtime.py',
     '../_base_/datasets/shapes_semantic.py',
-    '../_base_/schedules/demo_semantic_500.py',
+    '../_base_/schedules/demo_semantic_400.py',
 ]
 model = dict(
     data_preprocessor=dict(size=_base_.crop_size),

@@ -1,11 +1,12 @@
-# The teacher: the same PSPNet at four times the student's width, on more
+# The teacher: the same PSPNet at twice the student's width, on more
 # pictures and for longer. README.md has its commands.
 _base_ = './pspnet_student_shapes.py'
 model = dict(
-    backbone=dict(base_channels=32, stem_channels=32),
-    decode_head=dict(in_channels=256, channels=64),
-    auxiliary_head=dict(in_channels=128, channels=32),
+    backbone=dict(base_channels=16, stem_channels=16),
+    decode_head=dict(in_channels=128, channels=32),
+    auxiliary_head=dict(in_channels=64, channels=16),
 )
+optim_wrapper = dict(optimizer=dict(lr=0.05))
 param_scheduler = [
     dict(
         type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),

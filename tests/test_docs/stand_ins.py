@@ -58,7 +58,7 @@ LONG_RUNS: dict[str, dict[str, str]] = {
     'README.md': {
         'my_config.py': '500 iterations',
     },
-    'docs/get_started.md': {'configs/demo/*': '500 iterations'},
+    'docs/get_started.md': {'configs/demo/*': '400 iterations'},
     'docs/pcd.md': {'my_project/pcd.py': '300 iterations'},
 }
 

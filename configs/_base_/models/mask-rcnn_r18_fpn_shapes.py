@@ -14,8 +14,8 @@ model = dict(
             norm_cfg=norm_cfg),
         mask_head=dict(num_convs=2, num_classes=8, norm_cfg=norm_cfg)),
     train_cfg=dict(
-        rpn_proposal=dict(nms_pre=200, max_per_img=100),
+        rpn_proposal=dict(nms_pre=100, max_per_img=50),
         rcnn=dict(sampler=dict(num=32, pos_fraction=0.5))),
     test_cfg=dict(
-        rpn=dict(nms_pre=200, max_per_img=100),
-        rcnn=dict(max_per_img=30)))
+        rpn=dict(nms_pre=100, max_per_img=50),
+        rcnn=dict(max_per_img=20)))

@@ -1,4 +1,4 @@
-# 300 iterations of batch 4: what a CPU core does in a minute.
+# 250 iterations of batch 4: what a CPU core does in a minute and a half.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.04, momentum=0.9, weight_decay=0.0005),
@@ -11,9 +11,9 @@ param_scheduler = [
         eta_min=0.0,
         power=0.9,
         begin=50,
-        end=300,
+        end=250,
         by_epoch=False)
 ]
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=300, val_interval=100)
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=250, val_interval=250)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
