@@ -199,27 +199,34 @@ def test_trainings_share_the_cores_that_may_be_used(
     assert steps.slots() == [slot] * at_once
 
 
-def test_an_unfinished_data_set_is_not_taken(tmp_path):
+def test_an_unfinished_data_set_is_not_taken(tmp_path, monkeypatch):
+    few, start = ['--train', '3', '--val', '1'], steps.subprocess.Popen
+    monkeypatch.setattr(
+        steps.subprocess, 'Popen', lambda args, **kw: start(args + few, **kw)
+    )
     console = steps.Console(quiet=True)
-    with pytest.raises(KeyboardInterrupt, match='by the user'):
-        with steps._drawn_dataset(tmp_path / 'data', console):
-            raise KeyboardInterrupt('by the user')
+    with (
+        pytest.raises(KeyboardInterrupt, match='by the user'),
+        steps._drawn_dataset(tmp_path / 'data', console),
+    ):
+        raise KeyboardInterrupt('by the user')
     assert not (tmp_path / 'data').exists()
     with steps._drawn_dataset(tmp_path / 'data', console):
         assert not (tmp_path / 'data').exists()
     assert [path.name for path in tmp_path.iterdir()] == ['data']
-    assert len([*tmp_path.glob('data/images/*/*.jpg')]) == 920
+    assert len([*tmp_path.glob('data/images/*/*.jpg')]) == 4
     with steps._drawn_dataset(tmp_path / 'data', console):
         pass
 
 
 def test_a_data_set_that_cannot_be_drawn(tmp_path):
     tmp_path.joinpath('a_file').touch()
-    with pytest.raises(
-        settings.DemoError,
-        match='data set could not be drawn: shapes: .*a_file',
+    data = tmp_path / 'a_file' / 'data'
+    with (
+        pytest.raises(
+            settings.DemoError,
+            match=r'data set could not be drawn: shapes: .*a_file',
+        ),
+        steps._drawn_dataset(data, steps.Console(quiet=True)),
     ):
-        with steps._drawn_dataset(
-            tmp_path / 'a_file' / 'data', steps.Console(quiet=True)
-        ):
-            pass
+        pass

@@ -237,8 +237,19 @@ RESUMABLE = 'mmdistill_dense.ResumableCheckpointHook'
             dict(type=RESUMABLE, interval=3),
         ),
         (
-            "default_hooks = dict(checkpoint=dict(type='Own'))",
-            dict(type='Own'),
+            'from mmengine.hooks import CheckpointHook\n'
+            'default_hooks = dict(checkpoint=dict(type=CheckpointHook, '
+            'interval=2))',
+            dict(type=RESUMABLE, interval=2),
+        ),
+        (
+            'default_hooks = dict(checkpoint=dict('
+            "type='mmengine.hooks.CheckpointHook', interval=2))",
+            dict(type=RESUMABLE, interval=2),
+        ),
+        (
+            "default_hooks = dict(checkpoint=dict(type='own.CheckpointHook'))",
+            dict(type='own.CheckpointHook'),
         ),
         ('default_hooks = dict(checkpoint=None)', None),
     ],

@@ -11,6 +11,7 @@ import warnings
 
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.device import get_device
+from mmengine.hooks import CheckpointHook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -91,17 +92,24 @@ def add_safety_hooks(cfg: Config) -> None:
     """
     hooks = cfg.get('default_hooks') or {}
     checkpoint = hooks.get('checkpoint', dict(interval=1))
-    if checkpoint and checkpoint.get('type', 'CheckpointHook') in (
-        'CheckpointHook',
-        'mmengine.CheckpointHook',
-    ):
+    if checkpoint and _is_checkpoint_hook(checkpoint):
         kind = 'mmdistill_dense.ResumableCheckpointHook'
         cfg.default_hooks = dict(hooks, checkpoint=dict(checkpoint, type=kind))
     custom = list(cfg.get('custom_hooks') or [])
-    kinds = [str(hook.get('type')).rpartition('.')[2] for hook in custom]
-    if 'NonFiniteLossHook' not in kinds:
+    if not any('NonFiniteLossHook' in str(hook['type']) for hook in custom):
         custom.append(dict(type='mmdistill_dense.NonFiniteLossHook'))
     cfg.custom_hooks = custom
+
+
+def _is_checkpoint_hook(cfg: dict) -> bool:
+    """Whether it is MMEngine's own, by a name, a full path or as a class."""
+    kind = cfg.get('type', CheckpointHook)
+    if kind is CheckpointHook:
+        return True
+    name = str(kind)
+    return name == 'CheckpointHook' or (
+        name.startswith('mmengine.') and name.endswith('.CheckpointHook')
+    )
 
 
 def load_config(args: argparse.Namespace) -> Config:
