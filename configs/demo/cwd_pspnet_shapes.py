@@ -3,6 +3,7 @@ _base_ = [
     '../_base_/teachers/pspnet_shapes.py',
     '../_base_/terms/cwd_paper-logits.py'
 ]
+_base_.teacher.update(channels_last=True)
 model = dict(
     _delete_=True,
     type='mmdistill_dense.DenseDistiller',

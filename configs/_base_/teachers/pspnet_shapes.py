@@ -2,5 +2,4 @@
 teacher = dict(
     cfg='mmdistill_dense::demo/pspnet_teacher_shapes.py',
     checkpoint='{{fileDirname}}/../../demo/weights/pspnet_teacher_shapes.pth',
-    channels_last=True,
 )
