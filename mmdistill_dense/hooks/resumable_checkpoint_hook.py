@@ -42,7 +42,8 @@ class ResumableCheckpointHook(CheckpointHook):
       loader are seeded anew in each epoch; persistent workers are started
       again for it.
     - Before a training is resumed, its checkpoint is read; a corrupt one is
-      named with the newest whole one.
+      named with the newest whole one. If a validation was due after it, it is
+      run again.
 
     Args:
         **kwargs: Arguments of MMEngine's ``CheckpointHook``.
@@ -81,6 +82,7 @@ class ResumableCheckpointHook(CheckpointHook):
         states, self._states = self._states, None
         if states is not None:
             self._restore(runner, states)
+            resume_state.validate_if_due(runner)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Seed the workers of this epoch, by their rank, index and epoch."""

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from mmengine.dist import all_gather_object
 from mmengine.optim import OptimWrapperDict
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -81,6 +81,26 @@ def restore_tensors(runner: Runner, state: dict[str, Any]) -> None:
     buffers = dict(model.named_buffers())
     for name, buffer in state['buffers'].items():
         buffers[name].copy_(buffer)
+
+
+def validate_if_due(runner: Runner) -> None:
+    """Validate a checkpoint that was saved before its own validation.
+
+    Otherwise its scores, and whether it is the best one, would be lost.
+    """
+    loop = runner.train_loop
+    if isinstance(loop, EpochBasedTrainLoop):
+        if loop.iter != loop.epoch * len(loop.dataloader):
+            return  # in the middle of an epoch
+        done, end = loop.epoch, loop.max_epochs
+    elif isinstance(loop, IterBasedTrainLoop):
+        done, end = loop.iter, loop.max_iters
+    else:
+        return  # a loop that validates in another way
+    loop._decide_current_val_interval()
+    due = done == end or done % loop.val_interval == 0
+    if runner.val_loop is not None and due and done >= loop.val_begin:
+        runner.val_loop.run()
 
 
 def seed_worker(

@@ -2,9 +2,12 @@
 
 import os
 import runpy
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
+from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from unittest import mock
@@ -173,15 +176,23 @@ def run_script(script, *args, processes=None, timeout=300):
     command += [str(script), *map(str, args)]
     if processes:
         command += ['--launcher', 'pytorch']
-    done = subprocess.run(
-        command,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=timeout,
-        text=True,
-    )
-    return done.returncode, done.stdout
+    # A file and a group of processes: torch's data workers may outlive a
+    # training that is killed, and would keep a pipe open.
+    with tempfile.TemporaryFile('w+') as output:
+        process = subprocess.Popen(
+            command,
+            env=environment(),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(timeout)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        output.seek(0)
+        return code, output.read()
 
 
 def environment():

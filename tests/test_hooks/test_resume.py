@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from ..helpers.resumed import Case, differences, logged
+from ..helpers.tool_runs import ROOT
 
 PSPNET = 'demo/cwd_pspnet_shapes.py'
 MASK_RCNN = 'demo/cwd_mask-rcnn_shapes.py'
@@ -20,7 +21,7 @@ TOKENS = {
 EMA = "custom_hooks.append(dict(type='EMAHook', momentum=0.1))"
 ACCUMULATE = 'optim_wrapper = dict(accumulative_counts=3)'
 BF16 = "optim_wrapper = dict(type='CpuBf16Wrapper')"
-BEST = 'default_hooks.checkpoint.update(save_best="mIoU", rule="greater")'
+BEST = 'default_hooks["checkpoint"].update(save_best="mIoU", rule="greater")'
 
 
 def somewhere(name, low=5, high=15):
@@ -145,6 +146,23 @@ def test_a_killed_run_ends_as_another(case, tmp_path, shapes_root, stages):
     one, two = logged(whole / 'run'), logged(killed / 'run')
     assert one == two
     assert len(one) >= case.iterations
+
+
+def test_the_page_lists_these_cases():
+    page = (ROOT / 'docs/reliability.md').read_text('utf-8')
+    rows = [
+        f'| {case.name} | {", then ".join(map(_killed, case.kills))} |\n'
+        for case in (*QUICK, *MORE)
+    ]
+    assert len(rows) == 20
+    assert '|---|---|\n' + ''.join(rows) in page
+
+
+def _killed(kill):
+    if 'save' in kill:
+        return f'file {kill["save"] + 1} that is saved'
+    process = ', of the second process' if kill.get('rank') else ''
+    return f'iteration {kill["iteration"] + 1}{process}'
 
 
 def with_stages(case, stages):
