@@ -82,7 +82,8 @@ class ResumableCheckpointHook(CheckpointHook):
         states, self._states = self._states, None
         if states is not None:
             self._restore(runner, states)
-            resume_state.validate_if_due(runner)
+            if states and not states[0]['validated']:
+                resume_state.validate_if_due(runner)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Seed the workers of this epoch, by their rank, index and epoch."""
@@ -152,7 +153,9 @@ class ResumableCheckpointHook(CheckpointHook):
         self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
         generators = self._before_val or resume_state.generator_states()
-        self._states = resume_state.gather_states(runner, generators)
+        self._states = resume_state.gather_states(
+            runner, generators, validated=self._before_val is not None
+        )
         try:
             runner.save_checkpoint(
                 self.out_dir,

@@ -43,12 +43,15 @@ def set_generators(states: dict[str, Any]) -> None:
         torch.cuda.set_rng_state(states['cuda'].cpu())
 
 
-def gather_states(runner: Runner, generators: dict) -> list[dict[str, Any]]:
+def gather_states(
+    runner: Runner, generators: dict, validated: bool
+) -> list[dict[str, Any]]:
     """The state of every process; must be called in all of them.
 
     Args:
         runner: Runner that is about to save a checkpoint.
         generators: :func:`generator_states` of this process.
+        validated: Whether the validation of this step has taken place.
     """
     model = bare_model(runner)
     digests = {name: _digest(b) for name, b in model.named_buffers()}
@@ -56,6 +59,7 @@ def gather_states(runner: Runner, generators: dict) -> list[dict[str, Any]]:
     return all_gather_object(
         dict(
             generators=generators,
+            validated=validated,
             workers=runner.train_dataloader.num_workers,
             gradients={
                 name: parameter.grad.cpu()
@@ -84,7 +88,7 @@ def restore_tensors(runner: Runner, state: dict[str, Any]) -> None:
 
 
 def validate_if_due(runner: Runner) -> None:
-    """Validate a checkpoint that was saved before its own validation.
+    """Validate where MMEngine would have, right after the checkpoint.
 
     Otherwise its scores, and whether it is the best one, would be lost.
     """

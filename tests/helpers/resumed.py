@@ -13,7 +13,7 @@ from .tool_runs import TRAIN, run_script
 #: Keys of the log that depend on the clock or the machine.
 CLOCK = {'time', 'data_time', 'eta', 'memory'}
 #: Keys of a checkpoint that depend on the run's name and time.
-META = {'time', 'experiment_name', 'cfg'}
+META = {'time', 'experiment_name', 'cfg', 'mmengine_version'}
 
 
 @dataclass

@@ -64,7 +64,7 @@ MORE = [
         PSPNET,
         'CWD, PSPNet, best kept, killed twice',
         BEST,
-        kills=[dict(iteration=9), dict(save=3)],
+        kills=[dict(iteration=9), dict(save=2)],
     ),
     case(PSPNET, 'CWD, PSPNet, two processes', processes=2),
     case(
