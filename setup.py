@@ -22,6 +22,7 @@ NOT_SHIPPED = shutil.ignore_patterns('dev', '__pycache__', '*.py[cod]', '.*')
 # so neither may be a hard requirement: versions are checked at import.
 EXTRAS = {
     'onnx': ['onnx', 'onnxscript', 'onnxruntime'],
+    'safetensors': ['safetensors'],
     'openmmlab': [
         'mmengine>=0.8.0',
         'mmcv>=2.0.0,<2.2.0',

@@ -43,7 +43,10 @@ FLOORS = {
         ['functional', 'registry'],
         {'mmcv', 'mmengine', 'torch'},
     ),
-    'models.utils': (['compat', 'registry'], {'mmengine', *ANYWHERE}),
+    'models.utils': (
+        ['compat', 'registry'],
+        {'mmengine', 'safetensors', *ANYWHERE},
+    ),
     'models.hosts': (
         ['functional', 'recorders', 'registry', 'compat', 'models.utils'],
         {'mmengine', *ANYWHERE},

@@ -5,6 +5,7 @@ import torch
 from mmengine.registry import MODELS
 
 from mmdistill_dense.models.teachers import FrozenTeacher
+from mmdistill_dense.models.utils import weights
 
 from ..helpers.models import cwd, distiller, pspnet
 from ..helpers.stack import unpickles_code
@@ -172,6 +173,45 @@ def test_a_file_with_code_in_it_is_refused_and_not_run(load, state):
 def test_a_file_without_weights_is_refused(load, content):
     with pytest.raises(ValueError, match='holds no weights'):
         load(content)
+
+
+@pytest.fixture
+def tensors(state, tmp_path):
+    """The path of a teacher in the safetensors format."""
+    files = pytest.importorskip('safetensors.torch')
+    path = str(tmp_path / 'some.safetensors')
+    files.save_file(state, path)
+    return path
+
+
+def test_a_file_of_safetensors_is_read(load, good, tensors):
+    loaded, expected = load(tensors), load(good['checkpoint'])
+    assert loaded.keys() == expected.keys()
+    for key, value in expected.items():
+        assert torch.equal(loaded[key], value), key
+
+
+def test_a_file_of_safetensors_that_was_cut_off_is_refused(load, tensors):
+    with open(tensors, 'r+b') as file:
+        file.truncate(5000)
+    with pytest.raises(ValueError, match=r'cannot be read.*was cut off'):
+        load(tensors)
+    with pytest.raises(FileNotFoundError, match='does not exist: gone'):
+        load('gone.safetensors')
+
+
+def test_a_missing_package_is_named_and_not_called_a_cut_off_file(
+    load, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(weights, 'find_spec', lambda name: None)
+    path = tmp_path / 'some.safetensors'
+    path.touch()
+    with pytest.raises(
+        ImportError,
+        match=r"teacher 'big', .*some\.safetensors, is in the safetensors "
+        'format, .* not installed: pip install safetensors',
+    ):
+        load(str(path))
 
 
 def test_modules_see_the_version_of_the_file(tmp_path):

@@ -4,7 +4,10 @@ import pickle
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
+from importlib.util import find_spec
+from typing import Any
 
+from mmengine import fileio
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
@@ -13,7 +16,8 @@ def read_checkpoint(path: str, what: str, remedy: str) -> dict:
     """Read a checkpoint or a bare state dict.
 
     Args:
-        path: File or address, anything MMEngine loads.
+        path: File or address, anything MMEngine loads, or one that ends in
+            ``.safetensors``.
         what: Description of the file, for messages.
         remedy: Remedy if it does not exist, for messages.
 
@@ -22,11 +26,19 @@ def read_checkpoint(path: str, what: str, remedy: str) -> dict:
 
     Raises:
         FileNotFoundError: If it does not exist.
+        ImportError: If its format needs a package that is not installed.
         ValueError: If it is not a checkpoint, or contains objects that torch
             refuses to unpickle.
     """
+    in_safetensors = str(path).endswith('.safetensors')
+    if in_safetensors and find_spec('safetensors') is None:
+        raise ImportError(
+            f'{what}, {path}, is in the safetensors format, and the package '
+            'safetensors is not installed: pip install safetensors.'
+        )
+    load = _load_safetensors if in_safetensors else _load_pickle
     try:
-        content = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+        content = load(path)
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f'{what} does not exist: {path}. {remedy}'
@@ -58,6 +70,24 @@ def read_checkpoint(path: str, what: str, remedy: str) -> dict:
             f'{list(content["state_dict"])[:8]}.'
         )
     return content
+
+
+def _load_pickle(path: str) -> Any:
+    return CheckpointLoader.load_checkpoint(path, map_location='cpu')
+
+
+def _load_safetensors(path: str) -> dict[str, Tensor]:
+    """Tensors of a file or an address.
+
+    Raises:
+        RuntimeError: If it is not in this format.
+    """
+    import safetensors.torch  # optional
+
+    try:
+        return safetensors.torch.load(fileio.get(path))
+    except safetensors.SafetensorError as error:
+        raise RuntimeError(str(error)) from error
 
 
 def plain_state(state: dict) -> OrderedDict[str, Tensor]:
