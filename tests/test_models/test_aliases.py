@@ -1,4 +1,6 @@
-"""``at='logits'`` and what it stands for on stock models."""
+"""Short names in ``at``, and what they stand for on stock models."""
+
+import re
 
 import pytest
 from mmengine.registry import MODELS
@@ -44,8 +46,36 @@ def test_logits_of_a_cascade_are_those_of_its_last_head():
     assert expand_alias('logits', model) == 'decode_head.1.conv_seg'
 
 
-def test_other_paths_pass():
-    assert expand_alias('neck', None) == 'neck'
+@pytest.mark.parametrize('path', ['neck', 'neck.fpn_convs.*.conv'])
+def test_other_paths_pass(path):
+    model = MODELS.build(zoo.retinanet())
+    assert expand_alias(path, model) == path
+
+
+@pytest.mark.parametrize('path', ['neck', 'neck.fpn_convs.*.conv'])
+def test_a_model_without_a_neck_has_a_backbone_instead(path):
+    model = MODELS.build(pspnet())
+    with pytest.raises(
+        ValueError,
+        match=rf"EncoderDecoder has no neck for '{re.escape(path)}'\. Record "
+        r"its 'backbone', with at=dict\(student=",
+    ):
+        expand_alias(path, model)
+    model.neck = None
+    with pytest.raises(ValueError, match='has no neck'):
+        expand_alias(path, model)
+
+
+@pytest.mark.parametrize('path', ['neck', 'backbone.layer4', 'logits'])
+def test_a_semi_supervised_teacher_holds_two_of_each(path):
+    model = MODELS.build(zoo.soft_teacher())
+    with pytest.raises(
+        ValueError,
+        match=r'SoftTeacher is semi-supervised and holds two detectors, of '
+        rf"which '{path}' names neither\. Write 'teacher\.' before",
+    ):
+        expand_alias(path, model)
+    assert expand_alias('teacher.neck', model) == 'teacher.neck'
 
 
 @pytest.mark.parametrize(

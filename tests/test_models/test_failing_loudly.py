@@ -183,6 +183,23 @@ def test_a_student_that_is_no_detector_or_segmentor():
         distiller(nn.Linear(2, 2))
 
 
+def test_a_student_that_is_semi_supervised():
+    with pytest.raises(
+        ValueError,
+        match=r'SoftTeacher cannot be distilled: it is semi-supervised.*'
+        'Distil its detector: student=',
+    ):
+        distiller(zoo.soft_teacher())
+
+
+def test_a_model_without_a_neck(seg):
+    with pytest.raises(
+        ValueError,
+        match=r"term 'kd', student: DistilledEncoderDecoder has no neck",
+    ):
+        seg(kd=cwd('neck'))
+
+
 def test_a_student_that_is_distilled_already():
     student = distiller(pspnet())
     with pytest.raises(ValueError, match='without a distill of its own'):

@@ -11,6 +11,7 @@ from mmdistill_dense.models.hosts import InputAdapter, InputForm
 
 from ..helpers.batches import detection_batch, segmentation_batch
 from ..helpers.models import cwd, distiller, pspnet
+from . import zoo
 
 IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 CAFFE = dict(mean=[103.53, 116.28, 123.675], std=[1.0, 1.0, 1.0])
@@ -137,6 +138,13 @@ def test_the_adapter_is_in_no_checkpoint_and_follows_dtype():
     )
     assert not adapter.state_dict()
     assert adapter.double().scale.dtype == torch.float64
+
+
+def test_a_semi_supervised_teacher_wraps_its_preprocessor():
+    wrapper = MODELS.build(zoo.soft_teacher()).data_preprocessor
+    form = form_of(wrapper)
+    assert form == form_of(wrapper.data_preprocessor)
+    assert form.mean == pytest.approx(CAFFE['mean'])
 
 
 def test_a_distilled_model_shows_its_teacher_the_other_form(teacher_of):

@@ -23,6 +23,7 @@ from ..helpers.models import (
     pspnet,
     save_weights,
 )
+from . import zoo
 
 DET, SEG = detection_batch(1, (64, 64)), segmentation_batch()
 
@@ -198,3 +199,10 @@ def test_the_runs_top_level_preprocessor_is_the_teachers_too(tmp_path):
     teacher = FrozenTeacher('big', dict(whole, data_preprocessor=preprocessor))
     built, _ = teacher._build()
     assert list(built.data_preprocessor.size) == [64, 64]
+
+
+def test_the_averaged_half_of_a_semi_supervised_model(teacher_of):
+    teacher = teacher_of(zoo.soft_teacher)
+    at = dict(student='neck', teacher='teacher.neck')
+    model = distiller(mask_rcnn(), teacher, dict(kd=cwd(at)))
+    assert step_losses(model, DET)['loss_kd'] > 0

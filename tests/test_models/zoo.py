@@ -8,6 +8,10 @@ DEFORMABLE_DETR = (
     'mmdet::deformable_detr/deformable-detr_r50_16xb2-50e_coco.py'
 )
 DEEPLAB = 'mmseg::deeplabv3/deeplabv3_r18-d8_4xb2-80k_cityscapes-512x1024.py'
+SOFT_TEACHER = (
+    'mmdet::soft_teacher/'
+    'soft-teacher_faster-rcnn_r50-caffe_fpn_180k_semi-0.1-coco.py'
+)
 POINT_REND = 'mmseg::point_rend/pointrend_r50_4xb2-80k_cityscapes-512x1024.py'
 SWIN = (
     'mmseg::swin/swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_'
@@ -100,6 +104,14 @@ def point_rend():
     for head in cfg.decode_head:
         head.num_classes = 4
     return cfg
+
+
+def soft_teacher():
+    """A semi-supervised detector: two Faster R-CNNs."""
+    return stock(
+        SOFT_TEACHER,
+        **{f'detector.{key}': value for key, value in R18.items()},
+    )
 
 
 def swin_upernet():

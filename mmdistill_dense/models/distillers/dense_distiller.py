@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmdistill_dense.registry import MODELS
 
-from ..hosts import is_distillable
+from ..hosts import is_distillable, is_semi_supervised
 from .distillation import Distillation
 from .guards import merge_losses
 from .settings import check_none
@@ -185,6 +185,13 @@ def _build_student(student: Any, preprocessor: Any) -> nn.Module:
         raise TypeError(
             'DenseDistiller: student must be the config of a stock model '
             f'(student=_base_.model), got {type(student).__name__}.'
+        )
+    if is_semi_supervised(model):
+        raise ValueError(
+            f'DenseDistiller: {type(model).__name__} cannot be distilled: it '
+            'is semi-supervised, with a teacher of its own and several '
+            'batches a step, expected a model of one batch. Distil its '
+            'detector: student=<the config in its detector=>.'
         )
     if not is_distillable(model) or hasattr(model, 'distill'):
         raise ValueError(

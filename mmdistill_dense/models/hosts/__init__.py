@@ -10,7 +10,12 @@ from .dry_run import (
     spec_of,
 )
 from .inputs import InputAdapter, InputForm
-from .kinds import is_distillable, is_segmentor, loss_keys
+from .kinds import (
+    is_distillable,
+    is_segmentor,
+    is_semi_supervised,
+    loss_keys,
+)
 from .routes import inference_route, routes_of, run_route
 
 __all__ = [
@@ -25,6 +30,7 @@ __all__ = [
     'inference_route',
     'is_distillable',
     'is_segmentor',
+    'is_semi_supervised',
     'loss_keys',
     'routes_of',
     'run_route',

@@ -1,10 +1,10 @@
-"""``at='logits'``: the modules that compute a model's dense class scores."""
+"""Short names in ``at``: ``'logits'``, ``'neck'`` and ``'backbone'``."""
 
 import re
 
 from torch import nn
 
-from .kinds import is_segmentor
+from .kinds import is_segmentor, is_semi_supervised
 
 # A layer of the head, or of a list of layers; not a layer inside a tower.
 _LAYER = re.compile(r'\w+(\.\d+)?')
@@ -18,8 +18,21 @@ def expand_alias(path: str, model: nn.Module) -> str:
     computes the class scores of all levels.
 
     Raises:
-        ValueError: If the model has no such module.
+        ValueError: If the model has no such module, no neck, or two of each.
     """
+    name = path.partition('.')[0]
+    if is_semi_supervised(model) and name in ('backbone', 'neck', 'logits'):
+        raise ValueError(
+            f'{type(model).__name__} is semi-supervised and holds two '
+            f"detectors, of which {path!r} names neither. Write 'teacher.' "
+            'before the name of a module.'
+        )
+    if name == 'neck' and getattr(model, 'neck', None) is None:
+        raise ValueError(
+            f'{type(model).__name__} has no neck for {path!r}. Record its '
+            "'backbone', with at=dict(student=..., teacher=...) where only "
+            'one of the two models has a neck.'
+        )
     if path != 'logits':
         return path
     if is_segmentor(model):

@@ -26,6 +26,8 @@ class InputForm:
     def of(cls, model: nn.Module) -> 'InputForm':
         """Read it from ``model.data_preprocessor`` of either host."""
         preprocessor = getattr(model, 'data_preprocessor', None)
+        # A semi-supervised model wraps that of its detectors.
+        preprocessor = getattr(preprocessor, 'data_preprocessor', preprocessor)
         mean = std = None
         if getattr(preprocessor, '_enable_normalize', False):
             mean, std = preprocessor.mean, preprocessor.std

@@ -13,6 +13,12 @@ def is_segmentor(model: nn.Module) -> bool:
     return hasattr(model, 'decode_head')
 
 
+def is_semi_supervised(model: nn.Module) -> bool:
+    """Whether it holds a student and a teacher of its own, as SoftTeacher."""
+    children = dict(model.named_children())
+    return 'student' in children and 'teacher' in children
+
+
 def loss_keys(model: nn.Module) -> set[str]:
     """Log keys of a model's losses, derived from the names of its modules.
 
