@@ -13,7 +13,7 @@ from mmdistill_dense.registry import MODELS
 from ..hosts import is_distillable, is_semi_supervised
 from .distillation import Distillation
 from .guards import merge_losses
-from .settings import check_none
+from .settings import check_none, split_teachers
 
 
 @MODELS.register_module()
@@ -73,12 +73,13 @@ class DenseDistiller:
         train_cfg: None = None,
     ) -> None:
         check_none('model.student', pretrained=pretrained, train_cfg=train_cfg)
-        teachers = dict(teacher or {})
-        if 'cfg' in teachers or 'checkpoint' in teachers:
-            teachers = dict(teacher=teachers)
         try:
             self.distill = Distillation(
-                self, teachers, dict(terms or {}), tuple(input_size), inherit
+                self,
+                split_teachers(teacher),
+                dict(terms or {}),
+                tuple(input_size),
+                inherit,
             )
         except Exception:
             # Restore the class of a model that the caller has built.

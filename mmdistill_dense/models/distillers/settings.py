@@ -68,6 +68,24 @@ def check_none(config_path: str, **settings: object) -> None:
             )
 
 
+def split_teachers(teacher: Any) -> dict[str, Any]:
+    """Settings of the teachers by name; one alone is called ``'teacher'``.
+
+    Raises:
+        ValueError: If they are no dict.
+    """
+    if not isinstance(teacher or {}, Mapping):
+        raise ValueError(
+            'teacher must be dict(cfg=..., checkpoint=...), or several of '
+            f'these by name, got {teacher!r}.'
+        )
+    teachers = dict(teacher or {})
+    a_model = not isinstance(teachers.get('type', {}), Mapping)
+    if a_model or 'cfg' in teachers or 'checkpoint' in teachers:
+        teachers = dict(teacher=teachers)
+    return teachers
+
+
 def choose_teacher(name: str, term: Mapping, teachers: Mapping) -> str:
     """Name of the teacher that a term learns from.
 
@@ -155,6 +173,12 @@ def make_teacher(name: str, cfg: object, kind: type[Kind]) -> Kind:
         raise ValueError(
             f'teacher {name!r}: expected dict(cfg=...) with {sorted(known)}, '
             f'got {type(cfg).__name__}.'
+        )
+    if 'type' in cfg:
+        raise ValueError(
+            f'teacher {name!r}: expected dict(cfg=...), the config of a stock '
+            f'model below cfg, got type={cfg["type"]!r} beside it. Write '
+            'dict(cfg=dict(type=...), checkpoint=...).'
         )
     if 'cfg' not in cfg or not set(cfg) <= known:
         raise ValueError(
