@@ -7,6 +7,8 @@ import torch
 from mmengine.utils import digit_version
 from torch import Tensor, nn
 
+from mmdistill_dense.models.hosts import input_channels
+
 #: Largest difference between ONNX Runtime and torch, relative to the logits.
 TOLERANCE = 1e-3
 REQUIRED_PACKAGES = ('onnx', 'onnxscript', 'onnxruntime')
@@ -20,7 +22,7 @@ class _Logits(nn.Module):
         self.model = model
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W) -> (N, classes, H, W)."""
+        """(N, C, H, W) -> (N, classes, H, W)."""
         size = tuple(images.shape[2:])
         meta = dict(img_shape=size, ori_shape=size, pad_shape=size)
         return self.model.encode_decode(images, [meta] * len(images))
@@ -29,7 +31,7 @@ class _Logits(nn.Module):
 def export_onnx(model: nn.Module, path: str, size: tuple[int, int]) -> float:
     """Write a segmentor as ONNX and run it with ONNX Runtime.
 
-    Input ``images``: (1, 3, H, W), as the data preprocessor gives them.
+    Input ``images``: (1, C, H, W), as the data preprocessor gives them.
     Output ``logits``: (1, classes, H, W), before softmax and argmax.
 
     Args:
@@ -46,7 +48,8 @@ def export_onnx(model: nn.Module, path: str, size: tuple[int, int]) -> float:
     """
     check_exportable(model)
     wrapped = _Logits(model).eval()
-    images = torch.randn(1, 3, *size, generator=torch.manual_seed(0))
+    shape = 1, input_channels(model, size), *size
+    images = torch.randn(shape, generator=torch.manual_seed(0))
     with torch.no_grad():
         expected = wrapped(images).numpy()
         try:

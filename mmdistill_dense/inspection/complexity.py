@@ -25,7 +25,7 @@ try:
 except ImportError:  # torch < 2.3
     sdpa_kernel = None
 
-#: A forward pass of images (1, 3, H, W) and their data samples.
+#: A forward pass of images (1, C, H, W) and their data samples.
 Run = Callable[[Tensor, list], object]
 
 

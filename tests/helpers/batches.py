@@ -28,12 +28,13 @@ def detection_batch(n=2, size=(96, 128), seed=0):
     return dict(inputs=inputs, data_samples=samples)
 
 
-def segmentation_batch(n=2, size=(64, 64), classes=4, seed=0):
+def segmentation_batch(n=2, size=(64, 64), classes=4, seed=0, channels=3):
     """Images with random labels, as a dataloader gives them."""
     rng = torch.Generator().manual_seed(seed)
     inputs, samples = [], []
     for _ in range(n):
-        inputs.append(torch.randint(0, 256, (3, *size), generator=rng).byte())
+        shape = channels, *size
+        inputs.append(torch.randint(0, 256, shape, generator=rng).byte())
         labels = torch.randint(0, classes, (1, *size), generator=rng)
         sample = SegDataSample(metainfo=_metainfo(size))
         sample.gt_sem_seg = PixelData(data=labels)

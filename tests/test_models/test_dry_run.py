@@ -2,13 +2,20 @@
 
 import random
 from copy import deepcopy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from mmengine.registry import MODELS
+from torch import nn
 
-from mmdistill_dense.models.hosts import FeatureSpec, dry_run
+from mmdistill_dense.models.hosts import (
+    FeatureSpec,
+    blank_batch,
+    dry_run,
+    input_channels,
+)
 from mmdistill_dense.models.utils import forked_rng
 from mmdistill_dense.recorders import RecorderSet
 
@@ -90,6 +97,34 @@ def test_a_cascade_of_decode_heads():
     found = look(model, 'decode_head.0.conv_seg')
     assert found.route == 'decode'
     assert strides(found) == [(4, 4)]
+
+
+@pytest.mark.parametrize('count', [1, 3, 4])
+@pytest.mark.parametrize('build', [pspnet, zoo.retinanet])
+def test_an_image_of_any_number_of_channels(build, count):
+    cfg = build()
+    cfg.backbone.in_channels = count
+    model = MODELS.build(cfg)
+    assert blank_batch(model, (64, 64))[0].shape == (1, count, 64, 64)
+    assert look(model, 'backbone').specs['key'][0].channels == 8
+
+
+@pytest.mark.parametrize('count', [1, 3])
+def test_a_first_convolution_on_stacked_pixels(count):
+    model = MODELS.build(zoo.yolox())
+    conv = model.backbone.stem.conv.conv
+    assert conv.in_channels == 12
+    if count == 1:
+        model.backbone.stem.conv.conv = nn.Conv2d(4, conv.out_channels, 3)
+    assert input_channels(model, (64, 64)) == count
+
+
+def test_a_model_that_calls_no_convolution_takes_as_many_as_its_means():
+    linear = nn.Linear(1, 1)
+    linear.extract_feat = linear.forward
+    assert input_channels(linear, (8, 8)) == 3
+    linear.data_preprocessor = SimpleNamespace(mean=torch.zeros(5, 1, 1))
+    assert input_channels(linear, (8, 8)) == 5
 
 
 def test_what_is_no_map_has_no_stride(detector):

@@ -162,3 +162,37 @@ def test_a_distilled_model_shows_its_teacher_the_other_form(teacher_of):
     model(**data, mode='loss')
     expected = raw - torch.tensor(CAFFE['mean']).view(3, 1, 1)
     torch.testing.assert_close(seen[0], expected, rtol=1e-5, atol=1e-4)
+
+
+def gray(mean=100.0):
+    """A segmentor of images of one channel."""
+    cfg = pspnet()
+    cfg.backbone.in_channels = 1
+    cfg.data_preprocessor.update(mean=[mean], std=[10.0])
+    return cfg
+
+
+@pytest.mark.parametrize('switches', [{}, dict(fold_bn=True)])
+def test_images_of_one_channel(teacher_of, switches):
+    teacher = dict(teacher_of(gray, mean=50.0), **switches)
+    model = distiller(gray(), teacher, dict(kd=cwd('backbone')))
+    batch = segmentation_batch(channels=1)
+    raw = torch.stack(batch['inputs']).float()
+    images = model.data_preprocessor(batch, True)
+    adapter = model.distill.teachers['teacher'].input_adapter
+    torch.testing.assert_close(adapter(**images_of(images)), (raw - 50) / 10)
+    assert model(**images, mode='loss')['loss_kd'] > 0
+
+
+def images_of(data):
+    return dict(inputs=data['inputs'], samples=data['data_samples'])
+
+
+def test_another_number_of_channels_is_refused(teacher_of):
+    teacher = teacher_of(pspnet)
+    with pytest.raises(
+        ValueError,
+        match=r"term 'kd', teacher 'teacher': its images have 3 channels, and "
+        'those of the student 1, expected equally many',
+    ):
+        distiller(gray(), teacher, dict(kd=cwd('backbone')))

@@ -95,7 +95,7 @@ class DenseDistiller:
         """The student's own losses, and one ``loss_<term>`` per term.
 
         Args:
-            inputs: Images of shape (N, 3, H, W).
+            inputs: Images of shape (N, C, H, W).
             data_samples: Their data samples.
         """
         distill = self.distill

@@ -9,7 +9,13 @@ from torch import Tensor, nn
 
 from mmdistill_dense.recorders import RecorderSet
 
-from ..hosts import DryRunResult, InputForm, dry_run, expand_alias
+from ..hosts import (
+    DryRunResult,
+    InputForm,
+    dry_run,
+    expand_alias,
+    input_channels,
+)
 from ..teachers import FrozenTeacher
 from ..utils import forked_rng
 from . import guards
@@ -125,7 +131,7 @@ class Distillation(nn.Module):
         record_cfg_pairs: Mapping,
         size: tuple[int, int],
     ) -> dict[str, DryRunResult]:
-        form = InputForm.of(student)
+        form = InputForm.of(student, input_channels(student, size))
         runs = {}
         for teacher_name, teacher in self.teachers.items():
             record_cfgs = {
@@ -188,7 +194,7 @@ class Distillation(nn.Module):
         RoIs run after it.
 
         Args:
-            inputs: Images (N, 3, H, W); the student's forward pass inside
+            inputs: Images (N, C, H, W); the student's forward pass inside
                 ``with`` must get the same ones.
             samples: Their data samples.
 

@@ -87,7 +87,7 @@ def check_inputs(inputs: object) -> None:
             else (type(inputs).__name__)
         )
         raise TypeError(
-            'expected images of shape (N, 3, H, W) from the '
+            'expected images of shape (N, C, H, W) from the '
             f'data preprocessor, got {got}. Models that take several batches '
             'at once (semi-supervised ones) cannot be distilled this way.'
         )

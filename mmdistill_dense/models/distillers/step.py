@@ -39,7 +39,7 @@ class Step:
 
     Args:
         distill: The ``Distillation`` that this step belongs to.
-        inputs: Images (N, 3, H, W) of the student.
+        inputs: Images (N, C, H, W) of the student.
         samples: Their data samples.
     """
 

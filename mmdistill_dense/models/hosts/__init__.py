@@ -9,7 +9,7 @@ from .dry_run import (
     dry_run,
     spec_of,
 )
-from .inputs import InputAdapter, InputForm
+from .inputs import InputAdapter, InputForm, input_channels
 from .kinds import (
     is_distillable,
     is_segmentor,
@@ -28,6 +28,7 @@ __all__ = [
     'dry_run',
     'expand_alias',
     'inference_route',
+    'input_channels',
     'is_distillable',
     'is_segmentor',
     'is_semi_supervised',

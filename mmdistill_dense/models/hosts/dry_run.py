@@ -9,6 +9,7 @@ from mmdistill_dense.recorders import RecorderSet
 from mmdistill_dense.recorders.recorder_set import RecorderId
 
 from ..utils import eval_mode
+from .inputs import input_channels
 from .rois import needs_rois
 from .routes import routes_of, run_route
 
@@ -132,8 +133,9 @@ def _try(route: str, model: nn.Module, image: Tensor, samples: list) -> None:
 def blank_batch(
     model: nn.Module, size: tuple[int, int]
 ) -> tuple[Tensor, list[BaseDataElement]]:
-    """A blank image ``(1, 3, *size)`` in the model's dtype, and its sample."""
-    image = next(model.parameters()).new_zeros(1, 3, *size)
+    """A blank image (1, C, H, W) in the model's dtype, and its sample."""
+    channels = input_channels(model, size)
+    image = next(model.parameters()).new_zeros(1, channels, *size)
     return image, [blank_sample(size)]
 
 

@@ -1,9 +1,51 @@
-"""Convert the student's batch to the input form of the teacher."""
+"""Form of a model's images, and conversion to that of the teacher."""
 
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from mmdistill_dense.recorders import StopForward
+
+from ..utils import eval_mode
+
+
+def input_channels(model: nn.Module, size: tuple[int, int]) -> int:
+    """Channels of the images that a model takes.
+
+    Found at the first convolution that a pass calls, which need not be on the
+    image itself: YOLOX's is on four pixels stacked. A model that calls none
+    takes as many as its data preprocessor has means, or three.
+
+    Args:
+        model: A stock detector or segmentor.
+        size: Height and width of a blank image, in pixels.
+    """
+    image = next(model.parameters()).new_zeros(1, 3, *size)
+    found: list[float] = []
+
+    def stop(module: Any, args: tuple) -> None:
+        per_channel = args[0].shape[1] / image.shape[1]
+        found.append(module.in_channels / per_channel)
+        raise StopForward
+
+    handles = [
+        module.register_forward_pre_hook(stop)
+        for module in model.modules()
+        if isinstance(module, _ConvNd)
+    ]
+    # What fails here fails in the dry run too, where it is reported.
+    with suppress(Exception, StopForward), eval_mode(model):
+        model.extract_feat(image)
+    for handle in handles:
+        handle.remove()
+    if found and found[0].is_integer():
+        return int(found[0])
+    mean = getattr(getattr(model, 'data_preprocessor', None), 'mean', None)
+    return 3 if mean is None or mean.numel() == 1 else mean.numel()
 
 
 @dataclass(frozen=True)
@@ -23,8 +65,13 @@ class InputForm:
     pad_value: float
 
     @classmethod
-    def of(cls, model: nn.Module) -> 'InputForm':
-        """Read it from ``model.data_preprocessor`` of either host."""
+    def of(cls, model: nn.Module, channels: int = 3) -> 'InputForm':
+        """Read it from ``model.data_preprocessor`` of either host.
+
+        Args:
+            model: A stock model.
+            channels: Channels of its images; only three are ever reversed.
+        """
         preprocessor = getattr(model, 'data_preprocessor', None)
         # A semi-supervised model wraps that of its detectors.
         preprocessor = getattr(preprocessor, 'data_preprocessor', preprocessor)
@@ -40,9 +87,9 @@ class InputForm:
             preprocessor, 'pad_value', getattr(preprocessor, 'pad_val', 0)
         )
         return cls(
-            _per_channel(mean, 0.0),
-            _per_channel(std, 1.0),
-            bool(swapped),
+            _per_channel(mean, 0.0, channels),
+            _per_channel(std, 1.0, channels),
+            bool(swapped) and channels == 3,
             float(pad),
         )
 
@@ -54,11 +101,11 @@ class InputForm:
         return f'mean {mean}, std {std}, {order}, padding {self.pad_value:g}'
 
 
-def _per_channel(values: Tensor | None, default: float) -> tuple[float, ...]:
-    if values is None:
-        return (default,) * 3
-    numbers = values.flatten().tolist()
-    return tuple(numbers if len(numbers) == 3 else numbers * 3)
+def _per_channel(
+    values: Tensor | None, default: float, channels: int
+) -> tuple[float, ...]:
+    numbers = [default] if values is None else values.flatten().tolist()
+    return tuple(numbers * channels if len(numbers) == 1 else numbers)
 
 
 class InputAdapter(nn.Module):
@@ -71,15 +118,27 @@ class InputAdapter(nn.Module):
     Args:
         student: Form of the inputs.
         teacher: Form of the outputs.
+
+    Raises:
+        ValueError: If they have another number of channels.
     """
 
     def __init__(self, student: InputForm, teacher: InputForm) -> None:
         super().__init__()
         self.identical = student == teacher
         self.teacher = teacher
+        channels = len(teacher.mean)
+        if len(student.mean) != channels:
+            raise ValueError(
+                f'its images have {channels} channels, and those of the '
+                f'student {len(student.mean)}, expected equally many. Give '
+                'both models the same in_channels, mean and std.'
+            )
         self.reverse = student.swapped != teacher.swapped
         self.pad_value = teacher.pad_value
-        order = [2, 1, 0] if self.reverse else [0, 1, 2]
+        order = list(range(channels))
+        if self.reverse:
+            order.reverse()
         mean_s, std_s, mean_t, std_t = (
             torch.tensor(v, dtype=torch.float64)
             for v in (student.mean, student.std, teacher.mean, teacher.std)
@@ -87,11 +146,11 @@ class InputAdapter(nn.Module):
         scale = std_s[order] / std_t
         shift = (mean_s[order] - mean_t) / std_t
         for name, value in (('scale', scale), ('shift', shift)):
-            value = value.float().view(3, 1, 1)
+            value = value.float().view(channels, 1, 1)
             self.register_buffer(name, value, persistent=False)
 
     def forward(self, inputs: Tensor, samples: list) -> Tensor:
-        """Map images (N, 3, H, W) to the teacher's form, same shape.
+        """Map images (N, C, H, W) to the teacher's form, same shape.
 
         ``samples[n].metainfo['img_shape']`` is the size of image n without
         padding; both hosts pad at the right and at the bottom.

@@ -77,7 +77,7 @@ def concat_rois(rois: Mapping[str, Tensor]) -> tuple[Tensor | None, dict]:
 
 
 def whole_image_rois(inputs: Tensor) -> Tensor:
-    """One RoI per image (N, 3, H, W), which covers the image: (N, 5)."""
+    """One RoI per image (N, C, H, W), which covers the image: (N, 5)."""
     height, width = inputs.shape[-2:]
     rois = inputs.new_tensor([0, 0, 0, width, height]).repeat(len(inputs), 1)
     rois[:, 0] = torch.arange(len(inputs))

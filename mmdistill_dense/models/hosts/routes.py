@@ -98,7 +98,7 @@ def run_route(
     Args:
         route: A name from :func:`routes_of`.
         model: A stock detector or segmentor.
-        inputs: Images of shape (N, 3, H, W), normalised.
+        inputs: Images of shape (N, C, H, W), normalised.
         samples: One data sample per image; its metainfo is read.
         rois: RoIs (R, 5) for the box head, on routes that run it; default:
             one per image, which covers the image.

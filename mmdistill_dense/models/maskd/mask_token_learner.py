@@ -126,7 +126,7 @@ class MaskTokenLearner(BaseModel):
         """The teacher's ``forward``, masked.
 
         Args:
-            inputs: Images (N, 3, H, W), preprocessed.
+            inputs: Images (N, C, H, W), preprocessed.
             data_samples: Their data samples.
             mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
         """
@@ -140,7 +140,7 @@ class MaskTokenLearner(BaseModel):
         """The teacher's own losses on masked maps, and ``loss_diversity``.
 
         Args:
-            inputs: Images of shape (N, 3, H, W), preprocessed.
+            inputs: Images of shape (N, C, H, W), preprocessed.
             data_samples: Their data samples, with ground truth.
         """
         check_inputs(inputs)
@@ -195,7 +195,7 @@ class MaskTokenLearner(BaseModel):
         """Masks of the tokens for a batch of images.
 
         Args:
-            inputs: Images of shape (N, 3, H, W), preprocessed.
+            inputs: Images of shape (N, C, H, W), preprocessed.
             data_samples: Their data samples; only metainfo is read.
 
         Returns:

@@ -111,7 +111,7 @@ class MaskableTeacher(StockTeacher):
         as batch norm and dropout lie deeper and stay in eval mode.
 
         Args:
-            inputs: Images (N, 3, H, W), preprocessed.
+            inputs: Images (N, C, H, W), preprocessed.
             samples: Their data samples, with ground truth.
         """
         in_training = [m for m in self.model.modules() if hasattr(m, 'loss')]
@@ -130,7 +130,7 @@ class MaskableTeacher(StockTeacher):
         Call it inside ``changing``.
 
         Args:
-            inputs: Images (N, 3, H, W), preprocessed.
+            inputs: Images (N, C, H, W), preprocessed.
             samples: Their data samples.
         """
         run_route(self.route, self.model, inputs, samples)

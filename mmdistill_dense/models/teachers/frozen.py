@@ -17,6 +17,7 @@ from ..hosts import (
     blank_sample,
     dry_run,
     expand_alias,
+    input_channels,
     run_route,
 )
 from ..hosts.rois import concat_rois
@@ -91,9 +92,8 @@ class FrozenTeacher(StockTeacher):
             result.specs,
             {},  # without the tensors, which would stay in memory
         )
-        self.input_adapter = InputAdapter(
-            student_input_form, InputForm.of(model)
-        )
+        form = InputForm.of(model, input_channels(model, input_size))
+        self.input_adapter = InputAdapter(student_input_form, form)
         return result
 
     def _add_hooks(self, model: nn.Module) -> RecorderSet:
@@ -152,9 +152,8 @@ class FrozenTeacher(StockTeacher):
     ) -> dict[str, list[Tensor]]:
         """Features of all terms on a fixed image of noise."""
         size = self._input_size
-        noise = torch.randn(
-            1, 3, *size, generator=torch.Generator().manual_seed(0)
-        )
+        shape = 1, len(self.input_adapter.teacher.mean), *size
+        noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
         batch = noise.to(like), [blank_sample(size)]
         return self._record(
             model, *batch, list(self._record_cfgs), None, switches
@@ -192,7 +191,7 @@ class FrozenTeacher(StockTeacher):
         """Record the features of the student's batch.
 
         Args:
-            inputs: Images (N, 3, H, W) as the student gets them.
+            inputs: Images (N, C, H, W) as the student gets them.
             samples: Their data samples; only metainfo is read.
             keys: Terms whose features are recorded.
             rois: RoIs (R, 5) of the terms on a box head, in pixels of the
