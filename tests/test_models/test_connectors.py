@@ -1,5 +1,7 @@
 """Connectors, and which levels they are built between."""
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -96,6 +98,36 @@ def test_an_explicit_one_is_built_at_every_level():
     cfg = dict(type='mmdistill_dense.ConvConnector', kernel_size=3)
     connector = build_connector(cfg, level(8), level(8))
     assert connector.block.conv.weight.shape == (8, 8, 3, 3)
+
+
+IDENTITY = dict(type='mmdistill_dense.Identity')
+
+
+@pytest.mark.parametrize('cfg', ['none', IDENTITY])
+def test_none_is_no_connector(cfg):
+    assert isinstance(build_connector(cfg, level(8), level(8)), nn.Identity)
+    with pytest.raises(
+        ValueError,
+        match=r'changes nothing, but the student has 8 channels and the '
+        'teacher 12, expected equally many. Leave connector out',
+    ):
+        build_connector(cfg, level(8), level(12))
+
+
+@pytest.mark.parametrize('cfg', [None, 'none', IDENTITY])
+def test_a_loss_may_compare_other_channels(cfg):
+    connector = build_connector(cfg, level(8), level(12), False)
+    assert isinstance(connector, nn.Identity)
+
+
+@pytest.mark.parametrize('cfg', [False, True, 0, '', 'conv', [], {}])
+def test_what_is_no_connector_is_refused(cfg):
+    with pytest.raises(
+        ValueError,
+        match=r"None \(a 1x1 .*\), 'none' \(no connector\) or dict\(type="
+        rf'\.\.\.\), got {re.escape(repr(cfg))}\.',
+    ):
+        build_connector(cfg, level(8), level(12))
 
 
 def test_its_own_widths_win_over_the_dry_runs():

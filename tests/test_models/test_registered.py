@@ -26,6 +26,7 @@ LOSSES = sorted(name for name in MODELS.module_dict if name.endswith('Loss'))
 OTHERS = [
     'BackboneClassifier',
     'DenseDistiller',
+    'Identity',
     'InstanceContrast',
     'MaskTokenLearner',
     'MobileNetV3',

@@ -224,9 +224,18 @@ class Lazy(nn.Module):
         return (student - teacher).mean() * self.channels[level]
 
 
+class AnyWidth(nn.Module):
+    """Compares maps of different channels, as attention transfer does."""
+
+    equal_channels = False
+
+    def forward(self, *, student, teacher):
+        return (student.mean(1) - teacher.mean(1)).pow(2).mean()
+
+
 @pytest.fixture
 def own_losses():
-    kinds = Swapped, Positional, Greedy, Unreduced, Weighted, Lazy
+    kinds = AnyWidth, Swapped, Positional, Greedy, Unreduced, Weighted, Lazy
     for kind in kinds:
         MODELS.register_module(module=kind)
     yield
@@ -239,6 +248,15 @@ def test_a_loss_of_ones_own_takes_two_keywords(own_losses):
     term = Term('kd', dict(type='Swapped'), specs, specs)
     value = term(maps, [maps[0] + 2], 1.0)
     assert value.item() == pytest.approx(4.0)
+
+
+def test_a_loss_of_other_channels_gets_both_maps_as_they_are(own_losses):
+    student_specs, student = levels((4, 4))
+    teacher_specs, teacher = levels((6, 4))
+    term = Term('kd', dict(type='AnyWidth'), student_specs, teacher_specs)
+    expected = (student[0].mean(1) - teacher[0].mean(1)).pow(2).mean()
+    assert term(student, teacher).item() == pytest.approx(expected.item())
+    assert not list(term.parameters())
 
 
 @pytest.mark.parametrize('weight', [0.0, 0.5])

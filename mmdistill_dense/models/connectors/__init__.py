@@ -1,3 +1,3 @@
-from .conv import ConvConnector
+from .conv import ConvConnector, Identity
 
-__all__ = ['ConvConnector']
+__all__ = ['ConvConnector', 'Identity']

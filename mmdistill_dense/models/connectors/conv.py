@@ -7,6 +7,19 @@ from mmdistill_dense.registry import MODELS
 
 
 @MODELS.register_module()
+class Identity(nn.Identity):
+    """No connector, written as one: the same as ``connector='none'``.
+
+    Args:
+        in_channels: Channels of the student's map; set by the dry run.
+        out_channels: Channels of the teacher's map; likewise.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+
+
+@MODELS.register_module()
 class ConvConnector(nn.Module):
     """Map the student's channels to the teacher's with one convolution.
 

@@ -56,19 +56,48 @@ def _describe(specs: Specs) -> str:
 
 
 def build_connector(
-    cfg: dict | None, student: FeatureSpec, teacher: FeatureSpec
+    cfg: dict | str | None,
+    student: FeatureSpec,
+    teacher: FeatureSpec,
+    equal_channels: bool = True,
 ) -> nn.Module:
     """Build the connector from a student level to the teacher's channels.
 
     Args:
         cfg: Config of a registered connector, built at every level;
-            ``None``: a 1x1 convolution if channels differ, else the identity.
+            ``'none'``: the identity; ``None``: a 1x1 convolution if channels
+            differ and may not, else the identity.
         student: The student's level.
         teacher: The teacher's level.
+        equal_channels: Whether the loss needs as many channels on both sides.
+
+    Raises:
+        ValueError: If ``cfg`` is none of these, or an identity whose channels
+            differ and may not.
     """
+    differ = equal_channels and student.channels != teacher.channels
     if cfg is None:
-        if student.channels == teacher.channels or student.stride is None:
+        if not differ or student.stride is None:
             return nn.Identity()
         cfg = dict(type='mmdistill_dense.ConvConnector')
-    sizes = dict(in_channels=student.channels, out_channels=teacher.channels)
-    return MODELS.build(cfg, default_args=sizes)
+    if cfg == 'none':
+        connector: nn.Module = nn.Identity()
+    elif isinstance(cfg, dict) and 'type' in cfg:
+        sizes = dict(
+            in_channels=student.channels, out_channels=teacher.channels
+        )
+        connector = MODELS.build(cfg, default_args=sizes)
+    else:
+        raise ValueError(
+            'connector must be None (a 1x1 convolution where channels '
+            "differ), 'none' (no connector) or dict(type=...), got "
+            f'{cfg!r}.'
+        )
+    if differ and isinstance(connector, nn.Identity):
+        raise ValueError(
+            f'connector={cfg!r} changes nothing, but the student has '
+            f'{student.channels} channels and the teacher '
+            f'{teacher.channels}, expected equally many. Leave connector '
+            'out for a 1x1 convolution, or record other modules.'
+        )
+    return connector

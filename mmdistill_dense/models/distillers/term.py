@@ -27,7 +27,8 @@ class Term(nn.Module):
             :class:`~mmdistill_dense.models.losses.DistillationLoss`.
         student: Levels of the student, from the dry run.
         teacher: Levels of the teacher.
-        connector: Config of a connector, see :func:`build_connector`.
+        connector: Config of a connector, ``'none'`` or ``None``, see
+            :func:`build_connector`.
         level_weights: One weight per pair of levels; default 1 each.
         schedule: Arguments of :class:`Schedule`.
         grid: ``'teacher'`` or ``'student'``: which map keeps its size; the
@@ -43,7 +44,7 @@ class Term(nn.Module):
         loss: dict,
         student: list[FeatureSpec],
         teacher: list[FeatureSpec],
-        connector: dict | None = None,
+        connector: dict | str | None = None,
         level_weights: Sequence[float] | None = None,
         schedule: dict | None = None,
         grid: str = 'teacher',
@@ -59,8 +60,9 @@ class Term(nn.Module):
         self.level_weights = self._level_weights(level_weights)
         self.loss = MODELS.build(loss)
         self._keywords = keywords_of(self.loss)
+        equal_channels = member_or_default(self.loss, 'equal_channels')
         self.connectors = nn.ModuleList(
-            build_connector(connector, student[i], teacher[j])
+            build_connector(connector, student[i], teacher[j], equal_channels)
             for i, j in self.pairs
         )
         #: Whether the first active step has been checked.

@@ -42,6 +42,10 @@ class DistillationLoss(nn.Module):
             disabled: its teacher does not run and nothing is loaded for it.
     """
 
+    #: Whether both maps need equally many channels. If so, and they differ, a
+    #: 1x1 convolution is built where the config has no connector.
+    equal_channels = True
+
     def __init__(self, loss_weight: float = 1.0) -> None:
         super().__init__()
         self.loss_weight = check_weight(type(self).__name__, loss_weight)
@@ -86,7 +90,8 @@ def member_or_default(loss: nn.Module, name: str) -> Any:
 
     Args:
         loss: Any module used as a loss.
-        name: ``'loss_weight'``, ``'loaded'`` or ``'check_teacher'``.
+        name: ``'loss_weight'``, ``'equal_channels'``, ``'loaded'`` or
+            ``'check_teacher'``.
     """
     return getattr(loss, name, getattr(_DEFAULTS, name))
 
