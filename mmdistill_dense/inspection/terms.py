@@ -45,11 +45,12 @@ def term_tables(
 def _title(distill: Distillation, term: Term) -> str:
     owner = distill.teacher_of[term.name]
     schedule = 'always' if term.schedule.constant else str(term.schedule)
+    classes = f'\nclasses  {term.classes}' if term.classes.given else ''
     return (
         f'Term {term.name!r}, logged as loss_{term.name}\n'
         f'loss     {term.loss}\n'
         f'schedule {schedule}\n'
-        f'teacher  {owner!r}'
+        f'teacher  {owner!r}{classes}'
     )
 
 

@@ -8,7 +8,7 @@ from mmdistill_dense.registry import MODELS
 
 @MODELS.register_module()
 class Identity(nn.Identity):
-    """No connector, written as one: the same as ``connector='none'``.
+    """A connector that changes nothing; ``connector='none'`` is none at all.
 
     Args:
         in_channels: Channels of the student's map; set by the dry run.

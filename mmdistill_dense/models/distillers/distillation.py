@@ -224,10 +224,13 @@ class Distillation(nn.Module):
                 teacher.load(like)
                 log_teacher(teacher)
         for term_name, term in self.terms.items():
-            if not (term.loaded or term.disabled):
-                with prefix_errors(term_name):
-                    teacher = self.teachers[self.teacher_of[term_name]]
+            if term.disabled:
+                continue
+            with prefix_errors(term_name):
+                teacher = self.teachers[self.teacher_of[term_name]]
+                if not term.loaded:
                     term.load(like, teacher)
+                term.classes.compare_names(teacher.class_names)
 
     def copy_inherited(self, student: nn.Module) -> None:
         """Copy the inherited weights into the student.

@@ -42,6 +42,8 @@ def describe_terms(distill: DistillationLike) -> str:
             f'    left out: {side} {specs[k]}'
             for side, k, specs in unpaired_levels(term)
         ]
+        if term.classes.given:
+            lines.append(f'    classes {term.classes}')
         when = '' if term.schedule.constant else f', {term.schedule}'
         lines.append(f'    {term.loss}{when}')
     lines += [f'  {line}' for line in describe_input_forms(distill)]

@@ -1,6 +1,7 @@
 """One term of a distillation: all levels of one pyramid, one loss."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +13,8 @@ from mmdistill_dense.registry import MODELS
 from ..hosts import FeatureSpec
 from ..losses.base import LoadedTeacher, keywords_of, member_or_default
 from .alignment import build_connector, pair_levels
+from .classes import SIDES, ClassSelection
 from .schedule import Clock, Schedule
-
-SIDES = ('student', 'teacher')
 
 
 class Term(nn.Module):
@@ -33,6 +33,7 @@ class Term(nn.Module):
         schedule: Arguments of :class:`Schedule`.
         grid: ``'teacher'`` or ``'student'``: which map keeps its size; the
             other map is resized to it.
+        classes: Classes of logits to compare, see :class:`ClassSelection`.
 
     Raises:
         ValueError: If a setting does not fit.
@@ -48,6 +49,7 @@ class Term(nn.Module):
         level_weights: Sequence[float] | None = None,
         schedule: dict | None = None,
         grid: str = 'teacher',
+        classes: Sequence | Mapping | None = None,
     ) -> None:
         super().__init__()
         if grid not in SIDES:
@@ -60,13 +62,18 @@ class Term(nn.Module):
         self.level_weights = self._level_weights(level_weights)
         self.loss = MODELS.build(loss)
         self._keywords = keywords_of(self.loss)
-        equal_channels = member_or_default(self.loss, 'equal_channels')
+        self.classes = ClassSelection(classes, student, teacher, connector)
         self.connectors = nn.ModuleList(
-            build_connector(connector, student[i], teacher[j], equal_channels)
-            for i, j in self.pairs
+            self._build_connector(connector, *pair) for pair in self.pairs
         )
         #: Whether the first active step has been checked.
         self.checked = False
+
+    def _build_connector(self, cfg: Any, i: int, j: int) -> nn.Module:
+        levels = self.student_specs[i], self.teacher_specs[j]
+        equal_channels = member_or_default(self.loss, 'equal_channels')
+        specs = self.classes.specs(*levels, equal_channels)
+        return build_connector(cfg, *specs, equal_channels)
 
     def _level_weights(self, weights: Sequence[float] | None) -> list[float]:
         count = len(self.pairs)
@@ -105,7 +112,10 @@ class Term(nn.Module):
             like: A parameter of the student, for device and dtype.
             teacher: The term's teacher, loaded.
         """
-        channels = [spec.channels for spec in self.teacher_specs]
+        channels = [
+            self.classes.selected('teacher', spec).channels
+            for spec in self.teacher_specs
+        ]
         self.loss.load(channels, like)
         member_or_default(self.loss, 'check_teacher')(self.name, teacher)
 
@@ -159,9 +169,14 @@ class Term(nn.Module):
         teacher: list[Tensor],
         iteration: Callable[[], int],
     ) -> Tensor:
-        optional = dict(level=self.pairs[pair_index][1], iteration=iteration)
+        j = self.pairs[pair_index][1]
+        optional = dict(level=j, iteration=iteration)
+        maps = self.align(pair_index, student, teacher)
+        scores = self.teacher_specs[j].scores
+        if scores and member_or_default(self.loss, 'per_prior'):
+            maps = {side: scores.split_priors(x) for side, x in maps.items()}
         value = self.loss(
-            **self.align(pair_index, student, teacher),
+            **maps,
             **{name: optional[name] for name in self._keywords},
         )
         if value.ndim:
@@ -190,7 +205,9 @@ class Term(nn.Module):
     ) -> dict[str, Tensor]:
         """Both maps of one pair of levels, resized to one shape."""
         i, j = self.pairs[pair_index]
-        s, t = self.connectors[pair_index](student[i]), teacher[j]
+        s = self.classes.select('student', self.student_specs[i], student[i])
+        t = self.classes.select('teacher', self.teacher_specs[j], teacher[j])
+        s = self.connectors[pair_index](s)
         if s.ndim == t.ndim == 4:
             if self.grid == 'teacher':
                 s = resize_to(s, t.shape[-2:])

@@ -1,6 +1,7 @@
 """Structure of mmdet's and mmseg's models, without importing them."""
 
 from .aliases import expand_alias
+from .classifiers import ClassScores
 from .dry_run import (
     DryRunResult,
     FeatureSpec,
@@ -19,6 +20,7 @@ from .kinds import (
 from .routes import inference_route, routes_of, run_route
 
 __all__ = [
+    'ClassScores',
     'DryRunResult',
     'FeatureSpec',
     'InputAdapter',

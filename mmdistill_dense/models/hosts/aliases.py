@@ -1,13 +1,9 @@
 """Short names in ``at``: ``'logits'``, ``'neck'`` and ``'backbone'``."""
 
-import re
-
 from torch import nn
 
+from .classifiers import dense_classifiers
 from .kinds import is_segmentor, is_semi_supervised
-
-# A layer of the head, or of a list of layers; not a layer inside a tower.
-_LAYER = re.compile(r'\w+(\.\d+)?')
 
 
 def expand_alias(path: str, model: nn.Module) -> str:
@@ -57,17 +53,5 @@ def _segmentor_logits(head: nn.Module) -> str | None:
 
 
 def _detector_logits(model: nn.Module) -> str | None:
-    head = getattr(model, 'bbox_head', None)
-    scores = getattr(head, 'cls_out_channels', None)
-    if scores is None:
-        return None
-    scores *= getattr(head, 'num_base_priors', 1)
-    names = [
-        name
-        for name, module in head.named_modules()
-        if isinstance(module, nn.Conv2d)
-        and module.out_channels == scores
-        and 'cls' in name
-        and _LAYER.fullmatch(name)
-    ]
+    names = dense_classifiers(getattr(model, 'bbox_head', None))
     return f'bbox_head.{{{",".join(names)}}}' if names else None

@@ -6,9 +6,11 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from mmdistill_dense.recorders import RecorderSet
+from mmdistill_dense.recorders.recorder import Recorder
 from mmdistill_dense.recorders.recorder_set import RecorderId
 
 from ..utils import eval_mode
+from .classifiers import ClassScores, class_scores
 from .inputs import input_channels
 from .rois import needs_rois
 from .routes import routes_of, run_route
@@ -23,10 +25,12 @@ class FeatureSpec:
             head.
         stride: Input pixels per cell, vertically and horizontally; ``None``
             for tensors other than maps.
+        scores: What the channels are, in the output of a classifier.
     """
 
     shape: tuple[int, ...]
     stride: tuple[float, float] | None
+    scores: ClassScores | None = None
 
     @property
     def channels(self) -> int:
@@ -90,7 +94,7 @@ def dry_run(
                 _try(route, model, image, samples)
                 last = route == routes[-1]
                 if last or all(_all_called(recorders, key) for key in keys):
-                    return _result(route, recorders, keys, size)
+                    return _result(route, model, recorders, keys, size)
     raise AssertionError('a model has at least one route')
 
 
@@ -99,22 +103,41 @@ def _all_called(recorders: RecorderSet, key: str) -> bool:
 
 
 def _result(
-    route: str, recorders: RecorderSet, keys: list[str], size: tuple[int, int]
+    route: str,
+    model: nn.Module,
+    recorders: RecorderSet,
+    keys: list[str],
+    size: tuple[int, int],
 ) -> DryRunResult:
     features = {key: recorders[key].read() for key in keys}
     specs = {
-        key: [spec_of(feature, size) for feature in maps]
-        for key, maps in features.items()
+        key: [
+            spec_of(feature, size, _scores(model, recorder))
+            for recorder in recorders[key].recorders
+            for feature in recorder.read()
+        ]
+        for key in keys
     }
     return DryRunResult(route, recorders.calls(), specs, features)
 
 
-def spec_of(feature: Tensor, size: tuple[int, int]) -> FeatureSpec:
+def _scores(model: nn.Module, recorder: Recorder) -> ClassScores | None:
+    if recorder.take == 'input':
+        return None
+    return class_scores(model, recorder.path)
+
+
+def spec_of(
+    feature: Tensor,
+    size: tuple[int, int],
+    scores: ClassScores | None = None,
+) -> FeatureSpec:
     """Shape and stride of a tensor from an image of ``size`` (H, W)."""
     shape = tuple(feature.shape)
     if len(shape) != 4:
-        return FeatureSpec(shape, None)
-    return FeatureSpec(shape, (size[0] / shape[2], size[1] / shape[3]))
+        return FeatureSpec(shape, None, scores)
+    stride = size[0] / shape[2], size[1] / shape[3]
+    return FeatureSpec(shape, stride, scores)
 
 
 def _try(route: str, model: nn.Module, image: Tensor, samples: list) -> None:

@@ -45,6 +45,9 @@ class DistillationLoss(nn.Module):
     #: Whether both maps need equally many channels. If so, and they differ, a
     #: 1x1 convolution is built where the config has no connector.
     equal_channels = True
+    #: Whether channels must be the classes of one prior. The priors of a dense
+    #: detector are then moved to the batch: (N, A C, H, W) -> (N A, C, H, W).
+    per_prior = False
 
     def __init__(self, loss_weight: float = 1.0) -> None:
         super().__init__()
@@ -90,8 +93,7 @@ def member_or_default(loss: nn.Module, name: str) -> Any:
 
     Args:
         loss: Any module used as a loss.
-        name: ``'loss_weight'``, ``'equal_channels'``, ``'loaded'`` or
-            ``'check_teacher'``.
+        name: Name of the member, not a method that must be implemented.
     """
     return getattr(loss, name, getattr(_DEFAULTS, name))
 

@@ -14,13 +14,16 @@ class PixelWiseLoss(TemperatureLoss):
 
     ``loss_weight * pixel_wise_divergence``: sum over classes, mean over N
     and pixels, times tau squared. Other toolboxes divide or report
-    differently; ``docs/losses.md`` gives the factors.
+    differently; ``docs/losses.md`` gives the factors. Each prior of a dense
+    detector counts as a pixel of its own.
 
     Args:
         tau: Temperature of both softmaxes, above 0.
         loss_weight: Factor of the loss, not negative. At 0 the term is
             disabled.
     """
+
+    per_prior = True
 
     def forward(self, *, student: Tensor, teacher: Tensor) -> Tensor:
         """Compare two (N, C, H, W) logits of one shape; returns a scalar."""

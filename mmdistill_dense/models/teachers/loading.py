@@ -12,7 +12,7 @@ from ..utils import list_faults, load_and_compare, plain_state, read_checkpoint
 
 def load_weights(
     model: nn.Module, checkpoint: str, allow: Sequence[str], name: str
-) -> str:
+) -> tuple[str, list[str]]:
     """Load a checkpoint that covers the model exactly.
 
     Reads checkpoints of stock models, of distilled models (without
@@ -26,20 +26,33 @@ def load_weights(
         name: Name of the teacher, for messages.
 
     Returns:
-        A fingerprint of the weights, to distinguish teachers.
+        A fingerprint of the weights, to distinguish teachers, and the names
+        of its classes in the file, if there are any.
 
     Raises:
         FileNotFoundError: If the file does not exist.
         ValueError: If keys are missing, unexpected or of another shape, or
             the file holds no weights.
     """
-    state = read_weights(checkpoint, name)
+    content = _read(checkpoint, name)
+    state = content['state_dict']
     remedy = (
         'Usual cause: a checkpoint of another model, or of another number of '
         'classes. Change teacher.cfg_options so that the config describes '
         'the file'
     )
-    return load_strictly(model, state, allow, checkpoint, name, remedy)
+    fingerprint = load_strictly(model, state, allow, checkpoint, name, remedy)
+    return fingerprint, _class_names(content.get('meta'))
+
+
+def _class_names(meta: object) -> list[str]:
+    """Names in the meta of a checkpoint of MMEngine, or of older versions."""
+    found: object = None
+    if isinstance(meta, dict):
+        found = meta.get('CLASSES')
+        if isinstance(data := meta.get('dataset_meta'), dict):
+            found = data.get('classes', data.get('CLASSES', found))
+    return list(map(str, found)) if isinstance(found, (list, tuple)) else []
 
 
 def load_strictly(
@@ -90,10 +103,14 @@ def fingerprint(state: Mapping[str, Tensor]) -> str:
 
 def read_weights(checkpoint: str, name: str) -> OrderedDict[str, Tensor]:
     """Tensors of a file, by the keys in the file; see :func:`load_weights`."""
+    return _read(checkpoint, name)['state_dict']
+
+
+def _read(checkpoint: str, name: str) -> dict:
     what = f'the checkpoint of teacher {name!r}'
     remedy = 'Set teacher.checkpoint to a file or an address.'
     content = read_checkpoint(checkpoint, what, remedy)
     weights = plain_state(content['state_dict'])
     if not weights:
         raise ValueError(f'{what}, {checkpoint}, holds no weights.')
-    return weights
+    return {**content, 'state_dict': weights}

@@ -43,6 +43,8 @@ class StockTeacher(FrozenHolder):
         self.allow = [allow] if isinstance(allow, str) else list(allow)
         #: Fingerprint of the loaded weights.
         self.fingerprint = ''
+        #: Names of its classes in the checkpoint; empty if there are none.
+        self.class_names: list[str] = []
         self._hooks: Any = None
 
     def _build(self) -> tuple[nn.Module, Any]:
@@ -71,7 +73,7 @@ class StockTeacher(FrozenHolder):
             )
         with forked_rng():
             model, self._hooks = self._build()
-        self.fingerprint = load_weights(
+        self.fingerprint, self.class_names = load_weights(
             model, self.checkpoint, self.allow, self.name
         )
         self._modify_model(model)
