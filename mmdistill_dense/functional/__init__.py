@@ -5,7 +5,7 @@ from .imitation import smooth_l1_distance
 from .masked import mask_diversity, masked_distance, receptive_masks
 from .pixel_contrast import pixel_contrast, pixel_contrast_statistics
 from .pixel_wise import pixel_wise_divergence
-from .spatial import resize_to
+from .spatial import resample_to, resize_to
 
 __all__ = [
     'channel_wise_divergence',
@@ -15,6 +15,7 @@ __all__ = [
     'pixel_contrast_statistics',
     'pixel_wise_divergence',
     'receptive_masks',
+    'resample_to',
     'resize_to',
     'smooth_l1_distance',
 ]

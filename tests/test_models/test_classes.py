@@ -132,7 +132,8 @@ def test_indices_select_the_same_channels_of_the_step(of_six, loss):
 def levels(classes, priors, size=4):
     scores = ClassScores(classes, priors)
     shape = (2, classes * priors, size, size)
-    return [FeatureSpec((1, *shape[1:]), (8, 8), scores)], [torch.randn(shape)]
+    spec = FeatureSpec((1, *shape[1:]), (8, 8), scores=scores)
+    return [spec], [torch.randn(shape)]
 
 
 def test_the_classes_of_each_prior_are_selected():

@@ -1,7 +1,10 @@
 """Pairs of student and teacher levels, and the connectors between them."""
 
-from torch import nn
+from collections.abc import Sequence
 
+from torch import Tensor, nn
+
+from mmdistill_dense.functional import resample_to
 from mmdistill_dense.registry import MODELS
 
 from ..hosts import FeatureSpec
@@ -101,3 +104,49 @@ def build_connector(
             'out for a 1x1 convolution, or record other modules.'
         )
     return connector
+
+
+def on_grid_of(
+    target: tuple[Tensor, FeatureSpec],
+    moved: tuple[Tensor, FeatureSpec],
+    image: Sequence[int] | None,
+) -> Tensor:
+    """A map on the grid of another one, so that cells show the same pixels.
+
+    Args:
+        target: The map (N, C, H, W) whose grid is kept, and its level.
+        moved: The map that gets this grid, and its level.
+        image: Height and width of the batch, in pixels; ``None``: those of
+            the dry run.
+
+    Raises:
+        RuntimeError: If the grids differ, and of one it is not known which
+            pixels its cells cover.
+    """
+    (kept, kept_spec), (feature, spec) = target, moved
+    grid, own = kept.shape[-2:], feature.shape[-2:]
+    if 'unknown' in (kept_spec.coverage, spec.coverage):
+        if grid == own:
+            return feature
+        raise RuntimeError(_unknown_pixels(kept_spec, spec))
+    step = [
+        a / b
+        for a, b in zip(
+            kept_spec.cell_size(grid, image),
+            spec.cell_size(own, image),
+            strict=True,
+        )
+    ]
+    return resample_to(feature, grid, (step[0], step[1]))
+
+
+def _unknown_pixels(*specs: FeatureSpec) -> str:
+    unknown = next(s for s in specs if s.coverage == 'unknown')
+    return (
+        f'levels of other sizes, {_describe(list(specs))}, cannot be resized '
+        'to one grid, as images of other sizes show no constant stride that '
+        f'is a whole number for {unknown}: the model pads, crops or resizes '
+        'them inside. Set input_size to a multiple of its stride, record '
+        'another module, or take mmdistill_dense.EncoderTeacher with '
+        'multiple=.'
+    )

@@ -11,14 +11,16 @@ from ..hosts import loss_keys
 
 @contextmanager
 def prefix_errors(term: str, side: str = '') -> Iterator[None]:
-    """Prefix errors raised inside with the name of the term."""
+    """Prefix errors raised inside with the name of the term, once."""
+    where = f'term {term!r}' + (f', {side}' if side else '')
     try:
         yield
     except (ValueError, TypeError, RuntimeError) as error:
         kind = type(error)
         if kind not in (ValueError, TypeError, RuntimeError):
             raise  # subclasses, such as torch's out-of-memory error
-        where = f'term {term!r}' + (f', {side}' if side else '')
+        if str(error).startswith(where):
+            raise
         raise kind(f'{where}: {error}') from error
 
 

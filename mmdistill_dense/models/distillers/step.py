@@ -121,12 +121,14 @@ class Step:
                 student_feature=weighted_student,
                 teacher_feature=weighted_teacher,
             )
-        loss = term(
-            student_levels,
-            teacher_levels,
-            self.factors[term.name],
-            partial(distill.clock.now, False),
-        )
+        with prefix_errors(term.name):
+            loss = term(
+                student_levels,
+                teacher_levels,
+                self.factors[term.name],
+                partial(distill.clock.now, False),
+                self.inputs.shape[-2:],
+            )
         if check_now:
             guards.check_finite(f'term {term.name!r}', loss={0: loss})
             term.checked = True

@@ -6,13 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmdistill_dense.functional import resize_to
 from mmdistill_dense.functional.checks import check_weight
 from mmdistill_dense.registry import MODELS
 
 from ..hosts import FeatureSpec
 from ..losses.base import LoadedTeacher, keywords_of, member_or_default
-from .alignment import build_connector, pair_levels
+from .alignment import build_connector, on_grid_of, pair_levels
 from .classes import SIDES, ClassSelection
 from .schedule import Clock, Schedule
 
@@ -137,6 +136,7 @@ class Term(nn.Module):
         teacher: list[Tensor],
         factor: float = 1.0,
         iteration: Callable[[], int] = int,
+        image: Sequence[int] | None = None,
     ) -> Tensor:
         """Sum of the levels' losses, times ``factor``; a scalar.
 
@@ -145,6 +145,8 @@ class Term(nn.Module):
             teacher: The teacher's levels, detached.
             factor: The schedule's factor of this step.
             iteration: Returns the Runner's iteration, counted from 0.
+            image: Height and width of the batch, in pixels; ``None``: those
+                of the dry run.
         """
         expected = len(self.student_specs), len(self.teacher_specs)
         if (len(student), len(teacher)) != expected:
@@ -155,7 +157,12 @@ class Term(nn.Module):
                 'recorded must be called equally often in every forward pass.'
             )
         losses = [
-            weight * self._level_loss(pair_index, student, teacher, iteration)
+            weight
+            * self._level_loss(
+                self.align(pair_index, student, teacher, image),
+                self.pairs[pair_index][1],
+                iteration,
+            )
             if weight
             else graph_zero(self.connectors[pair_index], like=student[0])
             for pair_index, weight in enumerate(self.level_weights)
@@ -164,20 +171,16 @@ class Term(nn.Module):
 
     def _level_loss(
         self,
-        pair_index: int,
-        student: list[Tensor],
-        teacher: list[Tensor],
+        maps: dict[str, Tensor],
+        level: int,
         iteration: Callable[[], int],
     ) -> Tensor:
-        j = self.pairs[pair_index][1]
-        optional = dict(level=j, iteration=iteration)
-        maps = self.align(pair_index, student, teacher)
-        scores = self.teacher_specs[j].scores
+        optional = dict(level=level, iteration=iteration)
+        scores = self.teacher_specs[level].scores
         if scores and member_or_default(self.loss, 'per_prior'):
             maps = {side: scores.split_priors(x) for side, x in maps.items()}
         value = self.loss(
-            **maps,
-            **{name: optional[name] for name in self._keywords},
+            **maps, **{name: optional[name] for name in self._keywords}
         )
         if value.ndim:
             raise ValueError(
@@ -201,18 +204,23 @@ class Term(nn.Module):
         return {k: features[k] for k in used}
 
     def align(
-        self, pair_index: int, student: list[Tensor], teacher: list[Tensor]
+        self,
+        pair_index: int,
+        student: list[Tensor],
+        teacher: list[Tensor],
+        image: Sequence[int] | None = None,
     ) -> dict[str, Tensor]:
-        """Both maps of one pair of levels, resized to one shape."""
+        """Both maps of one pair of levels, resized to one grid."""
         i, j = self.pairs[pair_index]
         s = self.classes.select('student', self.student_specs[i], student[i])
         t = self.classes.select('teacher', self.teacher_specs[j], teacher[j])
         s = self.connectors[pair_index](s)
         if s.ndim == t.ndim == 4:
+            sides = (s, self.student_specs[i]), (t, self.teacher_specs[j])
             if self.grid == 'teacher':
-                s = resize_to(s, t.shape[-2:])
+                s = on_grid_of(sides[1], sides[0], image)
             else:
-                t = resize_to(t, s.shape[-2:])
+                t = on_grid_of(sides[0], sides[1], image)
         return dict(student=s, teacher=t)
 
 

@@ -2,14 +2,8 @@
 
 from .aliases import expand_alias
 from .classifiers import ClassScores
-from .dry_run import (
-    DryRunResult,
-    FeatureSpec,
-    blank_batch,
-    blank_sample,
-    dry_run,
-    spec_of,
-)
+from .dry_run import DryRunResult, blank_batch, blank_sample, dry_run
+from .geometry import FeatureSpec, InputResizing, spec_of
 from .inputs import InputAdapter, InputForm, input_channels
 from .kinds import (
     is_distillable,
@@ -25,6 +19,7 @@ __all__ = [
     'FeatureSpec',
     'InputAdapter',
     'InputForm',
+    'InputResizing',
     'blank_batch',
     'blank_sample',
     'dry_run',

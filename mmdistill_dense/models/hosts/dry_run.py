@@ -1,6 +1,7 @@
 """The dry run: one forward pass on a blank image finds shapes and strides."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
@@ -11,39 +12,15 @@ from mmdistill_dense.recorders.recorder_set import RecorderId
 
 from ..utils import eval_mode
 from .classifiers import ClassScores, class_scores
+from .geometry import (
+    PROBE_SIZES,
+    FeatureSpec,
+    measured_spec,
+    resizing_of,
+)
 from .inputs import input_channels
 from .rois import needs_rois
 from .routes import routes_of, run_route
-
-
-@dataclass(frozen=True)
-class FeatureSpec:
-    """Shape and stride of a recorded tensor.
-
-    Args:
-        shape: Shape in the dry run: of one image, or of one RoI for a box
-            head.
-        stride: Input pixels per cell, vertically and horizontally; ``None``
-            for tensors other than maps.
-        scores: What the channels are, in the output of a classifier.
-    """
-
-    shape: tuple[int, ...]
-    stride: tuple[float, float] | None
-    scores: ClassScores | None = None
-
-    @property
-    def channels(self) -> int:
-        """Size of dimension 1; of dimension 0 for a 1-D tensor."""
-        return self.shape[1] if len(self.shape) > 1 else self.shape[0]
-
-    def __str__(self) -> str:
-        if self.stride is None:
-            return 'x'.join(map(str, self.shape))
-        vertical, horizontal = (f'{s:g}' for s in self.stride)
-        same = vertical == horizontal
-        stride = vertical if same else f'{vertical}x{horizontal}'
-        return f'{self.channels} channels at stride {stride}'
 
 
 @dataclass(frozen=True)
@@ -72,7 +49,8 @@ def dry_run(
     """Run a model on the shortest route on which every recorder is called.
 
     The model runs in eval mode without gradients; its parameters, statistics
-    and training flags do not change.
+    and training flags do not change. It runs once more, on an image of
+    :data:`PROBE_SIZES`, to measure the strides of maps.
 
     Args:
         model: A stock detector or segmentor on its device.
@@ -94,50 +72,82 @@ def dry_run(
                 _try(route, model, image, samples)
                 last = route == routes[-1]
                 if last or all(_all_called(recorders, key) for key in keys):
-                    return _result(route, model, recorders, keys, size)
-    raise AssertionError('a model has at least one route')
+                    features = {key: recorders[key].read() for key in keys}
+                    scores = {
+                        key: _scores(model, recorders[key].recorders)
+                        for key in keys
+                    }
+                    calls = recorders.calls()
+                    break
+        specs = _measured_specs(route, model, recorders, calls, features, size)
+    specs = {
+        key: [
+            replace(spec, scores=score)
+            for spec, score in zip(specs[key], scores[key], strict=True)
+        ]
+        for key in keys
+    }
+    return DryRunResult(route, calls, specs, features)
 
 
 def _all_called(recorders: RecorderSet, key: str) -> bool:
     return all(recorder.calls for recorder in recorders[key].recorders)
 
 
-def _result(
+def _scores(
+    model: nn.Module, recorders: Sequence[Recorder]
+) -> list[ClassScores | None]:
+    """What the channels of each recorded level are."""
+    return [
+        class_scores(model, recorder.path)
+        if recorder.take == 'output'
+        else None
+        for recorder in recorders
+        for _ in recorder.read()
+    ]
+
+
+def _measured_specs(
     route: str,
     model: nn.Module,
     recorders: RecorderSet,
-    keys: list[str],
+    calls: dict[RecorderId, int],
+    features: dict[str, list[Tensor]],
     size: tuple[int, int],
-) -> DryRunResult:
-    features = {key: recorders[key].read() for key in keys}
-    specs = {
-        key: [
-            spec_of(feature, size, _scores(model, recorder))
-            for recorder in recorders[key].recorders
-            for feature in recorder.read()
+) -> dict[str, list[FeatureSpec]]:
+    probes: dict[str, list[Tensor]] = {}
+    if any(map_.ndim == 4 for maps in features.values() for map_ in maps):
+        probes = _probe(route, model, recorders, calls, list(features))
+    resizing = resizing_of(model)
+    specs = {}
+    for key, maps in features.items():
+        seen: list = probes.get(key, [])
+        if len(seen) != len(maps):
+            seen = [None] * len(maps)
+        specs[key] = [
+            measured_spec(feature, probe, size, resizing)
+            for feature, probe in zip(maps, seen, strict=True)
         ]
-        for key in keys
-    }
-    return DryRunResult(route, recorders.calls(), specs, features)
+    return specs
 
 
-def _scores(model: nn.Module, recorder: Recorder) -> ClassScores | None:
-    if recorder.take == 'input':
-        return None
-    return class_scores(model, recorder.path)
-
-
-def spec_of(
-    feature: Tensor,
-    size: tuple[int, int],
-    scores: ClassScores | None = None,
-) -> FeatureSpec:
-    """Shape and stride of a tensor from an image of ``size`` (H, W)."""
-    shape = tuple(feature.shape)
-    if len(shape) != 4:
-        return FeatureSpec(shape, None, scores)
-    stride = size[0] / shape[2], size[1] / shape[3]
-    return FeatureSpec(shape, stride, scores)
+def _probe(
+    route: str,
+    model: nn.Module,
+    recorders: RecorderSet,
+    calls: dict[RecorderId, int],
+    keys: list[str],
+) -> dict[str, list[Tensor]]:
+    """The same tensors for another image, if the model takes it."""
+    for size in PROBE_SIZES:
+        image, samples = blank_batch(model, size)
+        with recorders.recording(keys, calls):
+            try:
+                run_route(route, model, image, samples)
+                return {key: recorders[key].read() for key in keys}
+            except Exception:  # as of a model for one size of images
+                continue
+    return {}
 
 
 def _try(route: str, model: nn.Module, image: Tensor, samples: list) -> None:

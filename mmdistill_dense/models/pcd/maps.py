@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..hosts.dry_run import FeatureSpec, spec_of
+from ..hosts import FeatureSpec, spec_of
 from ..utils import eval_mode, forked_rng
 
 
