@@ -63,6 +63,12 @@ FLOORS = {
         + ['models.utils', 'models.losses.base', 'models.teachers'],
         {'mmengine', *ANYWHERE},
     ),
+    # Its teachers come to the distillers through the registry.
+    'models.encoders': (
+        ['recorders', 'registry', 'models.hosts']
+        + ['models.utils', 'models.teachers'],
+        {'mmengine', 'torch'},
+    ),
     'models.maskd': (
         ['functional', 'recorders', 'registry', 'models.hosts']
         + ['models.utils', 'models.losses.base', 'models.teachers']
@@ -75,13 +81,13 @@ FLOORS = {
     ),
     'models.pcd': (
         ['functional', 'registry', 'models.hosts', 'models.utils']
-        + ['models.teachers', 'models.distillers']
+        + ['models.teachers', 'models.distillers', 'models.encoders']
         + ['models.losses.temperature_loss'],
         {'mmcv', 'mmengine', *ANYWHERE},
     ),
     'models': (
-        ['models.connectors', 'models.distillers', 'models.losses']
-        + ['models.maskd', 'models.pcd'],
+        ['models.connectors', 'models.distillers', 'models.encoders']
+        + ['models.losses', 'models.maskd', 'models.pcd'],
         set(),
     ),
     'hooks': (

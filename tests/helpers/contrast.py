@@ -6,8 +6,8 @@ import torch
 from mmengine.config import ConfigDict
 from torch.nn.functional import cross_entropy, normalize
 
+from mmdistill_dense.models.encoders.layouts import layout_of
 from mmdistill_dense.models.pcd.heads import build_head
-from mmdistill_dense.models.pcd.layouts import layout_of
 from mmdistill_dense.models.pcd.maps import map_spec
 from mmdistill_dense.registry import MODELS
 

@@ -9,8 +9,8 @@ import torch
 from mmengine.registry import MODELS
 from mmengine.structures import BaseDataElement
 
+from mmdistill_dense.models.encoders.layouts import LAYOUTS
 from mmdistill_dense.models.pcd.heads import build_head
-from mmdistill_dense.models.pcd.layouts import LAYOUTS
 
 #: Where a file of a layout keeps its keys, and what is before each key.
 PLACES = dict(

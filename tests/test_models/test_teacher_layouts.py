@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from mmdistill_dense.models.encoders.layouts import LAYOUTS, rename_keys
 from mmdistill_dense.models.pcd.heads import build_head
-from mmdistill_dense.models.pcd.layouts import LAYOUTS, rename_keys
 from mmdistill_dense.models.pcd.projection_teacher import (
     BackboneWithHead,
     ProjectionTeacher,

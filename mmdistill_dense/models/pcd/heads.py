@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from .layouts import Layout
+from ..encoders.layouts import Layout
 
 HeadCfg = dict[str, Any] | Sequence[dict[str, Any]] | None
 

@@ -10,9 +10,9 @@ from torch.nn.functional import cross_entropy, normalize
 from mmdistill_dense.functional.checks import check_positive
 from mmdistill_dense.registry import MODELS
 
+from ..encoders.layouts import layout_of
 from .backbone_model import BackboneModel
 from .heads import build_head
-from .layouts import layout_of
 from .maps import check_views
 
 

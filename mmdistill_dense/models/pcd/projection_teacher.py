@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from mmdistill_dense.registry import MODELS
 
+from ..encoders.layout_detection import check_head, check_layout
+from ..encoders.layouts import layout_of, rename_keys
 from ..hosts import FeatureSpec
 from ..teachers.loading import load_strictly, read_weights
 from ..utils import FrozenHolder, forked_rng
 from .heads import HeadCfg, build_head, student_head_cfg
-from .layout_detection import check_head, check_layout
-from .layouts import layout_of, rename_keys
 from .maps import last_map, map_spec
 from .spatial_adaptor import SpatialAdaptor
 

@@ -1,0 +1,1 @@
+"""Key layouts of the files that encoders are published in."""
