@@ -26,6 +26,9 @@ LOSSES = sorted(name for name in MODELS.module_dict if name.endswith('Loss'))
 OTHERS = [
     'BackboneClassifier',
     'DenseDistiller',
+    'Encoder',
+    'EncoderModel',
+    'EncoderTeacher',
     'Identity',
     'InstanceContrast',
     'MaskTokenLearner',

@@ -29,8 +29,9 @@ class DenseDistiller:
     Args:
         student: Config of a stock detector or segmentor, or the model.
         teacher: ``dict(cfg=..., checkpoint=..., cfg_options=..., allow=...)``
-            optionally with the switches of ``SpeedSwitches``, or several of
-            these by name.
+            optionally with the switches of ``SpeedSwitches``;
+            ``dict(type=..., ...)`` of a registered teacher, such as
+            ``EncoderTeacher``; or several of these by name.
         terms: Config of each term, by its name. Keys: ``at``, ``loss`` and
             optionally ``connector``, ``level_weights``, ``schedule``,
             ``grid``, ``teacher``; see ``docs/concepts.md``.

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from mmdistill_dense.recorders import resolve_paths
 
 from ..teachers import FrozenTeacher
-from ..teachers.stock import StockTeacher
 from .report import log_teacher
 from .settings import make_teacher
 
@@ -40,8 +39,8 @@ class Inheritance:
     ) -> None:
         self.teacher_name = teacher_name
         # Without switches, which may fold or round weights.
-        known = StockTeacher.settings
-        self.teacher = {k: v for k, v in teacher.items() if k in known}
+        switches = FrozenTeacher.switch_names
+        self.teacher = {k: v for k, v in teacher.items() if k not in switches}
         self.modules = _resolve(modules, student, 'student')
         frozen = make_teacher(teacher_name, self.teacher, FrozenTeacher)
         stock, _ = frozen.build_model_and_run()

@@ -52,12 +52,17 @@ def describe_terms(distill: DistillationLike) -> str:
 
 def describe_input_forms(distill: DistillationLike) -> list[str]:
     """Lines on teachers whose input form differs from the student's."""
-    return [
-        f'{name} sees images in its own form: {teacher.input_adapter.teacher}'
-        for name, teacher in distill.teachers.items()
-        if teacher.input_adapter is not None
-        and not teacher.input_adapter.identical
-    ]
+    lines = []
+    for name, teacher in distill.teachers.items():
+        adapter, resizing = teacher.input_adapter, str(teacher.resizing)
+        parts = [resizing] if resizing else []
+        if adapter is not None and not adapter.identical:
+            parts.insert(0, str(adapter.teacher))
+        if parts:
+            lines.append(
+                f'{name} sees images in its own form: {", ".join(parts)}'
+            )
+    return lines
 
 
 def unpaired_levels(term: Term) -> list[tuple]:

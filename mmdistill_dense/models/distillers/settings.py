@@ -5,6 +5,8 @@ from typing import Any, TypeVar
 
 from torch import nn
 
+from mmdistill_dense.registry import MODELS
+
 from ..teachers.stock import StockTeacher
 
 Kind = TypeVar('Kind', bound=StockTeacher)
@@ -160,29 +162,42 @@ def check_used(teachers: Mapping, used: Collection[str]) -> None:
 def make_teacher(name: str, cfg: object, kind: type[Kind]) -> Kind:
     """Check the settings of a teacher, and create it.
 
+    Args:
+        name: Its name in the config.
+        cfg: Its settings; ``type`` names a registered teacher.
+        kind: Class of a teacher without ``type``, and base of all others.
+
     Raises:
-        ValueError: If a setting is not known, or ``cfg`` is missing.
+        ValueError: If a setting is not known or missing, or ``type`` is no
+            teacher of this kind.
     """
     if not name.isidentifier() or hasattr(nn.ModuleDict, name):
         raise ValueError(
             f'teacher: {name!r} is no name for a teacher: expected letters, '
             'digits and underscores, and no attribute of torch modules.'
         )
-    known = kind.settings
+    if isinstance(cfg, Mapping) and 'type' in cfg:
+        cfg = dict(cfg)
+        kind = _registered_teacher(name, cfg.pop('type'), kind)
+    form = f'expected dict({kind.required}=...) with {sorted(kind.settings)}'
     if not isinstance(cfg, Mapping):
         raise ValueError(
-            f'teacher {name!r}: expected dict(cfg=...) with {sorted(known)}, '
-            f'got {type(cfg).__name__}.'
+            f'teacher {name!r}: {form}, got {type(cfg).__name__}.'
         )
-    if 'type' in cfg:
+    if kind.required not in cfg or not set(cfg) <= kind.settings:
         raise ValueError(
-            f'teacher {name!r}: expected dict(cfg=...), the config of a stock '
-            f'model below cfg, got type={cfg["type"]!r} beside it. Write '
-            'dict(cfg=dict(type=...), checkpoint=...).'
-        )
-    if 'cfg' not in cfg or not set(cfg) <= known:
-        raise ValueError(
-            f'teacher {name!r}: expected dict(cfg=...) with {sorted(known)}, '
-            f'got the keys {sorted(cfg)}.'
+            f'teacher {name!r}: {form}, got the keys {sorted(cfg)}.'
         )
     return kind(name, **cfg)
+
+
+def _registered_teacher(name: str, kind: object, base: type[Kind]) -> Any:
+    found = MODELS.get(kind) if isinstance(kind, str) else kind
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise ValueError(
+            f'teacher {name!r}: type={kind!r} is no registered '
+            f'{base.__name__}. Of a stock model write dict(cfg=dict(type=...),'
+            ' checkpoint=...); a network of any package is type='
+            "'mmdistill_dense.EncoderTeacher'."
+        )
+    return found

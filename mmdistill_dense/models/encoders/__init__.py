@@ -1,1 +1,6 @@
-"""Key layouts of the files that encoders are published in."""
+"""Networks of any package as backbones, and as frozen teachers."""
+
+from .encoder import Encoder
+from .teacher import EncoderModel, EncoderTeacher
+
+__all__ = ['Encoder', 'EncoderModel', 'EncoderTeacher']

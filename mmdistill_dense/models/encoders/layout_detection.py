@@ -1,24 +1,30 @@
 """Detects the key layout of a checkpoint, and checks the configured one."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from .layouts import LAYOUTS, Layout
 
 
-def check_layout(keys: Iterable[str], name: str, what: str) -> None:
+def check_layout(
+    keys: Iterable[str],
+    name: str,
+    what: str,
+    layouts: Mapping[str, Layout] = LAYOUTS,
+) -> None:
     """Check that a file has the layout of the config.
 
     Args:
         keys: Keys of the file, without a wrapper's prefix.
         name: Name of the expected layout.
         what: Name of the file, for messages.
+        layouts: The layouts that are known, by name.
 
     Raises:
         ValueError: If the file has another layout, which is named, or none.
     """
-    keys, layout = list(keys), LAYOUTS[name]
-    detected = detect_layout(keys)
+    keys, layout = list(keys), layouts[name]
+    detected = detect_layout(keys, layouts)
     # A file without its head may have no marker.
     headless = detected is None and _any_starts(keys, layout.backbone_prefix)
     if detected == name or headless:
@@ -29,7 +35,7 @@ def check_layout(keys: Iterable[str], name: str, what: str) -> None:
     )
     if not detected:
         guess = (
-            f'It looks like none of {", ".join(LAYOUTS)}: rename its keys to '
+            f'It looks like none of {", ".join(layouts)}: rename its keys to '
             "'backbone.*' and 'head.<index>.*', which is layout 'openmmlab'."
         )
     raise ValueError(
@@ -62,9 +68,11 @@ def check_head(keys: Iterable[str], layout: Layout, what: str) -> None:
         )
 
 
-def detect_layout(keys: list[str]) -> str | None:
+def detect_layout(
+    keys: list[str], layouts: Mapping[str, Layout] = LAYOUTS
+) -> str | None:
     """The first layout whose marker is among the keys, else ``None``."""
-    markers = {name: layout.marker for name, layout in LAYOUTS.items()}
+    markers = {name: layout.marker for name, layout in layouts.items()}
     names = (name for name in markers if _any_starts(keys, markers[name]))
     return next(names, None)
 

@@ -28,6 +28,11 @@ class Layout:
         head_rules: Likewise for the head, whose keys become ``<index>.*``.
         ignored: Patterns of keys below ``backbone_prefix`` that belong to
             neither.
+        renames: Further rules for the backbone's keys, for implementations
+            other than the published one.
+        optional: Patterns of renamed keys that an implementation may lack.
+        unused: Patterns of weights that are never needed, in the file and in
+            the network.
         marker: Prefix of keys by which the layout is detected.
         hint: A setting that configs often lack, as a sentence.
     """
@@ -41,6 +46,9 @@ class Layout:
     backbone_rules: Rules = ()
     head_rules: Rules = ()
     ignored: tuple[str, ...] = ()
+    renames: tuple[Rules, ...] = ()
+    optional: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
     marker: str = ''
     hint: str = ''
 
@@ -48,22 +56,23 @@ class Layout:
         """A file's key as ``backbone.*`` or ``head.*``, else ``None``."""
         if key.startswith(self.head_prefix):
             rest = key.removeprefix(self.head_prefix)
-            return f'head.{_apply_rules(rest, self.head_rules)}'
+            return f'head.{apply_rules(rest, self.head_rules)}'
         rest = key.removeprefix(self.backbone_prefix)
         outside = not key.startswith(self.backbone_prefix)
         if outside or any(fnmatchcase(rest, other) for other in self.ignored):
             return None
-        return f'backbone.{_apply_rules(rest, self.backbone_rules)}'
+        return f'backbone.{apply_rules(rest, self.backbone_rules)}'
 
 
-def _apply_rules(key: str, rules: Rules) -> str:
+def apply_rules(key: str, rules: Rules) -> str:
+    """A key after all replacements."""
     for pattern, name in rules:
         key = re.sub(pattern, name, key)
     return key
 
 
 #: From timm's vision transformer to mmseg's.
-_TIMM = (
+TIMM_TO_MMSEG = (
     (r'^patch_embed\.proj\.', 'patch_embed.projection.'),
     (r'^blocks\.', 'layers.'),
     (r'^(layers\.\d+)\.norm([12])\.', r'\1.ln\2.'),
@@ -99,7 +108,7 @@ LAYOUTS = dict(
         widths=(4096, 4096, 256),
         bias=(False, False, False),
         student_depth=2,
-        backbone_rules=_TIMM,
+        backbone_rules=TIMM_TO_MMSEG,
         marker='momentum_encoder.head.',
         hint='mmseg.VisionTransformer needs patch_bias=True and '
         'final_norm=True for it.',

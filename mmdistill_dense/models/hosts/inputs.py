@@ -24,6 +24,9 @@ def input_channels(model: nn.Module, size: tuple[int, int]) -> int:
         model: A stock detector or segmentor.
         size: Height and width of a blank image, in pixels.
     """
+    backbone = getattr(model, 'backbone', None)
+    if hasattr(backbone, 'resizing'):
+        return backbone.in_channels
     image = next(model.parameters()).new_zeros(1, 3, *size)
     found: list[float] = []
 
@@ -108,6 +111,10 @@ def _per_channel(
     return tuple(numbers * channels if len(numbers) == 1 else numbers)
 
 
+#: Weights of blue, green and red in the luminance (ITU-R BT.601).
+_LUMA = torch.tensor([0.114, 0.587, 0.299], dtype=torch.float64)
+
+
 class InputAdapter(nn.Module):
     """Convert a batch from the student's form to the teacher's.
 
@@ -118,39 +125,45 @@ class InputAdapter(nn.Module):
     Args:
         student: Form of the inputs.
         teacher: Form of the outputs.
+        convert: Whether three channels become one, their luminance, and one
+            becomes three, the same thrice.
 
     Raises:
-        ValueError: If they have another number of channels.
+        ValueError: If they have another number of channels, and are not
+            converted.
     """
 
-    def __init__(self, student: InputForm, teacher: InputForm) -> None:
+    def __init__(
+        self, student: InputForm, teacher: InputForm, convert: bool = False
+    ) -> None:
         super().__init__()
         self.identical = student == teacher
         self.teacher = teacher
         channels = len(teacher.mean)
-        if len(student.mean) != channels:
-            raise ValueError(
-                f'its images have {channels} channels, and those of the '
-                f'student {len(student.mean)}, expected equally many. Give '
-                'both models the same in_channels, mean and std.'
-            )
+        _check_channels(len(student.mean), channels, convert)
         self.reverse = student.swapped != teacher.swapped
         self.pad_value = teacher.pad_value
-        order = list(range(channels))
-        if self.reverse:
-            order.reverse()
         mean_s, std_s, mean_t, std_t = (
             torch.tensor(v, dtype=torch.float64)
             for v in (student.mean, student.std, teacher.mean, teacher.std)
         )
-        scale = std_s[order] / std_t
-        shift = (mean_s[order] - mean_t) / std_t
+        self.to_grey = channels == 1 < len(mean_s)
+        self.reverse &= not self.to_grey
+        if self.reverse:
+            mean_s, std_s = mean_s.flip(0), std_s.flip(0)
+        scale = std_s / std_t
+        shift = (mean_s - mean_t) / std_t
+        if self.to_grey:
+            luma = _LUMA.flip(0) if student.swapped else _LUMA
+            scale, shift = luma * scale, luma * shift
         for name, value in (('scale', scale), ('shift', shift)):
-            value = value.float().view(channels, 1, 1)
+            value = value.float().view(-1, 1, 1)
             self.register_buffer(name, value, persistent=False)
 
     def forward(self, inputs: Tensor, samples: list) -> Tensor:
-        """Map images (N, C, H, W) to the teacher's form, same shape.
+        """Map images (N, C, H, W) to the teacher's form.
+
+        They keep their size.
 
         ``samples[n].metainfo['img_shape']`` is the size of image n without
         padding; both hosts pad at the right and at the bottom.
@@ -159,8 +172,21 @@ class InputAdapter(nn.Module):
             return inputs
         x = inputs.flip(1) if self.reverse else inputs
         x = x * self.scale + self.shift
+        if self.to_grey:
+            x = x.sum(1, keepdim=True)
         for image, sample in zip(x, samples, strict=True):
             height, width = sample.metainfo.get('img_shape', x.shape[-2:])[:2]
             image[:, height:] = self.pad_value
             image[:, :, width:] = self.pad_value
         return x
+
+
+def _check_channels(student: int, teacher: int, convert: bool) -> None:
+    if student == teacher or (convert and {student, teacher} == {1, 3}):
+        return
+    allowed = ', or 1 and 3' if convert else ''
+    raise ValueError(
+        f'its images have {teacher} channels, and those of the student '
+        f'{student}, expected equally many{allowed}. Give both the same '
+        'in_channels, mean and std.'
+    )

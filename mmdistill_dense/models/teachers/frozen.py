@@ -1,7 +1,7 @@
 """The frozen teacher, whose features on the student's images are recorded."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
@@ -14,12 +14,14 @@ from ..hosts import (
     DryRunResult,
     InputAdapter,
     InputForm,
+    InputResizing,
     blank_sample,
     dry_run,
     expand_alias,
     input_channels,
     run_route,
 )
+from ..hosts.geometry import resizing_of
 from ..hosts.rois import concat_rois
 from ..utils import forked_rng
 from .speed import SpeedSwitches, measure_drift
@@ -41,13 +43,16 @@ class FrozenTeacher(StockTeacher):
         **kwargs: Likewise, and the switches of :class:`SpeedSwitches`.
     """
 
-    settings = StockTeacher.settings | {f.name for f in fields(SpeedSwitches)}
+    #: What the model does to the size of images.
+    resizing = InputResizing()
+    switch_names = frozenset(field.name for field in fields(SpeedSwitches))
+    settings = StockTeacher.settings | switch_names
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         switches = {
-            field.name: kwargs.pop(field.name)
-            for field in fields(SpeedSwitches)
-            if field.name in kwargs
+            name: kwargs.pop(name)
+            for name in self.switch_names
+            if name in kwargs
         }
         super().__init__(*args, **kwargs)
         self.switches = SpeedSwitches(**switches)
@@ -86,15 +91,18 @@ class FrozenTeacher(StockTeacher):
             result = dry_run(model, recorders, list(record_cfgs), input_size)
         self.recorded = {key: str(recorders[key]) for key in record_cfgs}
         self.paths = {key: recorders[key].paths for key in record_cfgs}
-        self._dry_run_result = DryRunResult(
-            result.route,
-            result.calls,
-            result.specs,
-            {},  # without the tensors, which would stay in memory
-        )
-        form = InputForm.of(model, input_channels(model, input_size))
-        self.input_adapter = InputAdapter(student_input_form, form)
+        # Without the tensors, which would stay in memory.
+        self._dry_run_result = replace(result, features={})
+        self.resizing = resizing_of(model)
+        self.input_adapter = self._make_adapter(student_input_form, model)
         return result
+
+    def _make_adapter(
+        self, student: InputForm, model: nn.Module
+    ) -> InputAdapter:
+        """Conversion of the student's images to the form of a model."""
+        channels = input_channels(model, self._input_size)
+        return InputAdapter(student, InputForm.of(model, channels))
 
     def _add_hooks(self, model: nn.Module) -> RecorderSet:
         recorders = RecorderSet(model)
@@ -121,10 +129,8 @@ class FrozenTeacher(StockTeacher):
         self.switches.compile_parts(self.model, noise_features)
 
     def _drift_of(self, noise_features: Callable) -> float:
-        before, self._features_without_switches = (
-            self._features_without_switches,
-            {},
-        )
+        before = self._features_without_switches
+        self._features_without_switches = {}
         try:
             after = noise_features()
         except RuntimeError as error:

@@ -27,6 +27,8 @@ class StockTeacher(FrozenHolder):
 
     #: Settings that its config may have.
     settings = frozenset({'cfg', 'checkpoint', 'cfg_options', 'allow'})
+    #: The setting that it must have.
+    required = 'cfg'
 
     def __init__(
         self,
@@ -73,12 +75,18 @@ class StockTeacher(FrozenHolder):
             )
         with forked_rng():
             model, self._hooks = self._build()
-        self.fingerprint, self.class_names = load_weights(
-            model, self.checkpoint, self.allow, self.name
-        )
+        self.fingerprint, self.class_names = self._load_weights(model)
         self._modify_model(model)
         self.set_frozen(model, like.device, like.dtype)
         self.to(device=like.device)
+
+    def _load_weights(self, model: nn.Module) -> tuple[str, list[str]]:
+        """Load the checkpoint strictly.
+
+        Returns:
+            A fingerprint, and the names of the classes if there are any.
+        """
+        return load_weights(model, str(self.checkpoint), self.allow, self.name)
 
     def _modify_model(self, model: nn.Module) -> None:
         """Change the loaded model before it is frozen."""
