@@ -31,7 +31,10 @@ def is_distilled(path):
 
 
 FILES = sorted(CONFIGS.rglob('*.py'))
-DISTILLED = [path for path in FILES if is_distilled(path)]
+#: Distilled from an encoder of another package.
+ENCODERS = sorted((CONFIGS / 'encoders').glob('*.py'))
+#: Distilled from a stock model.
+DISTILLED = [p for p in FILES if is_distilled(p) and p not in ENCODERS]
 #: What learns receptive tokens, the first stage of MasKD.
 TOKENS = sorted(p for f in CONFIGS.iterdir() for p in f.glob('tokens_*.py'))
 #: What pre-trains a backbone.

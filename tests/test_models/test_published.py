@@ -39,7 +39,11 @@ MMSEG_VIT = dict(
 
 
 def transformers(kind, **config):
-    pytest.importorskip('transformers', reason='transformers is not there')
+    pytest.importorskip(
+        'transformers',
+        reason='compares with another implementation, which is not '
+        'installed: pip install transformers',
+    )
     return dict(
         call=f'transformers.{kind}Model',
         config=dict(call=f'transformers.{kind}Config', **config),

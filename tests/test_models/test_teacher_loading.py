@@ -1,5 +1,7 @@
 """A teacher's checkpoint covers it exactly, or is refused with a sentence."""
 
+from shutil import copyfile
+
 import pytest
 import torch
 from mmengine.registry import MODELS
@@ -212,6 +214,28 @@ def test_a_missing_package_is_named_and_not_called_a_cut_off_file(
         'format, .* not installed: pip install safetensors',
     ):
         load(str(path))
+
+
+def test_a_file_of_an_installed_package_is_read(
+    load, good, tmp_path, monkeypatch
+):
+    folder = tmp_path / 'some_weights' / 'models'
+    folder.mkdir(parents=True)
+    (folder.parent / '__init__.py').touch()
+    copyfile(good['checkpoint'], folder / 'a.pth')
+    monkeypatch.syspath_prepend(tmp_path)
+    loaded, expected = (
+        load(path)
+        for path in ('some_weights::models/a.pth', good['checkpoint'])
+    )
+    for key, value in expected.items():
+        assert torch.equal(loaded[key], value), key
+    with pytest.raises(FileNotFoundError, match=r'some_weights.models.b\.pth'):
+        load('some_weights::models/b.pth')
+    with pytest.raises(
+        ImportError, match='in the package no_weights, which is not installed'
+    ):
+        load('no_weights::a.pth')
 
 
 def test_modules_see_the_version_of_the_file(tmp_path):

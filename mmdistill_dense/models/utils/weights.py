@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from mmengine import fileio
@@ -17,7 +18,8 @@ def read_checkpoint(path: str, what: str, remedy: str) -> dict:
 
     Args:
         path: File or address, anything MMEngine loads, or one that ends in
-            ``.safetensors``.
+            ``.safetensors``; or ``'package::path'``, a file that an installed
+            package has.
         what: Description of the file, for messages.
         remedy: Remedy if it does not exist, for messages.
 
@@ -26,11 +28,12 @@ def read_checkpoint(path: str, what: str, remedy: str) -> dict:
 
     Raises:
         FileNotFoundError: If it does not exist.
-        ImportError: If its format needs a package that is not installed.
+        ImportError: If a package that it needs is not installed.
         ValueError: If it is not a checkpoint, or contains objects that torch
             refuses to unpickle.
     """
-    in_safetensors = str(path).endswith('.safetensors')
+    path = _file_of_package(str(path), what)
+    in_safetensors = path.endswith('.safetensors')
     if in_safetensors and find_spec('safetensors') is None:
         raise ImportError(
             f'{what}, {path}, is in the safetensors format, and the package '
@@ -70,6 +73,20 @@ def read_checkpoint(path: str, what: str, remedy: str) -> dict:
             f'{list(content["state_dict"])[:8]}.'
         )
     return content
+
+
+def _file_of_package(path: str, what: str) -> str:
+    """The file of ``'package::path'``; other paths stay as they are."""
+    package, separator, rest = path.partition('::')
+    if not (separator and package.isidentifier()):
+        return path
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ImportError(
+            f'{what}, {path}, lies in the package {package}, which is not '
+            'installed.'
+        )
+    return str(Path(spec.submodule_search_locations[0]) / rest)
 
 
 def _load_pickle(path: str) -> Any:
