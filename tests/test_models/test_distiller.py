@@ -153,8 +153,9 @@ def test_a_teacher_of_other_classes_teaches_features(teacher_of):
     teacher = teacher_of(pspnet, classes=6)
     model = distiller(pspnet(), teacher, dict(kd=cwd('backbone')))
     assert step_losses(model, SEG)['loss_kd'] > 0
-    # Logits of other classes go through a connector, which is on record.
-    model = distiller(pspnet(), teacher, dict(kd=cwd('logits')))
+    # Logits of other classes go through a connector that is written out.
+    term = cwd('logits', connector=dict(type='mmdistill_dense.ConvConnector'))
+    model = distiller(pspnet(), teacher, dict(kd=term))
     assert '4 channels at stride 8 <- 6 channels' in describe_terms(
         model.distill
     )

@@ -149,7 +149,7 @@ def test_a_loss_that_is_not_finite(model):
 def test_a_batch_that_is_no_tensor_of_images(model, inputs, got):
     with pytest.raises(
         TypeError,
-        match=rf'expected images of shape \(N, 3, H, W\) .* got {got}',
+        match=rf'expected images of shape \(N, C, H, W\) .* got {got}',
     ):
         model.loss(inputs, [])
 
