@@ -1,5 +1,6 @@
 """Write a distillation config for a student and a teacher of your own.
 
+With --encoder the teacher is a network of another package, such as DINOv2.
 Hosts, modules, channels and strides are found by a dry run of both; nothing
 is trained or loaded. The file is then read again, built and inspected.
 """
@@ -21,7 +22,14 @@ def parse_args():
     )
     name = "config file, or 'package::path' of an installed one"
     parser.add_argument('student', help=f"the student's {name}")
-    parser.add_argument('teacher', help=f"the teacher's {name}")
+    parser.add_argument('teacher', nargs='?', help=f"the teacher's {name}")
+    parser.add_argument(
+        '--encoder',
+        metavar='NAME',
+        help='an encoder of another package in place of a teacher: '
+        f'{", ".join(drafting.encoder_names())}, or a .py file with teacher='
+        "dict(type='mmdistill_dense.EncoderTeacher', ...)",
+    )
     parser.add_argument(
         '--checkpoint', help="file or address of the teacher's weights"
     )
@@ -53,6 +61,7 @@ def main():
             args.student,
             args.teacher,
             args.out,
+            encoder=args.encoder,
             method=args.method,
             checkpoint=args.checkpoint or None,
             size=args.input_size and tuple(args.input_size),
@@ -62,22 +71,27 @@ def main():
         raise SystemExit(f'new_distillation: {error}') from error
     with open(out, encoding='utf-8') as file:
         text = file.read()
+    has_checkpoint = args.checkpoint or 'checkpoint=None' not in text
     inspection.show(
         [f'{out}:\n', text, 'Why:', *(f'  {r}' for r in reasons), '']
         + tables
-        + ['', *next_steps(out, args.checkpoint)]
+        + ['', *next_steps(out, args.checkpoint, has_checkpoint)]
     )
 
 
-def next_steps(out, checkpoint):
+def next_steps(out, checkpoint, has_checkpoint):
     """Next steps for the user."""
-    if not checkpoint:
+    if not has_checkpoint:
         yield (
             'The teacher has no checkpoint yet, and training will refuse to '
             'start: set teacher.checkpoint in the file, or give it here with '
             '--checkpoint.'
         )
-    elif ':' not in checkpoint and not osp.isfile(osp.expanduser(checkpoint)):
+    elif (
+        checkpoint
+        and ':' not in checkpoint
+        and not osp.isfile(osp.expanduser(checkpoint))
+    ):
         yield f'{checkpoint} is not there yet; training needs it.'
     yield (
         'Files in it are named from its own folder: move it together with '

@@ -6,13 +6,14 @@ are those of a preset in ``configs/_base_/terms``.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mmengine.config import Config
 
 from mmdistill_dense.compat import own_config
 from mmdistill_dense.models.distillers.alignment import pair_levels
 
+from .encoders import EncoderModel, nearest_stage
 from .stock_model import Specs, StockModel, describe_match
 
 
@@ -40,14 +41,19 @@ class Option:
         term: The term, without ``at``.
         note: Source of its values.
         take: ``'output'`` or ``'input'`` of the module.
+        teacher_at: Module path in the teacher; ``None``: ``at``.
     """
 
     at: str
     term: dict
     note: str
     take: str = 'output'
+    teacher_at: str | None = None
 
     def config(self) -> dict:
+        if self.teacher_at is not None:
+            at = dict(student=self.at, teacher=self.teacher_at)
+            return dict(at=at, **self.term)
         if self.take == 'output':
             return dict(at=self.at, **self.term)
         return dict(at=dict(path=self.at, take=self.take), **self.term)
@@ -81,7 +87,9 @@ def first_match(
             continue
         try:
             student_specs = student.levels(option.at, option.take)
-            teacher_specs = teacher.levels(option.at, option.take)
+            teacher_specs = teacher.levels(
+                option.teacher_at or option.at, option.take
+            )
             match = describe_match(student_specs, teacher_specs)
             weights = _level_weights(
                 option, student, student_specs, teacher_specs
@@ -148,6 +156,9 @@ def cwd(student: StockModel, teacher: StockModel) -> Draft:
 def _cwd_options(
     student: StockModel, teacher: StockModel
 ) -> Iterator[Option | str]:
+    if isinstance(teacher, EncoderModel):
+        yield _encoder_option(student, teacher)
+        return
     if student.is_segmentor and teacher.is_segmentor:
         origin = "are the paper's for logits."
         yield _logits_option(student, teacher, 'cwd_paper-logits', origin)
@@ -170,6 +181,18 @@ def _cwd_options(
 def _pyramid_option(at: str) -> Option:
     origin = "per level, as MMRazor's for detectors."
     return _preset_option('cwd_openmmlab-det', at, origin)
+
+
+def _encoder_option(
+    student: StockModel, teacher: EncoderModel
+) -> Option | str:
+    """Option for the student's stage of the stride of an encoder's map."""
+    stage = nearest_stage(student, teacher.levels(teacher.path))
+    if stage is None:
+        return 'not backbone: no child of it puts out one map.'
+    origin = "are MMRazor's for detectors: tune the weight."
+    option = _preset_option('cwd_openmmlab-det', stage, origin)
+    return replace(option, teacher_at=teacher.path)
 
 
 def pixel_wise(student: StockModel, teacher: StockModel) -> Draft:

@@ -118,5 +118,5 @@ def describe_match(student_specs: Specs, teacher_specs: Specs) -> str:
 
 def _summary(specs: Specs) -> str:
     channels = dict.fromkeys(str(spec.channels) for spec in specs)
-    strides = ', '.join(f'{spec.stride[0]:g}' for spec in specs)
+    strides = ', '.join(f'{spec.stride[0]:.4g}' for spec in specs)
     return f'{"/".join(channels)} channels at stride {strides}'

@@ -81,6 +81,38 @@ def format_code(value: object, indent: int = 0) -> str:
     return '\n'.join([opening, *body, ' ' * indent + closing])
 
 
+def packed_code(settings: dict, indent: int) -> RawCode:
+    """Code of a nested dict in as few lines as fit.
+
+    Args:
+        settings: The dict.
+        indent: Columns before its first line.
+    """
+    lines, line = [], ''
+    for piece in _pieces(settings):
+        pad = indent + (4 if lines else len('teacher='))
+        if line and pad + len(line) + 1 + len(piece) > _WIDTH:
+            lines.append(line)
+            line = piece
+        else:
+            line = f'{line} {piece}' if line else piece
+    return RawCode(('\n' + ' ' * (indent + 4)).join([*lines, line]))
+
+
+def _pieces(value: object) -> list[str]:
+    """Code in parts between which a line may end."""
+    if not (isinstance(value, dict) and value):
+        return [repr(value)]
+    parts: list[str] = []
+    for key, item in value.items():
+        first, *rest = _pieces(item)
+        parts += [f'{key}={first}', *rest]
+        parts[-1] += ','
+    parts[0] = f'dict({parts[0]}'
+    parts[-1] = f'{parts[-1][:-1]})'
+    return parts
+
+
 def base_reference(name: str, folder: str) -> str:
     """Name of a config for ``_base_`` of a file in ``folder``.
 

@@ -2,6 +2,7 @@
 
 import os
 import os.path as osp
+from typing import Any
 from uuid import uuid4
 
 from mmengine.config import Config
@@ -12,18 +13,20 @@ from mmdistill_dense.inspection import describe, read_config
 from mmdistill_dense.inspection.source import DRY_RUN_SIZE, is_distilled
 from mmdistill_dense.models.utils import resolve_config
 
+from .encoders import EncoderModel, read_encoder
 from .methods import METHODS, Draft
 from .stock_model import StockModel
-from .text import base_reference, config_text, file_reference
+from .text import base_reference, config_text, file_reference, packed_code
 
 Size = tuple[int, int]
 
 
 def write_config(
     student: str,
-    teacher: str,
+    teacher: str | None,
     out: str | None = None,
     *,
+    encoder: str | None = None,
     method: str = 'cwd',
     checkpoint: str | None = None,
     size: Size | None = None,
@@ -33,8 +36,10 @@ def write_config(
 
     Args:
         student: The student's config, a file or ``'package::path'``.
-        teacher: The teacher's config, likewise.
+        teacher: The teacher's config, likewise; ``None`` with ``encoder``.
         out: File to write; default: named after method, teacher and student.
+        encoder: Name of an encoder in place of the teacher's config, see
+            :func:`read_encoder`.
         method: One of :data:`METHODS`.
         checkpoint: File or address of the teacher's weights.
         size: Height and width of the dry run's image, in pixels, if a model
@@ -47,23 +52,36 @@ def write_config(
     Raises:
         FileExistsError: If the file exists.
         FileNotFoundError: If a config does not exist.
-        ValueError: If the student is distilled already, or no maps of the
-            two models can be aligned.
+        ValueError: If the student is distilled already, no maps of the two
+            models can be aligned, or there is a teacher and an encoder.
     """
-    out = out or f'{method}_{_stem(teacher)}_{_stem(student)}.py'
+    if (teacher is None) == (encoder is None):
+        raise ValueError(
+            "expected the teacher's config or --encoder NAME, one of them."
+        )
+    source = teacher or encoder or ''
+    out = out or f'{method}_{_stem(source)}_{_stem(student)}.py'
     student_config = _read_student_config(student)
-    teacher_config = resolve_config(teacher, None)
-    _check_out(out, force, config_files(student, teacher))
-    models = (
-        StockModel(student, student_config, size or DRY_RUN_SIZE),
-        StockModel(teacher, teacher_config, size or DRY_RUN_SIZE),
+    dry_run_size = size or DRY_RUN_SIZE
+    if encoder is not None:
+        settings = read_encoder(encoder)
+        made_from = config_files(student)
+        from_model: StockModel = EncoderModel(encoder, settings, dry_run_size)
+    else:
+        settings = dict(cfg=source)
+        made_from = config_files(student, source)
+        from_model = StockModel(
+            source, resolve_config(source, None), dry_run_size
+        )
+    _check_out(out, force, made_from)
+    draft = METHODS[method](
+        StockModel(student, student_config, dry_run_size), from_model
     )
-    draft = METHODS[method](*models)
     folder = osp.dirname(osp.abspath(out))
     os.makedirs(folder, exist_ok=True)
-    model = _model_settings(teacher, checkpoint, draft, folder, size)
+    model = _model_settings(settings, checkpoint, draft, folder, size)
     text = config_text(
-        f'{method.upper()}: {_stem(student)} learns from {_stem(teacher)}.',
+        f'{method.upper()}: {_stem(student)} learns from {_stem(source)}.',
         base_reference(student, folder),
         model,
         draft.note,
@@ -115,7 +133,7 @@ def _read_student_config(name: str) -> Config:
 
 
 def _model_settings(
-    teacher: str,
+    teacher: dict[str, Any],
     checkpoint: str | None,
     draft: Draft,
     folder: str,
@@ -123,12 +141,14 @@ def _model_settings(
 ) -> dict:
     if checkpoint is not None:
         checkpoint = file_reference(checkpoint, folder)
-    settings = dict(
-        teacher=dict(
-            cfg=file_reference(teacher, folder), checkpoint=checkpoint
-        ),
-        terms=draft.terms,
-    )
+    # The checkpoint comes last, where a remark may follow it.
+    own = teacher.pop('checkpoint', None)
+    teacher['checkpoint'] = checkpoint or own
+    settings: dict[str, Any] = dict(teacher=teacher, terms=draft.terms)
+    if 'cfg' in teacher:
+        teacher['cfg'] = file_reference(teacher['cfg'], folder)
+    else:
+        settings['teacher'] = packed_code(teacher, 4)
     if size is not None:
         settings['input_size'] = tuple(size)
     return settings
