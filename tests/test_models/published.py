@@ -8,7 +8,7 @@ dinov3, and of timm's vision transformer.
 import torch
 import torch.nn.functional as F
 
-from .official import linear
+from .official import linear, norm
 
 DIM, DEPTH, PATCHES = 32, 2, 16
 WIDTHS, DEPTHS = (8, 16, 24, 32), (1, 1, 2, 1)
@@ -50,6 +50,31 @@ def dinov2(registers=0):
     if registers:
         state['register_tokens'] = torch.randn(1, registers, DIM)
     return state | projection(14) | blocks() | layer_norm('norm', DIM)
+
+
+def dinov2_transformers():
+    """The same network in a file of github.com/huggingface/transformers."""
+    patches = 'embeddings.patch_embeddings.projection'
+    weight, bias = projection(14).values()
+    state = {
+        'embeddings.cls_token': torch.randn(1, 1, DIM),
+        'embeddings.mask_token': torch.zeros(1, DIM),
+        'embeddings.position_embeddings': torch.randn(1, 1 + PATCHES, DIM),
+        f'{patches}.weight': weight,
+        f'{patches}.bias': bias,
+    }
+    for k in range(DEPTH):
+        name = f'encoder.layer.{k}'
+        for i in (1, 2):
+            state |= layer_norm(f'{name}.norm{i}', DIM)
+            state[f'{name}.layer_scale{i}.lambda1'] = torch.rand(DIM)
+        for part in ('query', 'key', 'value'):
+            attention = f'{name}.attention.attention.{part}'
+            state |= linear(attention, DIM, DIM, True)
+        state |= linear(f'{name}.attention.output.dense', DIM, DIM, True)
+        state |= linear(f'{name}.mlp.fc1', DIM, 4 * DIM, True)
+        state |= linear(f'{name}.mlp.fc2', 4 * DIM, DIM, True)
+    return state | layer_norm('layernorm', DIM)
 
 
 def dinov3_vit():
@@ -100,6 +125,25 @@ def timm_vit():
     )
     state |= projection(16) | blocks(scale=False) | layer_norm('norm', DIM)
     return state | linear('head', DIM, 10, True)
+
+
+def efficientnet_lite(channels=4):
+    """Two blocks of it, of which the first does not expand."""
+    state = {'_conv_stem.weight': torch.randn(channels, 3, 3, 3)}
+    state |= norm('_bn0', channels)
+    for k, width in enumerate((channels, 6 * channels)):
+        name = f'_blocks.{k}'
+        if k:
+            expand = torch.randn(width, channels, 1, 1)
+            state[f'{name}._expand_conv.weight'] = expand
+            state |= norm(f'{name}._bn0', width)
+        state[f'{name}._depthwise_conv.weight'] = torch.randn(width, 1, 3, 3)
+        state |= norm(f'{name}._bn1', width)
+        project = torch.randn(channels, width, 1, 1)
+        state[f'{name}._project_conv.weight'] = project
+        state |= norm(f'{name}._bn2', channels)
+    state['_conv_head.weight'] = torch.randn(12, channels, 1, 1)
+    return state | norm('_bn1', 12) | linear('_fc', 12, 10, True)
 
 
 def pair(state, name):

