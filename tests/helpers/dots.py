@@ -63,6 +63,18 @@ def dot(shape, centre, radius):
     return weight.expand(1, 3, -1, -1)
 
 
+def path_of_dot(shape):
+    """Centres of a dot that moves across, as far from edges as networks see.
+
+    Nearer, part of it would lie where a cropped map has no cell, and the
+    centre of mass would be that of the rest.
+    """
+    for part in (0, 0.5, 1):
+        near = [min(48, 0.42 * side) for side in shape]
+        far = [max(side - 58, n) for side, n in zip(shape, near, strict=True)]
+        yield [n + part * (f - n) for n, f in zip(near, far, strict=True)]
+
+
 def centre_of_mass(feature, cell):
     """Its row and column in a map (1, 1, h, w), in pixels."""
     weight = feature[0, 0].double()

@@ -14,7 +14,7 @@ from mmdistill_dense.models.hosts import InputAdapter, InputForm, dry_run
 from mmdistill_dense.recorders import RecorderSet
 
 from ..helpers.batches import segmentation_batch, step_losses
-from ..helpers.dots import SHAPES, Hat, Stock, centre_of_mass, dot
+from ..helpers.dots import SHAPES, Hat, Stock, centre_of_mass, dot, path_of_dot
 from ..helpers.models import cwd, distiller, pspnet
 
 NETWORKS = 'tests.helpers.networks'
@@ -126,8 +126,8 @@ def test_a_dot_stays_at_its_pixels(way, shape):
     backbones = Hat(8), Encoder(model, **settings)
     specs = [look(backbone, (128, 128)) for backbone in backbones]
     term = Term('kd', dict(type='mmdistill_dense.ChannelWiseLoss'), *specs)
-    for place in (0.4, 0.55):
-        image = dot(shape, [side * place for side in shape], radius=10)
+    for centre in path_of_dot(shape):
+        image = dot(shape, centre, radius=10)
         with torch.no_grad():
             maps = [list(backbone(image)) for backbone in backbones]
         aligned = term.align(0, *maps, shape)
