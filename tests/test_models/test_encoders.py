@@ -267,6 +267,20 @@ def test_the_same_wrapper_is_the_backbone_of_a_student(tmp_path):
     assert model.backbone.model.stem.weight.grad.abs().sum() > 0
 
 
+def test_a_copy_records_its_own_modules(tmp_path):
+    """As EMA makes one; the weights of both differ from then on."""
+    encoder = Encoder(TWO, nodes='{stem,stage}', drop='fc')
+    copy = deepcopy(encoder)
+    with torch.no_grad():
+        copy.model.stem.weight.zero_()
+        copy.model.stem.bias.fill_(3)
+    images = torch.rand(1, 3, 16, 16)
+    assert copy(images)[0].eq(3).all()
+    stem, stage = encoder(images)
+    assert torch.equal(stem, encoder.model.stem(images))
+    assert torch.equal(stage, encoder.model.stage(stem.relu()))
+
+
 def test_a_student_refuses_a_file_of_another_network(tmp_path):
     path = str(tmp_path / 'two.pth')
     torch.save(Encoder(dict(TWO, width=6)).model.state_dict(), path)
