@@ -100,9 +100,11 @@ def _is_distillation(name: str) -> bool:
 
 def _count(model: nn.Module, run: Run, size: tuple[int, int]) -> Complexity:
     counter = FlopCounterMode(display=False)
+    # Outside, as the channels of an image are found by running the model.
+    batch = blank_batch(model, size)
     with eval_mode(model), _countable(model), counter:
         with _counting_parts(model, counter.get_total_flops) as parts:
-            run(*blank_batch(model, size))
+            run(*batch)
         return Complexity(
             parameter_count(model),
             counter.get_total_flops(),
