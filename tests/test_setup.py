@@ -57,6 +57,17 @@ def test_every_requirement_is_pinned(path):
     ] == []
 
 
+def test_files_agree_on_a_version():
+    for old_python in (True, False):
+        other = 'python_version ' + ('>=' if old_python else '<')
+        found: dict[str, set[str]] = {}
+        for line in (line for path in REQUIREMENTS for line in pins(path)):
+            name, _, version = line.partition(';')[0].partition('==')
+            if other not in line:
+                found.setdefault(name, set()).add(version)
+        assert {k: v for k, v in found.items() if len(v) > 1} == {}
+
+
 def test_stacks_are_the_versions_that_fit_together():
     stock = pins(ROOT / 'requirements' / 'stock.txt')
     assert {'mmcv==2.1.0', 'mmengine==0.10.7', 'mmdet==3.3.0'} <= set(stock)
