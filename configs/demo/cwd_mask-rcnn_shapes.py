@@ -3,7 +3,7 @@ _base_ = [
     '../_base_/teachers/mask-rcnn_shapes.py',
     '../_base_/terms/cwd_openmmlab-det.py'
 ]
-# Ten times the usual weight: 250 iterations are few for connectors, too.
+# Ten times the usual weight: 440 iterations are few for connectors, too.
 _base_.terms.cwd.loss.update(loss_weight=100.0)
 model = dict(
     _delete_=True,

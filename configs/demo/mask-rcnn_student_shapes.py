@@ -4,7 +4,7 @@ _base_ = [
     '../_base_/models/mask-rcnn_r18_fpn_shapes.py',
     'mmdet::_base_/default_runtime.py',
     '../_base_/datasets/shapes_instance.py',
-    '../_base_/schedules/demo_instance_250.py',
+    '../_base_/schedules/demo_instance_440.py',
 ]
 model = dict(
     backbone=dict(base_channels=8, stem_channels=8),
@@ -19,8 +19,9 @@ model = dict(
         mask_head=dict(in_channels=24, conv_out_channels=24),
     ),
 )
+train_dataloader = dict(batch_size=2)
 default_hooks = dict(
     logger=dict(interval=10, log_metric_by_epoch=False),
-    checkpoint=dict(by_epoch=False, interval=125, max_keep_ckpts=1),
+    checkpoint=dict(by_epoch=False, interval=220, max_keep_ckpts=1),
 )
 log_processor = dict(by_epoch=False)

@@ -14,6 +14,8 @@ model = dict(
         mask_head=dict(in_channels=48, conv_out_channels=48),
     ),
 )
+train_dataloader = dict(batch_size=4)
+optim_wrapper = dict(optimizer=dict(lr=0.04))
 param_scheduler = [
     dict(
         type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),

@@ -6,7 +6,7 @@ _base_ = [
 token_cfg = 'mmdistill_dense::demo/tokens_mask-rcnn_shapes.py'
 _base_.terms.maskd.loss.update(
     tokens='work_dirs/tokens_mask-rcnn_shapes/tokens.pth',
-    custom_mask_warmup=80,
+    custom_mask_warmup=160,
     loss_weight=3.0)
 model = dict(
     _delete_=True,

@@ -8,7 +8,6 @@ _base_.terms.maskd.loss.update(
     tokens='work_dirs/tokens_pspnet_shapes/tokens.pth', loss_weight=3.0)
 _base_.terms.maskd_aux.loss.update(
     tokens='work_dirs/tokens_pspnet_shapes/tokens.pth', loss_weight=1.2)
-_base_.teacher.update(channels_last=True)
 model = dict(
     _delete_=True,
     type='mmdistill_dense.DenseDistiller',
