@@ -56,7 +56,7 @@ COMMANDS = dict(
 #: ``untrained.py`` takes their place. Page -> glob of configs -> why.
 LONG_RUNS: dict[str, dict[str, str]] = {
     'README.md': {
-        'my_config.py': '500 iterations',
+        'my_config.py': '400 iterations',
     },
     'docs/get_started.md': {'configs/demo/*': '400 iterations'},
     'docs/pcd.md': {'my_project/pcd.py': '300 iterations'},
