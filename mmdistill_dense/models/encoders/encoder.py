@@ -11,6 +11,7 @@ from mmdistill_dense.recorders import RecorderSet
 from mmdistill_dense.registry import MODELS
 
 from ..hosts import InputResizing
+from ..utils import as_list
 from .network import build_network, drop_modules
 from .outputs import Output, as_maps, select
 from .published import load_published
@@ -69,7 +70,7 @@ class Encoder(BaseModule):
         super().__init__(init_cfg)
         _check_resizing(multiple, scale)
         self.model = build_network(model)
-        self.drop = [drop] if isinstance(drop, str) else list(drop)
+        self.drop = as_list(drop)
         drop_modules(self.model, self.drop)
         if not callable(getattr(self.model, method, None)):
             raise ValueError(
@@ -80,7 +81,7 @@ class Encoder(BaseModule):
         self.output, self.in_channels = output, in_channels
         self.resizing = InputResizing(multiple, scale)
         self.checkpoint, self.layout = checkpoint, layout
-        self.allow = [allow] if isinstance(allow, str) else list(allow)
+        self.allow = as_list(allow)
         self._recorders: RecorderSet | None = None
         if nodes is not None:
             self._recorders = RecorderSet(self.model)

@@ -3,8 +3,9 @@
 import re
 from collections import OrderedDict
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import TypeVar
+
+from ..utils import matches_any
 
 Value = TypeVar('Value')
 Rules = tuple[tuple[str, str], ...]
@@ -59,7 +60,7 @@ class Layout:
             return f'head.{apply_rules(rest, self.head_rules)}'
         rest = key.removeprefix(self.backbone_prefix)
         outside = not key.startswith(self.backbone_prefix)
-        if outside or any(fnmatchcase(rest, other) for other in self.ignored):
+        if outside or matches_any(rest, self.ignored):
             return None
         return f'backbone.{apply_rules(rest, self.backbone_rules)}'
 

@@ -3,12 +3,17 @@
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 
 from torch import Tensor, nn
 
 from ..teachers.loading import fingerprint
-from ..utils import list_faults, load_and_compare, plain_state, read_checkpoint
+from ..utils import (
+    list_faults,
+    load_and_compare,
+    matches_any,
+    plain_state,
+    read_checkpoint,
+)
 from .layout_detection import check_layout
 from .layouts import LAYOUTS, TIMM_TO_MMSEG, Layout, Rules, apply_rules
 
@@ -200,7 +205,7 @@ def fit_names(
         own_key: value
         for key, value in state.items()
         if (own_key := _backbone_key(key, layout)) is not None
-        and not _matches(own_key, layout.unused)
+        and not matches_any(own_key, layout.unused)
     }
     named = [
         dict(_renamed(backbone, rules))
@@ -211,7 +216,7 @@ def fit_names(
     return OrderedDict(
         (key, value)
         for key, value in best.items()
-        if key in own or not _matches(key, absent)
+        if key in own or not matches_any(key, absent)
     )
 
 
@@ -238,7 +243,3 @@ def _renamed(
         parts = names.split(',')
         for part, piece in zip(parts, value.chunk(len(parts)), strict=True):
             yield f'{start}{part}{end}', piece
-
-
-def _matches(key: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatchcase(key, pattern) for pattern in patterns)

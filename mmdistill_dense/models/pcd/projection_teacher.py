@@ -15,7 +15,7 @@ from ..encoders.layout_detection import check_head, check_layout
 from ..encoders.layouts import layout_of, rename_keys
 from ..hosts import FeatureSpec
 from ..teachers.loading import load_strictly, read_weights
-from ..utils import FrozenHolder, forked_rng
+from ..utils import FrozenHolder, as_list, forked_rng
 from .heads import HeadCfg, build_head, student_head_cfg
 from .maps import last_map, map_spec
 from .spatial_adaptor import SpatialAdaptor
@@ -93,7 +93,7 @@ class ProjectionTeacher(FrozenHolder):
         self.cfg = dict(backbone)
         self.layout_name = layout
         self.checkpoint = checkpoint
-        self.allow = [allow] if isinstance(allow, str) else list(allow)
+        self.allow = as_list(allow)
         #: Fingerprint of the loaded weights and the head's layers; '' before
         #: ``load``.
         self.fingerprint = ''

@@ -5,7 +5,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..utils import FrozenHolder, build_model, forked_rng, resolve_config
+from ..utils import (
+    FrozenHolder,
+    as_list,
+    build_model,
+    forked_rng,
+    resolve_config,
+)
 from .loading import load_weights
 
 
@@ -42,7 +48,7 @@ class StockTeacher(FrozenHolder):
         self.name = name
         self.config = resolve_config(cfg, cfg_options)
         self.checkpoint = checkpoint
-        self.allow = [allow] if isinstance(allow, str) else list(allow)
+        self.allow = as_list(allow)
         #: Fingerprint of the loaded weights.
         self.fingerprint = ''
         #: Names of its classes in the checkpoint; empty if there are none.

@@ -4,14 +4,17 @@ from .building import bare_model, build_model, resolve_config
 from .frozen_holder import FrozenHolder, freeze
 from .isolation import eval_mode, forked_rng
 from .weights import (
+    as_list,
     list_faults,
     load_and_compare,
+    matches_any,
     plain_state,
     read_checkpoint,
 )
 
 __all__ = [
     'FrozenHolder',
+    'as_list',
     'bare_model',
     'build_model',
     'eval_mode',
@@ -19,6 +22,7 @@ __all__ = [
     'freeze',
     'list_faults',
     'load_and_compare',
+    'matches_any',
     'plain_state',
     'read_checkpoint',
     'resolve_config',

@@ -170,11 +170,17 @@ def load_and_compare(
 def _not_allowed(keys: Iterable[str], allow: Sequence[str]) -> list[str]:
     # Batch counters are unused in eval mode and missing in old files.
     patterns = (*allow, '*num_batches_tracked')
-    return [
-        key
-        for key in keys
-        if not any(fnmatchcase(key, pattern) for pattern in patterns)
-    ]
+    return [key for key in keys if not matches_any(key, patterns)]
+
+
+def matches_any(key: str, patterns: Iterable[str]) -> bool:
+    """Whether a key of a state dict matches one of several glob patterns."""
+    return any(fnmatchcase(key, pattern) for pattern in patterns)
+
+
+def as_list(patterns: str | Iterable[str]) -> list[str]:
+    """Patterns or names of a config, which may give one without a list."""
+    return [patterns] if isinstance(patterns, str) else list(patterns)
 
 
 def list_faults(faults: dict[str, list[str]]) -> str:
