@@ -12,6 +12,9 @@ configs/_base_/datasets/shapes_*.py read these paths.
 
 import argparse
 import json
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +39,7 @@ def write_dataset(
     train: int = TRAIN,
     val: int = VAL,
     size: tuple[int, int] = SIZE,
+    workers: int = 1,
 ) -> None:
     """Write the data set into a new or empty folder.
 
@@ -46,6 +50,7 @@ def write_dataset(
         train: Number of training images.
         val: Number of validation images.
         size: Height and width in pixels.
+        workers: Processes that draw; the files do not depend on it.
 
     Raises:
         ValueError: If an argument is out of its range, or the folder is not
@@ -53,8 +58,11 @@ def write_dataset(
     """
     out = Path(out)
     _check_arguments(out, seed, train, val, size)
+    check_int('workers', workers, 1)
     for number, (split, count) in enumerate((('train', train), ('val', val))):
-        _write_split(out, split, count, [seed, number], size)
+        with ProcessPoolExecutor(workers) as pool:
+            run = partial(pool.map, chunksize=16) if workers > 1 else map
+            _write_split(out, split, count, [seed, number], size, run)
 
 
 def _check_arguments(out, seed, train, val, size) -> None:
@@ -74,17 +82,23 @@ def _check_arguments(out, seed, train, val, size) -> None:
 
 
 def _write_split(
-    out: Path, split: str, count: int, key: list[int], size: tuple[int, int]
+    out: Path,
+    split: str,
+    count: int,
+    key: list[int],
+    size: tuple[int, int],
+    run: Callable[..., Iterable],
 ) -> None:
-    """Write the images and label maps of a split, then its instances."""
-    images, labels = out / 'images' / split, out / 'labels' / split
-    for folder in (images, labels, out / 'annotations'):
-        folder.mkdir(parents=True, exist_ok=True)
+    """Write the images and label maps of a split, then its instances.
+
+    Args:
+        run: ``map``, or one that calls the function in other processes.
+    """
+    for folder in (f'images/{split}', f'labels/{split}', 'annotations'):
+        (out / folder).mkdir(parents=True, exist_ok=True)
     coco = coco_file(THINGS)
-    for index in range(count):
-        scene = draw_scene(np.random.default_rng([*key, index]), *size)
-        save_picture(images / f'{index:04d}.jpg', scene.image)
-        save_picture(labels / f'{index:04d}.png', scene.labels)
+    write_scene = partial(_write_scene, out, split, key, size)
+    for index, instances in enumerate(run(write_scene, range(count))):
         coco['images'].append(
             dict(
                 id=index,
@@ -93,11 +107,21 @@ def _write_split(
                 width=size[1],
             )
         )
-        for kind, mask in scene.instances:
+        for kind, mask in instances:
             number = len(coco['annotations']) + 1
             coco['annotations'].append(annotation(number, index, kind, mask))
     path = out / 'annotations' / f'instances_{split}.json'
     path.write_text(json.dumps(coco))
+
+
+def _write_scene(
+    out: Path, split: str, key: list[int], size: tuple[int, int], index: int
+) -> list[tuple[int, np.ndarray]]:
+    """Write an image and its label map; returns its instances."""
+    scene = draw_scene(np.random.default_rng([*key, index]), *size)
+    save_picture(out / f'images/{split}/{index:04d}.jpg', scene.image)
+    save_picture(out / f'labels/{split}/{index:04d}.png', scene.labels)
+    return scene.instances
 
 
 def main() -> None:
@@ -117,6 +141,7 @@ def main() -> None:
         metavar=('H', 'W'),
         help='height and width in pixels (default: %(default)s)',
     )
+    parser.add_argument('--workers', type=int, default=1, metavar='N')
     args = parser.parse_args()
     options = vars(args)
     out = options.pop('out')

@@ -50,8 +50,9 @@ def labels_of(root, split, index):
     return cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
 
 
-def test_the_same_seed_gives_the_same_bytes(data, tmp_path):
-    shapes.write_dataset(tmp_path, **SPLITS)
+@pytest.mark.parametrize('workers', [1, 2])
+def test_the_same_seed_gives_the_same_bytes(data, tmp_path, workers):
+    shapes.write_dataset(tmp_path, **SPLITS, workers=workers)
     again, first = files(tmp_path), files(data)
     assert len(first) == 2 * sum(SPLITS.values()) + 2
     assert again == first
@@ -179,6 +180,7 @@ def test_detection_reads_it(data, shapes_root):
     [
         (dict(seed=-1), 'seed must be an integer >= 0, got -1'),
         (dict(train=0), 'train must be an integer >= 1, got 0'),
+        (dict(workers=0), 'workers must be an integer >= 1, got 0'),
         (dict(size=(32, 64)), '32x64 .* 48 pixels or more'),
     ],
 )
@@ -190,7 +192,7 @@ def test_refusals(settings, message, tmp_path):
 
 def test_command_line(tmp_path, monkeypatch, capsys):
     out = str(tmp_path / 'out')
-    counts = ['--train', '2', '--val', '1', '--seed', '3']
+    counts = ['--train', '2', '--val', '1', '--seed', '3', '--workers', '2']
     argv = ['shapes', out, '--size', '48', '64', *counts]
     monkeypatch.setattr(sys, 'argv', argv)
     shapes.main()

@@ -109,8 +109,9 @@ def test_a_student_that_its_host_cannot_use_is_named(
     case, tmp_path, monkeypatch
 ):
     cfg, weights = case
-    script = "raise SystemExit('no such stock model')"
-    monkeypatch.setitem(export.SCRIPTS, cfg.default_scope, script)
+    code = "raise SystemExit('no such stock model')"
+    monkeypatch.setitem(export.SCRIPTS, cfg.default_scope, code)
+    script = export.export_student(cfg, weights, tmp_path / 'student')
     with pytest.raises(DemoError, match=r'(?s)could not be used.*no such sto'):
-        export.export_student(cfg, weights, tmp_path / 'student', 'image.jpg')
+        export.run_student(script, tmp_path / 'image.jpg')
     assert (tmp_path / 'student' / 'student.pth').exists()

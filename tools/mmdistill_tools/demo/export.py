@@ -1,4 +1,4 @@
-"""Export the distilled student, and test it in its host."""
+"""Export the distilled student, and run it in its host."""
 
 import subprocess
 import sys
@@ -38,25 +38,16 @@ print(len(found), 'things:', ', '.join(classes[i] for i in found.labels))
 )
 
 
-def export_student(
-    cfg: Config, checkpoint: Path, folder: Path, image: str
-) -> tuple[Path, str]:
-    """Export the student, and run inference on an image in its host.
-
-    ``student.pth``, ``student.py`` and ``use_student.py`` are written. The
-    script imports the host only, and runs in its own process.
+def export_student(cfg: Config, checkpoint: Path, folder: Path) -> Path:
+    """Export the student: ``student.pth``, ``student.py``, ``use_student.py``.
 
     Args:
         cfg: The student's stock config; modified in place.
         checkpoint: Checkpoint of the run that trained it.
         folder: Output folder of the three files.
-        image: Image file.
 
     Returns:
-        The script, and the last line of its output.
-
-    Raises:
-        DemoError: If the host cannot load or run the student.
+        The script, which imports the host only.
     """
     student = student_checkpoint(str(checkpoint))
     build_student(cfg, student['state_dict'])
@@ -67,15 +58,31 @@ def export_student(
     cfg.dump(folder / 'student.py')
     script = folder / 'use_student.py'
     script.write_text(SCRIPTS[cfg.default_scope], encoding='utf-8')
+    return script
+
+
+def run_student(script: Path, image: Path) -> str:
+    """Run the script of an exported student in a process of its own.
+
+    Args:
+        script: Result of :func:`export_student`.
+        image: Image file.
+
+    Returns:
+        The last line of its output.
+
+    Raises:
+        DemoError: If the host cannot load or run the student.
+    """
     done = subprocess.run(
-        [sys.executable, script.name, str(Path(image).resolve())],
-        cwd=folder,
+        [sys.executable, script.name, str(image.resolve())],
+        cwd=script.parent,
         capture_output=True,
         text=True,
     )
     if done.returncode:
         raise DemoError(
-            f'the exported student in {folder} could not be used:\n'
+            f'the exported student in {script.parent} could not be used:\n'
             + done.stderr[-2000:]
         )
-    return script, done.stdout.splitlines()[-1]
+    return done.stdout.splitlines()[-1]

@@ -23,7 +23,7 @@ from .comparisons import ROLES, Comparison
 EXAMPLES, CANDIDATES = 5, 40
 
 
-def draw_comparison(folder: Path, comparison: Comparison) -> str:
+def draw_comparison(folder: Path, comparison: Comparison) -> None:
     """Write the figures of a comparison into a folder.
 
     Args:
@@ -33,9 +33,6 @@ def draw_comparison(folder: Path, comparison: Comparison) -> str:
             and ``_masks.png`` (masks of an image); for PCD
             ``_pretraining.png`` (curves of the contrast).
         comparison: A comparison whose runs have ended.
-
-    Returns:
-        File of the first example image.
     """
     runs, stem = comparison.runs, folder / comparison.stem
     folder.mkdir(parents=True, exist_ok=True)
@@ -62,7 +59,6 @@ def draw_comparison(folder: Path, comparison: Comparison) -> str:
     if pretraining.ROLE in runs:
         path = f'{stem}_pretraining.png'
         pretraining.draw_learning(path, runs[pretraining.ROLE])
-    return image
 
 
 def draw_examples(path: str | Path, comparison: Comparison) -> str:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from mmdistill_tools.study.tables import scores_table
 
 from . import DemoError, conclusions, pretraining, tokens
 from .comparisons import Comparison, comparisons, demo_study, skipped_models
-from .export import export_student
+from .export import export_student, run_student
 from .pictures import draw_comparison
 from .settings import Settings, check_settings
 
@@ -74,9 +75,11 @@ def _train(
     console: Console,
 ) -> None:
     """Train, and draw each comparison while the runs of another train."""
-    # Distilled runs take the longest, so they do not come last.
-    last = f'/{settings.method}'
-    session.remaining.sort(key=lambda e: not e.row.name.endswith(last))
+    # Distilled runs take the longest and wait for stages; students come last.
+    rank = {settings.method: 0, 'student': 2}
+    session.remaining.sort(
+        key=lambda e: rank.get(e.row.name.partition('/')[2], 1)
+    )
     unwritten = list(compared)
 
     def write_ended() -> None:
@@ -117,7 +120,10 @@ def _drawn_dataset(folder: Path, console: Console) -> Iterator[None]:
         return
     unfinished = folder.with_name(f'{folder.name}.unfinished')
     shutil.rmtree(unfinished, ignore_errors=True)
-    command = [sys.executable, '-m', shapes.__name__, str(unfinished)]
+    command = [
+        *(sys.executable, '-m', shapes.__name__, str(unfinished)),
+        *('--workers', str(min(2, available_cores()))),
+    ]
     with (
         console.status('drawing the pictures'),
         subprocess.Popen(
@@ -150,14 +156,18 @@ def slots() -> list[dict[str, str]]:
 def _write_comparison(
     comparison: Comparison, settings: Settings, console: Console
 ) -> None:
-    """Draw the figures and export the student."""
-    image = draw_comparison(settings.work_dir / 'figures', comparison)
+    """Export the student, and draw the figures while its host runs it."""
     folder = settings.work_dir / 'students' / comparison.stem
     run = comparison.runs['distilled']
     cfg = tested_config(run)
-    script, printed = export_student(cfg, run.checkpoint, folder, image)
+    script = export_student(cfg, run.checkpoint, folder)
+    image = min((settings.data_root / 'images' / 'val').iterdir())
+    with ThreadPoolExecutor() as pool:
+        printed = pool.submit(run_student, script, image)
+        draw_comparison(settings.work_dir / 'figures', comparison)
     console.print(
-        f'{script} (stock config, {cfg.default_scope} alone): {printed}',
+        f'{script} (stock config, {cfg.default_scope} alone): '
+        f'{printed.result()}',
         soft_wrap=True,
     )
     if pretraining.ROLE in comparison.entries:
