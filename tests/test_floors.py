@@ -48,7 +48,8 @@ FLOORS = {
         {'mmengine', 'safetensors', *ANYWHERE},
     ),
     'models.hosts': (
-        ['functional', 'recorders', 'registry', 'compat', 'models.utils'],
+        ['functional', 'recorders', 'registry', 'compat', 'models.utils']
+        + ['models.losses.inputs'],
         {'mmengine', *ANYWHERE},
     ),
     'models.teachers': (
@@ -60,7 +61,8 @@ FLOORS = {
     # its loss is the losses' to say.
     'models.distillers': (
         ['functional', 'recorders', 'registry', 'compat', 'models.hosts']
-        + ['models.utils', 'models.losses.base', 'models.teachers'],
+        + ['models.utils', 'models.losses.base', 'models.losses.inputs']
+        + ['models.teachers'],
         {'mmengine', *ANYWHERE},
     ),
     # Its teachers come to the distillers through the registry.

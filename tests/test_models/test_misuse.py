@@ -99,7 +99,7 @@ def test_connectors_follow_a_model_that_is_handed_over(seg_teacher):
     assert kinds == {torch.float64}
     images = torch.randn(1, 3, 64, 64, dtype=torch.float64)
     batch = images, segmentation_batch(1)['data_samples']
-    with model.distill.recording(*batch) as step:
+    with model.distill.recording(*batch, model) as step:
         model.extract_feat(images)
         losses = step.losses()
     assert not step.teacher_features

@@ -101,7 +101,7 @@ class DenseDistiller:
         """
         distill = self.distill
         distill.load_teachers_and_losses(next(self.parameters()))
-        with distill.recording(inputs, data_samples) as step:
+        with distill.recording(inputs, data_samples, self) as step:
             losses = super().loss(inputs, data_samples, **kwargs)
             term_losses = step.losses()
         losses = merge_losses(losses, term_losses, self._stock_class.__name__)

@@ -20,6 +20,7 @@ from ..teachers import FrozenTeacher
 from ..utils import forked_rng
 from . import guards
 from .balance import BalanceMeter
+from .building import build_term
 from .guards import prefix_errors
 from .inheritance import Inheritance
 from .report import describe_terms, log_teacher
@@ -94,7 +95,15 @@ class Distillation(nn.Module):
                 student, record_cfg_pairs, input_size
             )
             for term_name, term_cfg in terms.items():
-                self._add_term(term_name, term_cfg, student_run, teacher_runs)
+                teacher_run = teacher_runs[self.teacher_of[term_name]]
+                self.terms[term_name] = build_term(
+                    term_name,
+                    term_cfg,
+                    student,
+                    student_run,
+                    teacher_run,
+                    input_size,
+                )
             self.inheritances = [
                 Inheritance(
                     student, paths, teacher_name, teachers[teacher_name]
@@ -149,44 +158,10 @@ class Distillation(nn.Module):
                     )
         return runs
 
-    def _add_term(
-        self,
-        term_name: str,
-        term_cfg: dict,
-        student_run: DryRunResult,
-        teacher_runs: Mapping[str, DryRunResult],
-    ) -> None:
-        """Build a term and run it on the maps of the dry runs."""
-        teacher_run = teacher_runs[self.teacher_of[term_name]]
-        settings = {
-            k: v for k, v in term_cfg.items() if k not in ('at', 'teacher')
-        }
-        guards.check_per_image(
-            term_name, 'student', student_run.features[term_name]
-        )
-        guards.check_per_image(
-            term_name, 'teacher', teacher_run.features[term_name]
-        )
-        with prefix_errors(term_name):
-            if 'loss' not in settings:
-                raise ValueError("no 'loss' is given.")
-            term = Term(
-                term_name,
-                student=student_run.specs[term_name],
-                teacher=teacher_run.specs[term_name],
-                **settings,
-            )
-            student_maps = student_run.features[term_name]
-            # A model that the caller built may be on a GPU, or in float64.
-            like = student_maps[0]
-            teacher_maps = [
-                x.to(like) for x in teacher_run.features[term_name]
-            ]
-            term.to(like).eval().try_maps(student_maps, teacher_maps)
-        self.terms[term_name] = term.train()
-
     @contextmanager
-    def recording(self, inputs: Tensor, samples: list) -> Iterator[Step]:
+    def recording(
+        self, inputs: Tensor, samples: list, student: nn.Module
+    ) -> Iterator[Step]:
         """Run the teachers, then record the student inside ``with``.
 
         Only for the terms that are active now. Teachers run before
@@ -197,6 +172,7 @@ class Distillation(nn.Module):
             inputs: Images (N, C, H, W); the student's forward pass inside
                 ``with`` must get the same ones.
             samples: Their data samples.
+            student: The student.
 
         Yields:
             The step; call its ``losses`` inside, after the student's forward.
@@ -210,7 +186,7 @@ class Distillation(nn.Module):
             self._started = True
         step = Step(self, inputs, samples)
         step.run_teachers(need_rois=False)
-        with self.recorders.recording(step.recorder_keys):
+        with step.recording(student):
             yield step
 
     def load_teachers_and_losses(self, like: Tensor) -> None:

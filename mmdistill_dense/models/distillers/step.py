@@ -1,17 +1,25 @@
 """State of one training step of a distilled student."""
 
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmdistill_dense.recorders import RecorderSet
 
+from ..hosts.assignment import (
+    assigned_strides,
+    assigning_head,
+    capture_assignment,
+)
+from ..hosts.targets import read_targets
 from ..teachers import FrozenTeacher
 from . import guards
 from .guards import prefix_errors
+from .loss_inputs import LossInputs
 from .rois import SampledRoIs
 from .schedule import Clock
 from .term import Term, graph_zero
@@ -57,6 +65,11 @@ class Step:
         }
         #: Features by term, until the term is computed.
         self.teacher_features: dict[str, list[Tensor]] = {}
+        self.loss_inputs = LossInputs(
+            partial(distill.clock.now, False),
+            inputs.shape[-2:] if distill.terms else None,
+            partial(read_targets, samples, inputs),
+        )
 
     @property
     def active(self) -> list[str]:
@@ -67,6 +80,24 @@ class Step:
     def recorder_keys(self) -> list[str]:
         """Keys of the student's recorders for the active terms."""
         return self.distill.rois.recorder_keys_of(self.active)
+
+    @contextmanager
+    def recording(self, student: nn.Module) -> Iterator[None]:
+        """Record what the losses need of the student inside ``with``.
+
+        Args:
+            student: The student, which computes its own loss inside.
+        """
+        with self.distill.recorders.recording(self.recorder_keys):
+            terms = self.distill.terms
+            if any('assigned' in terms[n].keywords for n in self.active):
+                head = assigning_head(student)
+                with capture_assignment(head) as assigned:
+                    self.loss_inputs.assigned = assigned
+                    self.loss_inputs.strides = assigned_strides(head)
+                    yield
+            else:
+                yield
 
     def run_teachers(self, need_rois: bool) -> None:
         """Run the teachers of active terms on the batch.
@@ -126,8 +157,7 @@ class Step:
                 student_levels,
                 teacher_levels,
                 self.factors[term.name],
-                partial(distill.clock.now, False),
-                self.inputs.shape[-2:],
+                self.loss_inputs,
             )
         if check_now:
             guards.check_finite(f'term {term.name!r}', loss={0: loss})

@@ -1,6 +1,6 @@
 """One term of a distillation: all levels of one pyramid, one loss."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from ..hosts import FeatureSpec
 from ..losses.base import LoadedTeacher, keywords_of, member_or_default
 from .alignment import build_connector, on_grid_of, pair_levels
 from .classes import SIDES, ClassSelection
+from .loss_inputs import LossInputs
 from .schedule import Clock, Schedule
 
 
@@ -60,7 +61,8 @@ class Term(nn.Module):
         self.pairs = pair_levels(student, teacher)
         self.level_weights = self._level_weights(level_weights)
         self.loss = MODELS.build(loss)
-        self._keywords = keywords_of(self.loss)
+        #: Optional keywords that the loss takes.
+        self.keywords = keywords_of(self.loss)
         self.classes = ClassSelection(classes, student, teacher, connector)
         self.connectors = nn.ModuleList(
             self._build_connector(connector, *pair) for pair in self.pairs
@@ -119,13 +121,18 @@ class Term(nn.Module):
         member_or_default(self.loss, 'check_teacher')(self.name, teacher)
 
     @torch.no_grad()
-    def try_maps(self, student: list[Tensor], teacher: list[Tensor]) -> None:
+    def try_maps(
+        self,
+        student: list[Tensor],
+        teacher: list[Tensor],
+        inputs: LossInputs | None = None,
+    ) -> None:
         """Align and compare the maps of the dry runs.
 
         A loss that is not loaded yet is left out.
         """
         if self.loaded:
-            self(student, teacher)
+            self(student, teacher, inputs=inputs)
         else:
             for pair_index in range(len(self.pairs)):
                 self.align(pair_index, student, teacher)
@@ -135,8 +142,7 @@ class Term(nn.Module):
         student: list[Tensor],
         teacher: list[Tensor],
         factor: float = 1.0,
-        iteration: Callable[[], int] = int,
-        image: Sequence[int] | None = None,
+        inputs: LossInputs | None = None,
     ) -> Tensor:
         """Sum of the levels' losses, times ``factor``; a scalar.
 
@@ -144,10 +150,10 @@ class Term(nn.Module):
             student: The student's levels, with their graph.
             teacher: The teacher's levels, detached.
             factor: The schedule's factor of this step.
-            iteration: Returns the Runner's iteration, counted from 0.
-            image: Height and width of the batch, in pixels; ``None``: those
-                of the dry run.
+            inputs: What the loss may need besides; ``None``: as in the dry
+                run.
         """
+        inputs = inputs or LossInputs()
         expected = len(self.student_specs), len(self.teacher_specs)
         if (len(student), len(teacher)) != expected:
             raise RuntimeError(
@@ -159,9 +165,9 @@ class Term(nn.Module):
         losses = [
             weight
             * self._level_loss(
-                self.align(pair_index, student, teacher, image),
-                self.pairs[pair_index][1],
-                iteration,
+                pair_index,
+                self.align(pair_index, student, teacher, inputs.image),
+                inputs,
             )
             if weight
             else graph_zero(self.connectors[pair_index], like=student[0])
@@ -169,19 +175,29 @@ class Term(nn.Module):
         ]
         return factor * torch.stack(losses).sum()
 
+    def compared_spec(self, pair_index: int) -> FeatureSpec:
+        """Level whose grid the compared maps of a pair have."""
+        i, j = self.pairs[pair_index]
+        if self.grid == 'teacher':
+            return self.teacher_specs[j]
+        return self.student_specs[i]
+
     def _level_loss(
-        self,
-        maps: dict[str, Tensor],
-        level: int,
-        iteration: Callable[[], int],
+        self, pair_index: int, maps: dict[str, Tensor], inputs: LossInputs
     ) -> Tensor:
-        optional = dict(level=level, iteration=iteration)
+        level = self.pairs[pair_index][1]
+        spec = self.compared_spec(pair_index)
+        optional = dict(
+            level=lambda: level,
+            iteration=lambda: inputs.iteration,
+            targets=lambda: inputs.targets(spec),
+            assigned=lambda: inputs.assigned_to(spec, maps['student']),
+        )
+        keywords = {name: optional[name]() for name in self.keywords}
         scores = self.teacher_specs[level].scores
         if scores and member_or_default(self.loss, 'per_prior'):
             maps = {side: scores.split_priors(x) for side, x in maps.items()}
-        value = self.loss(
-            **maps, **{name: optional[name] for name in self._keywords}
-        )
+        value = self.loss(**maps, **keywords)
         if value.ndim:
             raise ValueError(
                 f'{type(self.loss).__name__} returned {tuple(value.shape)}, '

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from mmdistill_dense.functional.checks import check_weight
 
 #: Optional keywords of a loss, besides ``student`` and ``teacher``.
-KEYWORDS = ('level', 'iteration')
+KEYWORDS = ('level', 'iteration', 'targets', 'assigned')
 
 
 class LoadedTeacher(Protocol):
@@ -32,7 +32,10 @@ class DistillationLoss(nn.Module):
 
     - ``level``: index of the teacher's level, counted from 0;
     - ``iteration``: a function without arguments that returns the Runner's
-      iteration, counted from 0.
+      iteration, counted from 0;
+    - ``targets``: the ground truth, :class:`.inputs.Targets`;
+    - ``assigned``: what the student's dense head assigned on the level,
+      :class:`.inputs.Assignment`.
 
     Everything else is optional, with defaults in this class. A loss need not
     inherit from it: a plain module may define members of the same names.
@@ -113,6 +116,6 @@ def keywords_of(loss: nn.Module) -> list[str]:
         raise ValueError(
             f'{type(loss).__name__}.forward must be callable as '
             f'forward(student=..., teacher=...): {error}. It may take '
-            f'{" and ".join(KEYWORDS)} too.'
+            f'{", ".join(KEYWORDS)} too.'
         ) from error
     return taken
