@@ -5,10 +5,14 @@ from .imitation import smooth_l1_distance
 from .masked import mask_diversity, masked_distance, receptive_masks
 from .pixel_contrast import pixel_contrast, pixel_contrast_statistics
 from .pixel_wise import pixel_wise_divergence
+from .random_mask import keep_mask, keyed_generator
 from .spatial import resample_to, resize_to
+from .standardise import standardise
 
 __all__ = [
     'channel_wise_divergence',
+    'keep_mask',
+    'keyed_generator',
     'mask_diversity',
     'masked_distance',
     'pixel_contrast',
@@ -18,4 +22,5 @@ __all__ = [
     'resample_to',
     'resize_to',
     'smooth_l1_distance',
+    'standardise',
 ]

@@ -48,10 +48,15 @@ def _title(distill: Distillation, term: Term) -> str:
     classes = f'\nclasses  {term.classes}' if term.classes.given else ''
     return (
         f'Term {term.name!r}, logged as loss_{term.name}\n'
-        f'loss     {term.loss}\n'
+        f'loss     {term.loss}{_trained(term.loss)}\n'
         f'schedule {schedule}\n'
         f'teacher  {owner!r}{classes}'
     )
+
+
+def _trained(loss: nn.Module) -> str:
+    count = parameter_count(loss)
+    return f', {format_count(count)} parameters' if count else ''
 
 
 def _rows(distill: Distillation, term: Term) -> Iterator[tuple]:
@@ -66,7 +71,7 @@ def _rows(distill: Distillation, term: Term) -> Iterator[tuple]:
         yield (
             *sides['student'][i],
             *sides['teacher'][j],
-            _connection(term, connector, i, j),
+            _connection(term, level),
             format_count(count) if count else '-',
             f'{term.level_weights[level]:g}',
         )
@@ -94,15 +99,20 @@ def stride(spec: FeatureSpec) -> str:
     return 'x'.join(f'{s:.4g}' for s in dict.fromkeys(spec.stride))
 
 
-def _connection(term: Term, connector: nn.Module, i: int, j: int) -> str:
+def _connection(term: Term, pair_index: int) -> str:
     """Connector of a student level, and resizing of the grids."""
+    i, j = term.pairs[pair_index]
     student_spec, teacher_spec = term.student_specs[i], term.teacher_specs[j]
+    connector = term.connectors[pair_index]
     parts = []
     if not isinstance(connector, nn.Identity):
         kind = type(connector).__name__
         parts.append(
             f'{kind} {student_spec.channels} -> {teacher_spec.channels}'
         )
+    others = term.teacher_connectors[pair_index]
+    if not isinstance(others, nn.Identity):
+        parts.append(f'teacher: {type(others).__name__}')
     if student_spec.stride != teacher_spec.stride:
         grid = dict(student=student_spec, teacher=teacher_spec)[term.grid]
         parts.append(f'resized to stride {stride(grid)}')

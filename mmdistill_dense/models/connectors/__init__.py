@@ -1,3 +1,12 @@
 from .conv import ConvConnector, Identity
+from .masked_generator import MaskedGenerator
+from .mlp import MLPConnector
+from .norm import NormConnector
 
-__all__ = ['ConvConnector', 'Identity']
+__all__ = [
+    'ConvConnector',
+    'Identity',
+    'MLPConnector',
+    'MaskedGenerator',
+    'NormConnector',
+]

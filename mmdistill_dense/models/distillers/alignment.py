@@ -1,6 +1,8 @@
 """Pairs of student and teacher levels, and the connectors between them."""
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -58,6 +60,63 @@ def _describe(specs: Specs) -> str:
     return '; '.join(map(str, specs))
 
 
+def split_connector(cfg: Any) -> tuple[Any, Any]:
+    """Settings of the student's and of the teacher's connector.
+
+    Args:
+        cfg: Setting ``connector`` of a term: that of the student, or
+            ``dict(student=..., teacher=...)``.
+    """
+    if isinstance(cfg, Mapping) and cfg and set(cfg) <= {'student', 'teacher'}:
+        return cfg.get('student'), cfg.get('teacher')
+    return cfg, None
+
+
+def build_teacher_connector(cfg: Any, teacher: FeatureSpec) -> nn.Module:
+    """Build the connector of a teacher level, which keeps its channels.
+
+    Args:
+        cfg: Config of a registered connector; ``'none'`` or ``None``: the
+            identity.
+        teacher: The teacher's level.
+
+    Raises:
+        ValueError: If ``cfg`` is none of these, or the connector would be
+            trained.
+    """
+    if cfg in (None, 'none'):
+        return nn.Identity()
+    connector = build_connector(cfg, teacher, teacher)
+    if any(True for _ in connector.parameters()):
+        raise ValueError(
+            f'connector: {type(connector).__name__} on the side of the '
+            'teacher has trained parameters, so the teacher would follow the '
+            'student. Give one without, such as mmdistill_dense.NormConnector,'
+            ' or write it for the student: connector=dict(student=...).'
+        )
+    return connector
+
+
+def takes_generator(connector: nn.Module) -> bool:
+    """Whether a connector draws random numbers."""
+    return 'generator' in inspect.signature(connector.forward).parameters
+
+
+def check_not_shared(connectors: Sequence[nn.Module]) -> None:
+    """Check that no connector with parameters stands at two levels.
+
+    Raises:
+        ValueError: If one does.
+    """
+    trained = [c for c in connectors if any(True for _ in c.parameters())]
+    if len({id(connector) for connector in trained}) < len(trained):
+        raise ValueError(
+            f'connector: one {type(trained[0]).__name__} is given for '
+            'several levels, expected one for each. Give its config, '
+            'dict(type=...), from which it is built at every level.'
+        )
+
+
 def build_connector(
     cfg: dict | str | None,
     student: FeatureSpec,
@@ -93,8 +152,8 @@ def build_connector(
     else:
         raise ValueError(
             'connector must be None (a 1x1 convolution where channels '
-            "differ), 'none' (no connector) or dict(type=...), got "
-            f'{cfg!r}.'
+            "differ), 'none' (no connector), dict(type=...), or "
+            f'dict(student=..., teacher=...) of these, got {cfg!r}.'
         )
     if differ and isinstance(connector, nn.Identity):
         raise ValueError(

@@ -1,10 +1,14 @@
 """Optional keywords of losses and connectors in one step."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
+import torch
+from mmengine.dist import get_rank
 from torch import Tensor, nn
+
+from mmdistill_dense.functional import keyed_generator
 
 from ..hosts import FeatureSpec
 from ..hosts.assignment import (
@@ -14,6 +18,7 @@ from ..hosts.assignment import (
 )
 from ..hosts.targets import blank_targets
 from ..losses.inputs import Assignment, Targets
+from .schedule import seed_of_run
 
 Stride = tuple[float, float]
 
@@ -29,13 +34,15 @@ class LossInputs:
         read_targets: Returns the targets of the batch.
         assigned: What the student's dense head assigned, level by level.
         strides: Strides of these levels, in pixels.
+        device: Device on which random numbers are drawn.
     """
 
     iteration: Callable[[], int] = int
     image: Sequence[int] | None = None
     read_targets: Callable[[], Targets] | None = None
     assigned: Sequence[Assignment] = ()
-    strides: Sequence[Stride] = field(default=())
+    strides: Sequence[Stride] = ()
+    device: torch.device | str = 'cpu'
 
     @cached_property
     def _batch_targets(self) -> Targets:
@@ -83,6 +90,18 @@ class LossInputs:
             )
         return found
 
+    def generator(self, term: str, level: int, user: str) -> torch.Generator:
+        """A random generator of this step, process, term and level.
+
+        Args:
+            term: Name of the term.
+            level: Index of the teacher's level.
+            user: What draws: two users of one level draw other numbers.
+        """
+        now = self.iteration()
+        key = seed_of_run(), get_rank(), now, term, level, user
+        return keyed_generator(self.device, *key)
+
 
 def blank_inputs(
     student: nn.Module,
@@ -104,7 +123,8 @@ def blank_inputs(
         ValueError: If the student has no such input.
     """
     inputs = LossInputs(
-        read_targets=lambda: blank_targets(student, size, like)
+        read_targets=lambda: blank_targets(student, size, like),
+        device=like.device,
     )
     if 'assigned' in keywords:
         head = assigning_head(student)

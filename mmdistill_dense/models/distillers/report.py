@@ -28,12 +28,10 @@ def describe_terms(distill: DistillationLike) -> str:
             f'  {name}: student {student_source} <- {label} {teacher_source}'
         )
         for pair_index, (i, j) in enumerate(term.pairs):
-            connector = term.connectors[pair_index]
-            bridge = (
-                ''
-                if isinstance(connector, nn.Identity)
-                else f' through {type(connector).__name__}'
-            )
+            bridge = _through(term.connectors[pair_index])
+            others = _through(term.teacher_connectors[pair_index])
+            if others:
+                bridge += f', the teacher{others}'
             lines.append(
                 f'    {term.student_specs[i]} <- {term.teacher_specs[j]}'
                 f'{bridge}, weight {term.level_weights[pair_index]:g}'
@@ -48,6 +46,12 @@ def describe_terms(distill: DistillationLike) -> str:
         lines.append(f'    {term.loss}{when}')
     lines += [f'  {line}' for line in describe_input_forms(distill)]
     return '\n'.join(lines)
+
+
+def _through(connector: nn.Module) -> str:
+    if isinstance(connector, nn.Identity):
+        return ''
+    return f' through {type(connector).__name__}'
 
 
 def describe_input_forms(distill: DistillationLike) -> list[str]:

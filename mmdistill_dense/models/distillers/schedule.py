@@ -95,7 +95,8 @@ class Clock:
         now = _runtime_info(unit)
         if now is None:
             raise RuntimeError(
-                f'a term has a schedule, but the {unit} is not known. In a '
+                'a term has a schedule or draws random numbers, but the '
+                f'{unit} is not known. In a '
                 "Runner mmengine's RuntimeInfoHook sets it (default_hooks."
                 'runtime_info must not be None); in a loop of your own call '
                 'model.distill.clock.set(iteration=..., epoch=...) before '
@@ -113,6 +114,11 @@ class Clock:
 def _runtime_info(name: str) -> int | None:
     """Value that RuntimeInfoHook has written into the message hub."""
     return MessageHub.get_current_instance().get_info(name)
+
+
+def seed_of_run() -> int:
+    """Seed of the run, of the first one if it is resumed; else 0."""
+    return int(_runtime_info('seed') or 0)
 
 
 def check_lengths(schedules: Mapping[str, Schedule], clock: Clock) -> None:

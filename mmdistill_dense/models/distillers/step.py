@@ -70,6 +70,8 @@ class Step:
             inputs.shape[-2:] if distill.terms else None,
             partial(read_targets, samples, inputs),
         )
+        if distill.terms:
+            self.loss_inputs.device = inputs.device
 
     @property
     def active(self) -> list[str]:

@@ -1,23 +1,26 @@
 """One term of a distillation: all levels of one pyramid, one loss."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from mmdistill_dense.functional.checks import check_weight
-from mmdistill_dense.registry import MODELS
-
 from ..hosts import FeatureSpec
-from ..losses.base import LoadedTeacher, keywords_of, member_or_default
-from .alignment import build_connector, on_grid_of, pair_levels
-from .classes import SIDES, ClassSelection
+from ..losses.base import (
+    LoadedTeacher,
+    build_loss,
+    keywords_of,
+    member_or_default,
+)
+from .aligned_levels import AlignedLevels
+from .alignment import split_connector
+from .classes import ClassSelection
 from .loss_inputs import LossInputs
 from .schedule import Clock, Schedule
 
 
-class Term(nn.Module):
+class Term(AlignedLevels):
     """Connectors and a loss, with a weight per level and a schedule.
 
     Args:
@@ -27,8 +30,8 @@ class Term(nn.Module):
             :class:`~mmdistill_dense.models.losses.DistillationLoss`.
         student: Levels of the student, from the dry run.
         teacher: Levels of the teacher.
-        connector: Config of a connector, ``'none'`` or ``None``, see
-            :func:`build_connector`.
+        connector: Config of the student's connector, ``'none'`` or ``None``,
+            see :func:`build_connector`; or ``dict(student=..., teacher=...)``.
         level_weights: One weight per pair of levels; default 1 each.
         schedule: Arguments of :class:`Schedule`.
         grid: ``'teacher'`` or ``'student'``: which map keeps its size; the
@@ -51,41 +54,18 @@ class Term(nn.Module):
         grid: str = 'teacher',
         classes: Sequence | Mapping | None = None,
     ) -> None:
-        super().__init__()
-        if grid not in SIDES:
-            raise ValueError(f'grid must be one of {SIDES}, got {grid!r}.')
+        super().__init__(student, teacher, level_weights, grid)
         self.name = name
-        self.grid = grid
         self.schedule = Schedule(**(schedule or {}))
-        self.student_specs, self.teacher_specs = student, teacher
-        self.pairs = pair_levels(student, teacher)
-        self.level_weights = self._level_weights(level_weights)
-        self.loss = MODELS.build(loss)
+        own, others = split_connector(connector)
+        self.classes = ClassSelection(classes, student, teacher, own)
+        self.loss = build_loss(loss, self.channels)
         #: Optional keywords that the loss takes.
         self.keywords = keywords_of(self.loss)
-        self.classes = ClassSelection(classes, student, teacher, connector)
-        self.connectors = nn.ModuleList(
-            self._build_connector(connector, *pair) for pair in self.pairs
-        )
+        equal = member_or_default(self.loss, 'equal_channels')
+        self.add_connectors(own, others, equal)
         #: Whether the first active step has been checked.
         self.checked = False
-
-    def _build_connector(self, cfg: Any, i: int, j: int) -> nn.Module:
-        levels = self.student_specs[i], self.teacher_specs[j]
-        equal_channels = member_or_default(self.loss, 'equal_channels')
-        specs = self.classes.specs(*levels, equal_channels)
-        return build_connector(cfg, *specs, equal_channels)
-
-    def _level_weights(self, weights: Sequence[float] | None) -> list[float]:
-        count = len(self.pairs)
-        if weights is None:
-            return [1.0] * count
-        if len(weights) != count:
-            raise ValueError(
-                f'level_weights has {len(weights)} entries, but {count} '
-                'levels are compared.'
-            )
-        return [check_weight('level_weights', w) for w in weights]
 
     @property
     def disabled(self) -> bool:
@@ -113,11 +93,7 @@ class Term(nn.Module):
             like: A parameter of the student, for device and dtype.
             teacher: The term's teacher, loaded.
         """
-        channels = [
-            self.classes.selected('teacher', spec).channels
-            for spec in self.teacher_specs
-        ]
-        self.loss.load(channels, like)
+        self.loss.load(self.channels, like)
         member_or_default(self.loss, 'check_teacher')(self.name, teacher)
 
     @torch.no_grad()
@@ -166,21 +142,22 @@ class Term(nn.Module):
             weight
             * self._level_loss(
                 pair_index,
-                self.align(pair_index, student, teacher, inputs.image),
+                self.align(
+                    pair_index,
+                    student,
+                    teacher,
+                    inputs.image,
+                    partial(self._draw, pair_index, inputs, 'connector'),
+                ),
                 inputs,
             )
             if weight
             else graph_zero(self.connectors[pair_index], like=student[0])
             for pair_index, weight in enumerate(self.level_weights)
         ]
+        # Parameters of levels that are left out.
+        losses.append(graph_zero(self.loss, like=losses[0]))
         return factor * torch.stack(losses).sum()
-
-    def compared_spec(self, pair_index: int) -> FeatureSpec:
-        """Level whose grid the compared maps of a pair have."""
-        i, j = self.pairs[pair_index]
-        if self.grid == 'teacher':
-            return self.teacher_specs[j]
-        return self.student_specs[i]
 
     def _level_loss(
         self, pair_index: int, maps: dict[str, Tensor], inputs: LossInputs
@@ -192,6 +169,7 @@ class Term(nn.Module):
             iteration=lambda: inputs.iteration,
             targets=lambda: inputs.targets(spec),
             assigned=lambda: inputs.assigned_to(spec, maps['student']),
+            generator=lambda: self._draw(pair_index, inputs, 'loss'),
         )
         keywords = {name: optional[name]() for name in self.keywords}
         scores = self.teacher_specs[level].scores
@@ -205,39 +183,12 @@ class Term(nn.Module):
             )
         return value
 
-    def weighted_levels(
-        self, features: list[Tensor], side: str
-    ) -> dict[int, Tensor]:
-        """Levels of one side with a weight above 0, by index.
-
-        Args:
-            features: All levels of the side.
-            side: ``'student'`` or ``'teacher'``.
-        """
-        weighted = zip(self.pairs, self.level_weights, strict=True)
-        index = SIDES.index(side)
-        used = [pair[index] for pair, weight in weighted if weight]
-        return {k: features[k] for k in used}
-
-    def align(
-        self,
-        pair_index: int,
-        student: list[Tensor],
-        teacher: list[Tensor],
-        image: Sequence[int] | None = None,
-    ) -> dict[str, Tensor]:
-        """Both maps of one pair of levels, resized to one grid."""
-        i, j = self.pairs[pair_index]
-        s = self.classes.select('student', self.student_specs[i], student[i])
-        t = self.classes.select('teacher', self.teacher_specs[j], teacher[j])
-        s = self.connectors[pair_index](s)
-        if s.ndim == t.ndim == 4:
-            sides = (s, self.student_specs[i]), (t, self.teacher_specs[j])
-            if self.grid == 'teacher':
-                s = on_grid_of(sides[1], sides[0], image)
-            else:
-                t = on_grid_of(sides[0], sides[1], image)
-        return dict(student=s, teacher=t)
+    def _draw(
+        self, pair_index: int, inputs: LossInputs, user: str
+    ) -> torch.Generator:
+        """The random generator of a level in this step."""
+        level = self.pairs[pair_index][1]
+        return inputs.generator(self.name, level, user)
 
 
 def graph_zero(module: nn.Module, like: Tensor) -> Tensor:

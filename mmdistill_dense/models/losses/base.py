@@ -1,15 +1,16 @@
 """The interface between a term and its loss."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from torch import Tensor, nn
 
 from mmdistill_dense.functional.checks import check_weight
+from mmdistill_dense.registry import MODELS
 
 #: Optional keywords of a loss, besides ``student`` and ``teacher``.
-KEYWORDS = ('level', 'iteration', 'targets', 'assigned')
+KEYWORDS = ('level', 'iteration', 'targets', 'assigned', 'generator')
 
 
 class LoadedTeacher(Protocol):
@@ -35,7 +36,13 @@ class DistillationLoss(nn.Module):
       iteration, counted from 0;
     - ``targets``: the ground truth, :class:`.inputs.Targets`;
     - ``assigned``: what the student's dense head assigned on the level,
-      :class:`.inputs.Assignment`.
+      :class:`.inputs.Assignment`;
+    - ``generator``: a random generator on the map's device, keyed by seed,
+      process, iteration, term and level.
+
+    If ``channels`` is in the signature of its class, it is built with the
+    channels of the teacher's levels, one number per level. Its parameters
+    are trained with the student and not exported.
 
     Everything else is optional, with defaults in this class. A loss need not
     inherit from it: a plain module may define members of the same names.
@@ -99,6 +106,22 @@ def member_or_default(loss: nn.Module, name: str) -> Any:
         name: Name of the member, not a method that must be implemented.
     """
     return getattr(loss, name, getattr(_DEFAULTS, name))
+
+
+def build_loss(cfg: Mapping, channels: Sequence[int]) -> Any:
+    """Build a registered loss.
+
+    Args:
+        cfg: Its config.
+        channels: Channels of each level of the teacher, which a loss gets
+            whose class names ``channels`` in its signature.
+    """
+    kind = cfg.get('type')
+    found = MODELS.get(kind) if isinstance(kind, str) else kind
+    defaults: dict[str, Any] = {}
+    if found and 'channels' in inspect.signature(found).parameters:
+        defaults = dict(channels=list(channels))
+    return MODELS.build(cfg, default_args=defaults)
 
 
 def keywords_of(loss: nn.Module) -> list[str]:
