@@ -7,6 +7,7 @@ from torch import nn
 
 from mmdistill_dense.models.distillers.distillation import Distillation
 from mmdistill_dense.models.distillers.report import (
+    describe_extras,
     describe_input_forms,
     unpaired_levels,
 )
@@ -46,11 +47,12 @@ def _title(distill: Distillation, term: Term) -> str:
     owner = distill.teacher_of[term.name]
     schedule = 'always' if term.schedule.constant else str(term.schedule)
     classes = f'\nclasses  {term.classes}' if term.classes.given else ''
+    extras = ''.join(f'\n{x}' for x in describe_extras(distill, term.name))
     return (
         f'Term {term.name!r}, logged as loss_{term.name}\n'
         f'loss     {term.loss}{_trained(term.loss)}\n'
         f'schedule {schedule}\n'
-        f'teacher  {owner!r}{classes}'
+        f'teacher  {owner!r}{classes}{extras}'
     )
 
 

@@ -1,19 +1,25 @@
 """Building of a term from the results of the dry runs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import nn
 
 from ..hosts import DryRunResult
 from . import guards
+from .extras import check_extras
 from .guards import prefix_errors
 from .loss_inputs import blank_inputs
+from .recordings import Recording
 from .term import Term
+
+#: Settings of a term that its recordings are made from.
+_NOT_OF_TERM = ('at', 'teacher', 'extras')
 
 
 def build_term(
     name: str,
     cfg: Mapping,
+    recordings: Sequence[Recording],
     student: nn.Module,
     student_run: DryRunResult,
     teacher_run: DryRunResult,
@@ -24,6 +30,7 @@ def build_term(
     Args:
         name: Its name.
         cfg: Its config.
+        recordings: What it records.
         student: The stock model.
         student_run: Dry run of the student.
         teacher_run: Dry run of the term's teacher.
@@ -32,10 +39,12 @@ def build_term(
     Raises:
         ValueError: If a setting or a shape does not fit.
     """
+    runs = dict(student=student_run, teacher=teacher_run)
+    for one in recordings:
+        for side in one.cfgs:
+            guards.check_per_image(name, side, runs[side].features[one.key])
     student_maps = student_run.features[name]
-    guards.check_per_image(name, 'student', student_maps)
-    guards.check_per_image(name, 'teacher', teacher_run.features[name])
-    settings = {k: v for k, v in cfg.items() if k not in ('at', 'teacher')}
+    settings = {k: v for k, v in cfg.items() if k not in _NOT_OF_TERM}
     with prefix_errors(name):
         if 'loss' not in settings:
             raise ValueError("no 'loss' is given.")
@@ -45,10 +54,37 @@ def build_term(
             teacher=teacher_run.specs[name],
             **settings,
         )
+        extras = [one for one in recordings if one.extra]
+        _check_extras(term, extras, runs)
         # A model that the caller built may be on a GPU, or in float64.
         like = student_maps[0]
         teacher_maps = [x.to(like) for x in teacher_run.features[name]]
         specs = [term.compared_spec(k) for k in range(len(term.pairs))]
         inputs = blank_inputs(student, size, term.keywords, like, specs)
+        inputs.extras = {
+            one.extra: {
+                side: [x.to(like) for x in runs[side].features[one.key]]
+                for side in one.cfgs
+            }
+            for one in extras
+        }
         term.to(like).eval().try_maps(student_maps, teacher_maps, inputs)
     return term.train()
+
+
+def _check_extras(
+    term: Term, extras: Sequence[Recording], runs: Mapping[str, DryRunResult]
+) -> None:
+    check_extras(
+        {
+            one.extra: {side: runs[side].specs[one.key] for side in one.cfgs}
+            for one in extras
+        },
+        'extras' in term.keywords,
+        dict(student=len(term.student_specs), teacher=len(term.teacher_specs)),
+        [
+            (pair, term.compared_spec(index))
+            for index, pair in enumerate(term.pairs)
+            if term.level_weights[index]
+        ],
+    )

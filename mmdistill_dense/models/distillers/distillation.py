@@ -13,7 +13,6 @@ from ..hosts import (
     DryRunResult,
     InputForm,
     dry_run,
-    expand_alias,
     input_channels,
 )
 from ..teachers import FrozenTeacher
@@ -23,6 +22,7 @@ from .balance import BalanceMeter
 from .building import build_term
 from .guards import prefix_errors
 from .inheritance import Inheritance
+from .recordings import Recordings
 from .report import describe_terms, log_teacher
 from .rois import SampledRoIs
 from .schedule import Clock, check_lengths
@@ -31,7 +31,6 @@ from .settings import (
     choose_teacher,
     make_teacher,
     split_inherit,
-    split_record_cfgs,
 )
 from .step import Step
 from .term import Term
@@ -73,14 +72,9 @@ class Distillation(nn.Module):
         }
         inherited_paths = split_inherit(inherit, teachers)
         check_used(teachers, {*self.teacher_of.values(), *inherited_paths})
-        record_cfg_pairs = {
-            term_name: split_record_cfgs(term_name, term_cfg)
-            for term_name, term_cfg in terms.items()
-        }
+        self.recordings = Recordings.of(terms)
         with forked_rng():
-            student_run = self._dry_run_student(
-                student, record_cfg_pairs, input_size
-            )
+            student_run = self._dry_run_student(student, input_size)
             # Mappings for mypy: the members of a ModuleDict have no type.
             self.terms = cast('MutableMapping[str, Term]', nn.ModuleDict())
             self.teachers = cast(
@@ -91,14 +85,13 @@ class Distillation(nn.Module):
                     self.teachers[teacher_name] = make_teacher(
                         teacher_name, cfg, FrozenTeacher
                     )
-            teacher_runs = self._dry_run_teachers(
-                student, record_cfg_pairs, input_size
-            )
+            teacher_runs = self._dry_run_teachers(student, input_size)
             for term_name, term_cfg in terms.items():
                 teacher_run = teacher_runs[self.teacher_of[term_name]]
                 self.terms[term_name] = build_term(
                     term_name,
                     term_cfg,
+                    self.recordings.of_term(term_name),
                     student,
                     student_run,
                     teacher_run,
@@ -115,47 +108,38 @@ class Distillation(nn.Module):
             print_log(describe_terms(self), logger='current')
 
     def _dry_run_student(
-        self,
-        student: nn.Module,
-        record_cfg_pairs: Mapping,
-        size: tuple[int, int],
+        self, student: nn.Module, size: tuple[int, int]
     ) -> DryRunResult:
-        for term_name, (record_cfg, _) in record_cfg_pairs.items():
-            with prefix_errors(term_name, 'student'):
-                path = expand_alias(record_cfg['path'], student)
-                self.recorders.add(
-                    student, term_name, **{**record_cfg, 'path': path}
-                )
-                self.rois.add_if_per_roi(student, term_name)
-        if not record_cfg_pairs:
+        self.recordings.add_to_student(student, self.recorders, self.rois)
+        names = list(self.teacher_of)
+        if not names:
             return DryRunResult('', {}, {}, {})
-        with prefix_errors(', '.join(record_cfg_pairs), 'student'):
-            return dry_run(
-                student, self.recorders, list(record_cfg_pairs), size
-            )
+        with prefix_errors(', '.join(names), 'student'):
+            keys = self.recordings.keys('student', names)
+            return dry_run(student, self.recorders, keys, size)
 
     def _dry_run_teachers(
-        self,
-        student: nn.Module,
-        record_cfg_pairs: Mapping,
-        size: tuple[int, int],
+        self, student: nn.Module, size: tuple[int, int]
     ) -> dict[str, DryRunResult]:
         form = InputForm.of(student, input_channels(student, size))
         runs = {}
         for teacher_name, teacher in self.teachers.items():
-            record_cfgs = {
-                term_name: record_cfg
-                for term_name, (_, record_cfg) in record_cfg_pairs.items()
-                if self.teacher_of[term_name] == teacher_name
-            }
-            with prefix_errors(
-                ', '.join(record_cfgs), f'teacher {teacher_name!r}'
-            ):
-                runs[teacher_name] = teacher.configure(record_cfgs, form, size)
-                for term_name in record_cfgs:
-                    self.rois.check_teacher_paths(
-                        term_name, teacher.paths[term_name]
-                    )
+            recordings = [
+                one
+                for one in self.recordings.all
+                if self.teacher_of[one.term] == teacher_name
+                and 'teacher' in one.cfgs
+            ]
+            names = dict.fromkeys(one.term for one in recordings)
+            with prefix_errors(', '.join(names), f'teacher {teacher_name!r}'):
+                cfgs = {one.key: one.cfgs['teacher'] for one in recordings}
+                runs[teacher_name] = teacher.configure(cfgs, form, size)
+                for one in recordings:
+                    paths = teacher.paths[one.key]
+                    if one.extra:
+                        self.rois.add_extra(one.term, one.key, paths)
+                    else:
+                        self.rois.check_teacher_paths(one.term, paths)
         return runs
 
     @contextmanager

@@ -1,7 +1,7 @@
 """Optional keywords of losses and connectors in one step."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -18,6 +18,7 @@ from ..hosts.assignment import (
 )
 from ..hosts.targets import blank_targets
 from ..losses.inputs import Assignment, Targets
+from .extras import Extras
 from .schedule import seed_of_run
 
 Stride = tuple[float, float]
@@ -35,6 +36,7 @@ class LossInputs:
         assigned: What the student's dense head assigned, level by level.
         strides: Strides of these levels, in pixels.
         device: Device on which random numbers are drawn.
+        extras: Further tensors of the term that is computed.
     """
 
     iteration: Callable[[], int] = int
@@ -43,6 +45,7 @@ class LossInputs:
     assigned: Sequence[Assignment] = ()
     strides: Sequence[Stride] = ()
     device: torch.device | str = 'cpu'
+    extras: Extras = field(default_factory=dict)
 
     @cached_property
     def _batch_targets(self) -> Targets:

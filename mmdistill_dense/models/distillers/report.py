@@ -40,12 +40,27 @@ def describe_terms(distill: DistillationLike) -> str:
             f'    left out: {side} {specs[k]}'
             for side, k, specs in unpaired_levels(term)
         ]
+        lines += [f'    {line}' for line in describe_extras(distill, name)]
         if term.classes.given:
             lines.append(f'    classes {term.classes}')
         when = '' if term.schedule.constant else f', {term.schedule}'
         lines.append(f'    {term.loss}{when}')
     lines += [f'  {line}' for line in describe_input_forms(distill)]
     return '\n'.join(lines)
+
+
+def describe_extras(distill: DistillationLike, term_name: str) -> list[str]:
+    """One line per extra of a term: its name and modules."""
+    teacher = distill.teachers[distill.teacher_of[term_name]]
+    lines = []
+    for one in distill.recordings.of_term(term_name):
+        sources = dict(teacher=teacher.recorded.get(one.key, ''))
+        if 'student' in one.cfgs:
+            sources['student'] = str(distill.recorders[one.key])
+        if one.extra:
+            parts = ', '.join(f'{s} {sources[s]}' for s in one.cfgs)
+            lines.append(f'extra {one.extra!r}: {parts}')
+    return lines
 
 
 def _through(connector: nn.Module) -> str:

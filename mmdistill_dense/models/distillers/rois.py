@@ -23,6 +23,8 @@ class SampledRoIs:
         self.recorders = recorders
         #: Path of the RoI extractor of each term.
         self.extractors: dict[str, str] = {}
+        #: Terms with a recorder of their RoIs; extras have those of a term.
+        self._recorded: set[str] = set()
 
     def add_if_per_roi(self, student: nn.Module, term_name: str) -> None:
         """Record the RoIs of a term on a box head; do nothing for other terms.
@@ -44,6 +46,7 @@ class SampledRoIs:
             student, _roi_key(term_name), extractor, take='input'
         )
         self.extractors[term_name] = extractor
+        self._recorded.add(term_name)
 
     def check_teacher_paths(
         self, term_name: str, paths: Sequence[str]
@@ -66,6 +69,27 @@ class SampledRoIs:
                 'roi_head.bbox_head on both sides, or on none.'
             )
 
+    def add_extra(
+        self, term_name: str, key: str, paths: Sequence[str]
+    ) -> None:
+        """Give an extra the RoIs of its term, if both are per RoI.
+
+        Args:
+            term_name: Name of the term.
+            key: Key of the extra.
+            paths: The modules that it records of one model.
+
+        Raises:
+            ValueError: If one gives a row per RoI, and the other maps.
+        """
+        if are_per_roi(paths) != (term_name in self.extractors):
+            raise ValueError(
+                f'extras: {", ".join(paths)} cannot stand beside what the '
+                'term records: one gives a row per RoI, the other maps.'
+            )
+        if term_name in self.extractors:
+            self.extractors[key] = self.extractors[term_name]
+
     def recorder_keys_of(self, term_names: Sequence[str]) -> list[str]:
         """Keys of the recorders of these terms.
 
@@ -73,7 +97,7 @@ class SampledRoIs:
         """
         return [
             *term_names,
-            *(_roi_key(t) for t in term_names if t in self.extractors),
+            *(_roi_key(t) for t in term_names if t in self._recorded),
         ]
 
     def any_needs_rois(self, term_names: Sequence[str]) -> bool:

@@ -25,8 +25,8 @@ def split_record_cfgs(name: str, term: Mapping) -> tuple[dict, dict]:
     )
     if isinstance(at, dict) and set(at) == {'student', 'teacher'}:
         student, teacher = at['student'], at['teacher']
-        return _record_cfg(student, form), _record_cfg(teacher, form)
-    return _record_cfg(at, form), _record_cfg(at, form)
+        return record_cfg(student, form), record_cfg(teacher, form)
+    return record_cfg(at, form), record_cfg(at, form)
 
 
 def token_record_cfg(at: object) -> dict:
@@ -39,11 +39,19 @@ def token_record_cfg(at: object) -> dict:
         "MaskTokenLearner: at must be a module path, 'logits', or "
         "dict(path=..., take='input')"
     )
-    return _record_cfg(at, form)
+    return record_cfg(at, form)
 
 
-def _record_cfg(at: object, form: str) -> dict:
-    """Turn a path into ``dict(path=...)``; pass a dict of settings."""
+def record_cfg(at: object, form: str) -> dict:
+    """Turn a path into ``dict(path=...)``; pass a dict of settings.
+
+    Args:
+        at: The setting.
+        form: What it must be, for messages.
+
+    Raises:
+        ValueError: If it is neither.
+    """
     if isinstance(at, str) and at:
         return dict(path=at)
     known = {'path', 'take', 'clone'}

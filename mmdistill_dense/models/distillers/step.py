@@ -18,8 +18,10 @@ from ..hosts.assignment import (
 from ..hosts.targets import read_targets
 from ..teachers import FrozenTeacher
 from . import guards
+from .extras import Extras
 from .guards import prefix_errors
 from .loss_inputs import LossInputs
+from .recordings import Recordings
 from .rois import SampledRoIs
 from .schedule import Clock
 from .term import Term, graph_zero
@@ -33,6 +35,7 @@ class DistillationLike(Protocol):
 
     clock: Clock
     recorders: RecorderSet
+    recordings: Recordings
     rois: SampledRoIs
     teacher_of: dict[str, str]
     teachers: MutableMapping[str, FrozenTeacher]
@@ -81,7 +84,8 @@ class Step:
     @property
     def recorder_keys(self) -> list[str]:
         """Keys of the student's recorders for the active terms."""
-        return self.distill.rois.recorder_keys_of(self.active)
+        keys = self.distill.recordings.keys('student', self.active)
+        return self.distill.rois.recorder_keys_of(keys)
 
     @contextmanager
     def recording(self, student: nn.Module) -> Iterator[None]:
@@ -110,14 +114,15 @@ class Step:
         """
         distill = self.distill
         for teacher_name, teacher in distill.teachers.items():
-            keys = [
+            names = [
                 name
                 for name in self.active
                 if distill.teacher_of[name] == teacher_name
             ]
+            keys = distill.recordings.keys('teacher', names)
             if keys and distill.rois.any_needs_rois(keys) == need_rois:
                 with prefix_errors(
-                    ', '.join(keys), f'teacher {teacher_name!r}'
+                    ', '.join(names), f'teacher {teacher_name!r}'
                 ):
                     rois = distill.rois.read(keys)
                     features = teacher(self.inputs, self.samples, keys, rois)
@@ -137,12 +142,12 @@ class Step:
         distill = self.distill
         # Removed here, so that it is freed after this term.
         teacher_levels = self.teacher_features.pop(term.name)
-        distill.teachers[distill.teacher_of[term.name]].wait_for(
-            teacher_levels
-        )
+        teacher = distill.teachers[distill.teacher_of[term.name]]
+        teacher.wait_for(teacher_levels)
         source = distill.recorders[term.name]
         with prefix_errors(term.name, 'student'):
             student_levels = source.read()
+            self.loss_inputs.extras = self._extras(term.name, teacher)
         check_now = torch.is_grad_enabled() and not term.checked
         if check_now:
             weighted_student = term.weighted_levels(student_levels, 'student')
@@ -165,3 +170,17 @@ class Step:
             guards.check_finite(f'term {term.name!r}', loss={0: loss})
             term.checked = True
         return loss
+
+    def _extras(self, term_name: str, teacher: FrozenTeacher) -> Extras:
+        """Levels of the extras of a term, by name and side."""
+        extras: dict[str, dict[str, list[Tensor]]] = {}
+        for one in self.distill.recordings.of_term(term_name):
+            if not one.extra:
+                continue
+            sides = extras[one.extra] = {}
+            if 'student' in one.cfgs:
+                sides['student'] = self.distill.recorders[one.key].read()
+            if 'teacher' in one.cfgs:
+                sides['teacher'] = self.teacher_features.pop(one.key)
+                teacher.wait_for(sides['teacher'])
+        return extras

@@ -16,6 +16,7 @@ from ..losses.base import (
 from .aligned_levels import AlignedLevels
 from .alignment import split_connector
 from .classes import ClassSelection
+from .extras import extras_of_pair
 from .loss_inputs import LossInputs
 from .schedule import Clock, Schedule
 
@@ -169,6 +170,9 @@ class Term(AlignedLevels):
             iteration=lambda: inputs.iteration,
             targets=lambda: inputs.targets(spec),
             assigned=lambda: inputs.assigned_to(spec, maps['student']),
+            extras=lambda: extras_of_pair(
+                inputs.extras, self.pairs[pair_index]
+            ),
             generator=lambda: self._draw(pair_index, inputs, 'loss'),
         )
         keywords = {name: optional[name]() for name in self.keywords}

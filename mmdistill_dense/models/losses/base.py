@@ -10,7 +10,9 @@ from mmdistill_dense.functional.checks import check_weight
 from mmdistill_dense.registry import MODELS
 
 #: Optional keywords of a loss, besides ``student`` and ``teacher``.
-KEYWORDS = ('level', 'iteration', 'targets', 'assigned', 'generator')
+KEYWORDS = (
+    *('level', 'iteration', 'targets', 'assigned', 'extras', 'generator'),
+)
 
 
 class LoadedTeacher(Protocol):
@@ -37,6 +39,8 @@ class DistillationLoss(nn.Module):
     - ``targets``: the ground truth, :class:`.inputs.Targets`;
     - ``assigned``: what the student's dense head assigned on the level,
       :class:`.inputs.Assignment`;
+    - ``extras``: the tensors that the term records besides, by name and
+      side, ``extras['scores']['teacher']``; the teacher's are detached;
     - ``generator``: a random generator on the map's device, keyed by seed,
       process, iteration, term and level.
 
