@@ -21,6 +21,8 @@ from .classes import SIDES, ClassSelection
 
 #: Returns the random generator of the connector that it is given for.
 Draw = Callable[[], torch.Generator]
+#: A function of the teacher's level and a map of the student.
+Through = Callable[[int, Tensor], Tensor]
 
 
 class AlignedLevels(nn.Module):
@@ -55,7 +57,11 @@ class AlignedLevels(nn.Module):
         self.level_weights = self._level_weights(level_weights)
 
     def add_connectors(
-        self, student_cfg: Any, teacher_cfg: Any, equal_channels: bool
+        self,
+        student_cfg: Any,
+        teacher_cfg: Any,
+        equal_channels: bool,
+        through: Sequence[FeatureSpec] | None = None,
     ) -> None:
         """Build the connectors of both sides at every level.
 
@@ -63,10 +69,16 @@ class AlignedLevels(nn.Module):
             student_cfg: Setting of the student's connector.
             teacher_cfg: Setting of the teacher's.
             equal_channels: Whether the loss needs as many channels of both.
+            through: Levels of the teacher that the student's maps must fit
+                instead of those that are compared.
         """
         self.connectors = nn.ModuleList(
-            self._build(student_cfg, *pair, equal_channels)
-            for pair in self.pairs
+            self._build(student_cfg, i, j, equal_channels)
+            if through is None
+            else build_connector(
+                student_cfg, self.student_specs[i], through[j]
+            )
+            for i, j in self.pairs
         )
         check_not_shared([*self.connectors])
         self.teacher_connectors = nn.ModuleList(
@@ -129,6 +141,7 @@ class AlignedLevels(nn.Module):
         teacher: list[Tensor],
         image: Sequence[int] | None = None,
         draw: Draw | None = None,
+        through: Through | None = None,
     ) -> dict[str, Tensor]:
         """Both maps of one pair of levels, resized to one grid.
 
@@ -140,6 +153,7 @@ class AlignedLevels(nn.Module):
                 of the dry run.
             draw: Returns the random generator of the connectors; ``None``:
                 they use torch's own.
+            through: Runs the student's map on through the teacher.
         """
         i, j = self.pairs[pair_index]
         s = self.classes.select('student', self.student_specs[i], student[i])
@@ -149,6 +163,8 @@ class AlignedLevels(nn.Module):
             _connect(side[pair_index], x, draw)
             for side, x in zip(connectors, (s, t), strict=True)
         )
+        if through is not None:
+            s = through(j, s)
         if s.ndim == t.ndim == 4:
             sides = (s, self.student_specs[i]), (t, self.teacher_specs[j])
             if self.grid == 'teacher':

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import nn
 
-from ..hosts import DryRunResult
+from ..hosts import DryRunResult, FeatureSpec
 from . import guards
 from .extras import check_extras
 from .guards import prefix_errors
@@ -13,7 +13,7 @@ from .recordings import Recording
 from .term import Term
 
 #: Settings of a term that its recordings are made from.
-_NOT_OF_TERM = ('at', 'teacher', 'extras')
+_NOT_OF_TERM = ('at', 'teacher', 'extras', 'through')
 
 
 def build_term(
@@ -24,6 +24,7 @@ def build_term(
     student_run: DryRunResult,
     teacher_run: DryRunResult,
     size: tuple[int, int],
+    through: list[FeatureSpec] | None = None,
 ) -> Term:
     """Build a term and run it on the maps of the dry runs.
 
@@ -35,6 +36,7 @@ def build_term(
         student_run: Dry run of the student.
         teacher_run: Dry run of the term's teacher.
         size: Height and width of their image, in pixels.
+        through: Levels of what the modules of ``through`` take.
 
     Raises:
         ValueError: If a setting or a shape does not fit.
@@ -52,6 +54,7 @@ def build_term(
             name,
             student=student_run.specs[name],
             teacher=teacher_run.specs[name],
+            through=through,
             **settings,
         )
         extras = [one for one in recordings if one.extra]
@@ -68,6 +71,11 @@ def build_term(
             }
             for one in extras
         }
+        if through:
+            # The modules have no weights yet.
+            inputs.through = lambda level, x: like.new_zeros(
+                teacher_maps[level].shape
+            )
         term.to(like).eval().try_maps(student_maps, teacher_maps, inputs)
     return term.train()
 

@@ -11,6 +11,7 @@ from mmdistill_dense.recorders import RecorderSet
 
 from ..hosts import (
     DryRunResult,
+    FeatureSpec,
     InputForm,
     dry_run,
     input_channels,
@@ -96,6 +97,7 @@ class Distillation(nn.Module):
                     student_run,
                     teacher_run,
                     input_size,
+                    self._through_specs(term_name),
                 )
             self.inheritances = [
                 Inheritance(
@@ -106,6 +108,10 @@ class Distillation(nn.Module):
         self._started = False
         if terms:
             print_log(describe_terms(self), logger='current')
+
+    def _through_specs(self, term_name: str) -> list[FeatureSpec] | None:
+        teacher = self.teachers[self.teacher_of[term_name]]
+        return teacher.through_specs.get(term_name)
 
     def _dry_run_student(
         self, student: nn.Module, size: tuple[int, int]
@@ -133,7 +139,14 @@ class Distillation(nn.Module):
             names = dict.fromkeys(one.term for one in recordings)
             with prefix_errors(', '.join(names), f'teacher {teacher_name!r}'):
                 cfgs = {one.key: one.cfgs['teacher'] for one in recordings}
-                runs[teacher_name] = teacher.configure(cfgs, form, size)
+                through = {
+                    term: paths
+                    for term, paths in self.recordings.through.items()
+                    if term in names
+                }
+                runs[teacher_name] = teacher.configure(
+                    cfgs, form, size, through
+                )
                 for one in recordings:
                     paths = teacher.paths[one.key]
                     if one.extra:

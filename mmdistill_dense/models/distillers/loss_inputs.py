@@ -37,6 +37,9 @@ class LossInputs:
         strides: Strides of these levels, in pixels.
         device: Device on which random numbers are drawn.
         extras: Further tensors of the term that is computed.
+        through: Runs a map of this term through modules of its teacher: a
+            function of the teacher's level and the map; ``None``: it does
+            not.
     """
 
     iteration: Callable[[], int] = int
@@ -46,6 +49,7 @@ class LossInputs:
     strides: Sequence[Stride] = ()
     device: torch.device | str = 'cpu'
     extras: Extras = field(default_factory=dict)
+    through: Callable[[int, Tensor], Tensor] | None = None
 
     @cached_property
     def _batch_targets(self) -> Targets:

@@ -39,20 +39,25 @@ class Recordings:
     """All recordings, each term's maps before its extras."""
 
     all: list[Recording] = field(default_factory=list)
+    #: Modules of the teacher that the student's map runs through, by term.
+    through: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, terms: Mapping[str, Mapping]) -> 'Recordings':
         """Read them from the configs of the terms.
 
         Raises:
-            ValueError: If ``at`` or ``extras`` has none of the valid forms.
+            ValueError: If ``at``, ``extras`` or ``through`` has none of the
+                valid forms.
         """
-        found = []
+        found, through = [], {}
         for name, cfg in terms.items():
             sides = split_record_cfgs(name, cfg)
             maps = dict(zip(SIDES, sides, strict=True))
             found += [Recording(name, maps), *_extras(name, cfg)]
-        return cls(found)
+            if 'through' in cfg:
+                through[name] = _through(name, cfg)
+        return cls(found, through)
 
     def of_term(self, term: str) -> list[Recording]:
         """Those of a term."""
@@ -83,6 +88,23 @@ class Recordings:
                     rois.add_extra(one.term, one.key, paths)
                 else:
                     rois.add_if_per_roi(student, one.term)
+
+
+def _through(term: str, cfg: Mapping) -> list[str]:
+    paths = cfg['through']
+    listed = isinstance(paths, (list, tuple)) and paths
+    if not listed or not all(isinstance(p, str) and p for p in paths):
+        raise ValueError(
+            f'term {term!r}: through must be a list of module paths of the '
+            "teacher, in the order in which they run, with '{level}' for the "
+            f'index of its level, got {paths!r}.'
+        )
+    if cfg.get('classes') is not None:
+        raise ValueError(
+            f'term {term!r}: classes cannot be selected of a map that runs '
+            'through modules of the teacher. Leave out one of the two.'
+        )
+    return list(paths)
 
 
 def _extras(term: str, cfg: Mapping) -> Iterator[Recording]:

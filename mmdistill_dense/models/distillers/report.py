@@ -50,7 +50,7 @@ def describe_terms(distill: DistillationLike) -> str:
 
 
 def describe_extras(distill: DistillationLike, term_name: str) -> list[str]:
-    """One line per extra of a term: its name and modules."""
+    """Lines on the extras of a term, and what its maps run through."""
     teacher = distill.teachers[distill.teacher_of[term_name]]
     lines = []
     for one in distill.recordings.of_term(term_name):
@@ -60,6 +60,9 @@ def describe_extras(distill: DistillationLike, term_name: str) -> list[str]:
         if one.extra:
             parts = ', '.join(f'{s} {sources[s]}' for s in one.cfgs)
             lines.append(f'extra {one.extra!r}: {parts}')
+    through = distill.recordings.through.get(term_name)
+    if through:
+        lines.append(f'student runs on through: {", ".join(through)}')
     return lines
 
 

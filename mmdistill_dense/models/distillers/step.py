@@ -148,6 +148,9 @@ class Step:
         with prefix_errors(term.name, 'student'):
             student_levels = source.read()
             self.loss_inputs.extras = self._extras(term.name, teacher)
+        self.loss_inputs.through = None
+        if term.name in teacher.chains:
+            self.loss_inputs.through = partial(teacher.run_through, term.name)
         check_now = torch.is_grad_enabled() and not term.checked
         if check_now:
             weighted_student = term.weighted_levels(student_levels, 'student')

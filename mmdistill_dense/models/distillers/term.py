@@ -38,6 +38,8 @@ class Term(AlignedLevels):
         grid: ``'teacher'`` or ``'student'``: which map keeps its size; the
             other map is resized to it.
         classes: Classes of logits to compare, see :class:`ClassSelection`.
+        through: Levels of what those modules of the teacher take that the
+            student's maps run through; ``None``: there are none.
 
     Raises:
         ValueError: If a setting does not fit.
@@ -54,6 +56,7 @@ class Term(AlignedLevels):
         schedule: dict | None = None,
         grid: str = 'teacher',
         classes: Sequence | Mapping | None = None,
+        through: list[FeatureSpec] | None = None,
     ) -> None:
         super().__init__(student, teacher, level_weights, grid)
         self.name = name
@@ -64,7 +67,7 @@ class Term(AlignedLevels):
         #: Optional keywords that the loss takes.
         self.keywords = keywords_of(self.loss)
         equal = member_or_default(self.loss, 'equal_channels')
-        self.add_connectors(own, others, equal)
+        self.add_connectors(own, others, equal, through)
         #: Whether the first active step has been checked.
         self.checked = False
 
@@ -149,6 +152,7 @@ class Term(AlignedLevels):
                     teacher,
                     inputs.image,
                     partial(self._draw, pair_index, inputs, 'connector'),
+                    inputs.through,
                 ),
                 inputs,
             )

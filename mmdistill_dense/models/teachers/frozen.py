@@ -12,10 +12,10 @@ from mmdistill_dense.recorders import RecorderSet
 
 from ..hosts import (
     DryRunResult,
+    FeatureSpec,
     InputAdapter,
     InputForm,
     InputResizing,
-    blank_sample,
     dry_run,
     expand_alias,
     input_channels,
@@ -26,9 +26,10 @@ from ..hosts.rois import concat_rois
 from ..utils import forked_rng
 from .speed import SpeedSwitches, measure_drift
 from .stock import StockTeacher
+from .through import ThroughTeacher
 
 
-class FrozenTeacher(StockTeacher):
+class FrozenTeacher(ThroughTeacher):
     """A frozen stock model whose features are recorded.
 
     It is in eval mode, so dropout and drop path are off. It has no gradients,
@@ -64,6 +65,8 @@ class FrozenTeacher(StockTeacher):
         #: Names of the modules that each term records.
         self.paths: dict[str, list[str]] = {}
         self._record_cfgs: dict[str, dict] = {}
+        #: Levels of what the modules of ``through`` take, by term.
+        self.through_specs: dict[str, list[FeatureSpec]] = {}
         self._dry_run_result: DryRunResult | None = None
         self._input_size = (0, 0)
         self._features_without_switches: dict[str, list[Tensor]] = {}
@@ -73,6 +76,7 @@ class FrozenTeacher(StockTeacher):
         record_cfgs: Mapping[str, dict],
         student_input_form: InputForm,
         input_size: tuple[int, int],
+        through: Mapping[str, Sequence[str]] | None = None,
     ) -> DryRunResult:
         """Set what to record, and find its shapes in a dry run.
 
@@ -84,6 +88,7 @@ class FrozenTeacher(StockTeacher):
             student_input_form: Normalisation, channel order and padding of
                 the student's batches.
             input_size: Height and width of the dry run's image, in pixels.
+            through: Modules that a student's map runs through, by term.
         """
         self._record_cfgs, self._input_size = dict(record_cfgs), input_size
         with forked_rng():
@@ -95,6 +100,9 @@ class FrozenTeacher(StockTeacher):
         self._dry_run_result = replace(result, features={})
         self.resizing = resizing_of(model)
         self.input_adapter = self._make_adapter(student_input_form, model)
+        self.through_specs = self.set_chains(
+            model, recorders, through or {}, result.specs
+        )
         return result
 
     def _make_adapter(
@@ -142,6 +150,7 @@ class FrozenTeacher(StockTeacher):
         return measure_drift(before, after, self.switches)
 
     def _modify_model(self, model: nn.Module) -> None:
+        super()._modify_model(model)
         if self.switches.changes_model:
             first = next(model.parameters())
             noise_features = partial(
@@ -152,18 +161,6 @@ class FrozenTeacher(StockTeacher):
             )
             self._features_without_switches = noise_features()
             self.switches.prepare(model, noise_features)
-
-    def _features_of_noise_image(
-        self, model: nn.Module, like: Tensor, switches: SpeedSwitches
-    ) -> dict[str, list[Tensor]]:
-        """Features of all terms on a fixed image of noise."""
-        size = self._input_size
-        shape = 1, len(self.input_adapter.teacher.mean), *size
-        noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-        batch = noise.to(like), [blank_sample(size)]
-        return self._record(
-            model, *batch, list(self._record_cfgs), None, switches
-        )
 
     @torch.no_grad()
     def _record(
@@ -226,11 +223,8 @@ class FrozenTeacher(StockTeacher):
     def build_model_and_run(self) -> tuple[nn.Module, Callable]:
         """A model with random weights, and a function that runs it.
 
-        For inspection tools; neither is stored in the teacher.
-
-        Returns:
-            The stock model, and a function of images and data samples that
-            stops after the last recorded module.
+        The function takes images and data samples, and stops after the last
+        recorded module. For inspection; neither is stored in the teacher.
         """
         with forked_rng():
             model, recorders = self._build()
