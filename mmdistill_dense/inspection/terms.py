@@ -47,10 +47,11 @@ def _title(distill: Distillation, term: Term) -> str:
     owner = distill.teacher_of[term.name]
     schedule = 'always' if term.schedule.constant else str(term.schedule)
     classes = f'\nclasses  {term.classes}' if term.classes.given else ''
+    share = '' if term.share is None else f'share    {term.share}\n'
     extras = ''.join(f'\n{x}' for x in describe_extras(distill, term.name))
     return (
         f'Term {term.name!r}, logged as loss_{term.name}\n'
-        f'loss     {term.loss}{_trained(term.loss)}\n'
+        f'loss     {term.loss}{_trained(term.loss)}\n{share}'
         f'schedule {schedule}\n'
         f'teacher  {owner!r}{classes}{extras}'
     )

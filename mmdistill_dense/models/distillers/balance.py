@@ -75,26 +75,44 @@ class BalanceMeter:
 
 
 def _parts(losses: Mapping, factors: Mapping) -> dict[str, Tensor]:
-    """Loss of the task, summed as in MMEngine, and of each term."""
+    """Loss of the task, and of each term."""
     term_keys = {f'loss_{name}': name for name in factors}
-    task = [
+    own = {k: v for k, v in losses.items() if k not in term_keys}
+    terms = {name: losses[key] for key, name in term_keys.items()}
+    return {TASK: sum_of_losses(own), **terms}
+
+
+def sum_of_losses(losses: Mapping[str, Tensor | list[Tensor]]) -> Tensor:
+    """Sum of a model's losses, as MMEngine computes it; a scalar."""
+    parts = [
         value.mean()
         for key, values in losses.items()
-        if 'loss' in key and key not in term_keys
+        if 'loss' in key
         for value in (values if isinstance(values, list) else [values])
     ]
-    terms = {name: losses[key] for key, name in term_keys.items()}
-    return {TASK: torch.stack([v.float() for v in task]).sum(), **terms}
+    return torch.stack(
+        [p.float() if p.itemsize < 4 else p for p in parts]
+    ).sum()
+
+
+def full_digits(x: Tensor) -> Tensor:
+    """A tensor of half precision in float32, others as they are."""
+    return x.float() if x.itemsize < 4 else x
+
+
+def own_parameters(student: nn.Module) -> list[Tensor]:
+    """Trained parameters of a distilled student, without ``distill.*``."""
+    return [
+        parameter
+        for name, parameter in student.named_parameters()
+        if parameter.requires_grad and not name.startswith('distill.')
+    ]
 
 
 def _norms(
     parts: Mapping[str, Tensor], student: nn.Module, scale: float
 ) -> dict[str, float]:
-    own = [
-        parameter
-        for name, parameter in student.named_parameters()
-        if parameter.requires_grad and not name.startswith('distill.')
-    ]
+    own = own_parameters(student)
     try:
         return {k: _norm(part, own, scale) for k, part in parts.items()}
     except RuntimeError as error:

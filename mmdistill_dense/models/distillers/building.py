@@ -57,6 +57,12 @@ def build_term(
             through=through,
             **settings,
         )
+        if term.share is not None and 'loss' in name:
+            raise ValueError(
+                f'share: weight_{name} would be logged, which MMEngine sums '
+                'with the losses, as it contains "loss". Choose another '
+                'name.'
+            )
         extras = [one for one in recordings if one.extra]
         _check_extras(term, extras, runs)
         # A model that the caller built may be on a GPU, or in float64.

@@ -34,7 +34,8 @@ class DenseDistiller:
             ``EncoderTeacher``; or several of these by name.
         terms: Config of each term, by its name. Keys: ``at``, ``loss`` and
             optionally ``connector``, ``level_weights``, ``schedule``,
-            ``grid``, ``teacher``; see ``docs/concepts.md``.
+            ``grid``, ``classes``, ``extras``, ``through``, ``share``,
+            ``teacher``; see ``docs/concepts.md``.
         data_preprocessor: Injected by MMEngine's Runner from the top level of
             a config; used only if the student has none of its own.
         input_size: Height and width of the blank image of the dry run, in
@@ -104,6 +105,7 @@ class DenseDistiller:
         with distill.recording(inputs, data_samples, self) as step:
             losses = super().loss(inputs, data_samples, **kwargs)
             term_losses = step.losses()
+        term_losses = step.with_shares(term_losses, losses, self)
         losses = merge_losses(losses, term_losses, self._stock_class.__name__)
         distill.balance.measure(losses, step.factors, self)
         return losses

@@ -44,7 +44,8 @@ def describe_terms(distill: DistillationLike) -> str:
         if term.classes.given:
             lines.append(f'    classes {term.classes}')
         when = '' if term.schedule.constant else f', {term.schedule}'
-        lines.append(f'    {term.loss}{when}')
+        share = '' if term.share is None else f', {term.share}'
+        lines.append(f'    {term.loss}{share}{when}')
     lines += [f'  {line}' for line in describe_input_forms(distill)]
     return '\n'.join(lines)
 

@@ -1,6 +1,6 @@
 """State of one training step of a distilled student."""
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Protocol
@@ -18,12 +18,14 @@ from ..hosts.assignment import (
 from ..hosts.targets import read_targets
 from ..teachers import FrozenTeacher
 from . import guards
+from .balance import own_parameters, sum_of_losses
 from .extras import Extras
 from .guards import prefix_errors
 from .loss_inputs import LossInputs
 from .recordings import Recordings
 from .rois import SampledRoIs
 from .schedule import Clock
+from .share import Share, gradient_ratio
 from .term import Term, graph_zero
 
 
@@ -138,6 +140,45 @@ class Step:
             for name, term in self.distill.terms.items()
         }
 
+    def with_shares(
+        self, term_losses: dict[str, Tensor], task: Mapping, student: nn.Module
+    ) -> dict[str, Tensor]:
+        """Losses of the terms, with the weights of those with a share.
+
+        Call it after ``recording``: activation checkpoints may run parts of
+        the student again when gradients are measured.
+
+        Args:
+            term_losses: Result of ``losses``.
+            task: The student's own losses.
+            student: The student.
+
+        Returns:
+            The losses, and ``weight_<name>`` of each term with a share.
+        """
+        found = dict(term_losses)
+        for name in self.active:
+            term = self.distill.terms[name]
+            if term.share is None:
+                continue
+            key = f'loss_{name}'
+            with prefix_errors(name):
+                self._measure(term.share, term_losses[key], task, student)
+            weight = term.share.weight
+            found[key] = self.factors[name] * weight * term_losses[key]
+            found[f'weight_{name}'] = weight
+        return found
+
+    def _measure(
+        self, share: Share, loss: Tensor, task: Mapping, student: nn.Module
+    ) -> None:
+        if not (torch.is_grad_enabled() and loss.requires_grad):
+            return
+        if share.due(self.distill.clock.now(False)):
+            parameters = own_parameters(student)
+            total = sum_of_losses(task)
+            share.update(gradient_ratio(loss, total, parameters))
+
     def _term_loss(self, term: Term) -> Tensor:
         distill = self.distill
         # Removed here, so that it is freed after this term.
@@ -166,7 +207,7 @@ class Step:
             loss = term(
                 student_levels,
                 teacher_levels,
-                self.factors[term.name],
+                self.factors[term.name] if term.share is None else 1.0,
                 self.loss_inputs,
             )
         if check_now:

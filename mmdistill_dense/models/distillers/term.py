@@ -19,6 +19,7 @@ from .classes import ClassSelection
 from .extras import extras_of_pair
 from .loss_inputs import LossInputs
 from .schedule import Clock, Schedule
+from .share import Share, build_share
 
 
 class Term(AlignedLevels):
@@ -40,6 +41,8 @@ class Term(AlignedLevels):
         classes: Classes of logits to compare, see :class:`ClassSelection`.
         through: Levels of what those modules of the teacher take that the
             student's maps run through; ``None``: there are none.
+        share: Gradient of the term in relation to the task's, in place of a
+            ``loss_weight``; see :class:`Share`.
 
     Raises:
         ValueError: If a setting does not fit.
@@ -57,6 +60,7 @@ class Term(AlignedLevels):
         grid: str = 'teacher',
         classes: Sequence | Mapping | None = None,
         through: list[FeatureSpec] | None = None,
+        share: float | Mapping | None = None,
     ) -> None:
         super().__init__(student, teacher, level_weights, grid)
         self.name = name
@@ -68,6 +72,8 @@ class Term(AlignedLevels):
         self.keywords = keywords_of(self.loss)
         equal = member_or_default(self.loss, 'equal_channels')
         self.add_connectors(own, others, equal, through)
+        weight = member_or_default(self.loss, 'loss_weight')
+        self.share: Share | None = build_share(share, weight)
         #: Whether the first active step has been checked.
         self.checked = False
 
@@ -75,7 +81,8 @@ class Term(AlignedLevels):
     def disabled(self) -> bool:
         """Whether a weight of 0 disables the term."""
         weight = member_or_default(self.loss, 'loss_weight')
-        return weight == 0 or not any(self.level_weights)
+        unshared = self.share is not None and not self.share.value
+        return weight == 0 or unshared or not any(self.level_weights)
 
     def factor(self, clock: Clock) -> float:
         """Factor of the schedule now; 0 if the term is disabled."""
