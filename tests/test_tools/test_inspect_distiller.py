@@ -253,3 +253,35 @@ def test_the_size_is_what_the_config_is_made_for(entries, size):
 )
 def test_amounts_have_three_figures(number, text):
     assert format_count(number) == text
+
+
+def test_both_connectors_extras_through_and_share_are_shown(tmp_path, inspect):
+    terms = dict(
+        masked=cwd(
+            'backbone',
+            connector=dict(
+                student=dict(type='mmdistill_dense.MaskedGenerator'),
+                teacher=dict(type='mmdistill_dense.NormConnector'),
+            ),
+            share=0.25,
+        ),
+        cross=cwd(
+            dict(
+                student=dict(path='decode_head.bottleneck', take='input'),
+                teacher='logits',
+            ),
+            through=['decode_head.bottleneck', 'decode_head.conv_seg'],
+        ),
+    )
+    teacher = dict(cfg=pspnet(depth=50), checkpoint=NOWHERE)
+    model = distilled(pspnet(), teacher, terms)
+    text = inspect(write_config(tmp_path / 'kd.py', model, 'mmseg'))
+    assert 'MaskedGenerator 64 -> 256, teacher: NormConnector' in text
+    assert 'Share(0.25 of the gradient of the task)' in text
+    assert (
+        'student runs on through: decode_head.bottleneck, decode_head.conv_seg'
+        in text
+    )
+    # 1x1 with bias, and two 3x3 of the teacher's channels with biases.
+    count = 64 * 256 + 256 + 2 * (9 * 256 * 256 + 256)
+    assert format_count(count) in text

@@ -141,13 +141,14 @@ def gradient_ratio(
         RuntimeError: If the student has a re-entrant activation checkpoint.
     """
     gradients = [_gradients(part, parameters) for part in (term, task)]
-    reached = [
-        [float(g is not None) for g in part_gradients]
-        for part_gradients in gradients
-    ]
     squares = []
     like = full_digits(term)
-    both = like.new_tensor(reached).prod(0)
+    reached = [
+        all(g is not None for g in pair)
+        for pair in zip(*gradients, strict=True)
+    ]
+    # Filled on the device: it would wait for numbers that are copied to it.
+    both = torch.stack([like.new_full((), x) for x in reached])
     for part_gradients in gradients:
         flat = torch.cat(
             [
