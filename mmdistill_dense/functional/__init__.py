@@ -1,6 +1,8 @@
 """Losses as pure functions of tensors; imports torch only."""
 
 from .channel_wise import channel_wise_divergence
+from .correlation import correlation_distance
+from .feature_distance import cosine_distance, mean_squared_distance
 from .imitation import smooth_l1_distance
 from .masked import mask_diversity, masked_distance, receptive_masks
 from .pixel_contrast import pixel_contrast, pixel_contrast_statistics
@@ -11,10 +13,13 @@ from .standardise import standardise
 
 __all__ = [
     'channel_wise_divergence',
+    'correlation_distance',
+    'cosine_distance',
     'keep_mask',
     'keyed_generator',
     'mask_diversity',
     'masked_distance',
+    'mean_squared_distance',
     'pixel_contrast',
     'pixel_contrast_statistics',
     'pixel_wise_divergence',

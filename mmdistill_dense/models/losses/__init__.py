@@ -1,11 +1,15 @@
 from .base import DistillationLoss
 from .channel_wise_loss import ChannelWiseLoss
+from .feature_losses import CorrelationLoss, CosineLoss, SquaredErrorLoss
 from .imitation_loss import ImitationLoss
 from .pixel_wise_loss import PixelWiseLoss
 
 __all__ = [
     'ChannelWiseLoss',
+    'CorrelationLoss',
+    'CosineLoss',
     'DistillationLoss',
     'ImitationLoss',
     'PixelWiseLoss',
+    'SquaredErrorLoss',
 ]
