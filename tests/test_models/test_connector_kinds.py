@@ -218,7 +218,9 @@ def masked(student, teacher, **settings):
     return model
 
 
-def test_a_masked_step_draws_from_no_generator_of_the_run(teacher_of):
+def test_a_masked_step_draws_from_no_generator_of_the_run(
+    teacher_of, monkeypatch
+):
     teacher = teacher_of(pspnet, depth=50)
     model = masked(pspnet(**STILL), teacher)
     batch = segmentation_batch(2, (64, 64))
@@ -233,6 +235,11 @@ def test_a_masked_step_draws_from_no_generator_of_the_run(teacher_of):
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     MessageHub.get_current_instance().update_info('seed', 7)
+    assert not torch.equal(first, value(3))
+    MessageHub.get_current_instance().update_info('seed', 0)
+    assert torch.equal(first, value(3))
+    rank = 'mmdistill_dense.models.distillers.loss_inputs.get_rank'
+    monkeypatch.setattr(rank, lambda: 1)
     assert not torch.equal(first, value(3))
     assert not {k for k in model.state_dict() if 'teacher_connectors' in k}
 

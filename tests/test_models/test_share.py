@@ -215,6 +215,14 @@ def test_a_reentrant_checkpoint_is_refused(teacher):
         step(model, 0)
 
 
+def test_a_term_beside_all_that_the_task_trains_is_refused():
+    one, two = (torch.ones(2, requires_grad=True) for _ in range(2))
+    with pytest.raises(RuntimeError, match='no trained parameter in common'):
+        gradient_ratio(one.sum(), two.sum(), [one, two])
+    ratio = gradient_ratio((3 * one).sum(), (one + two).sum(), [one, two])
+    assert ratio.item() == pytest.approx(3)
+
+
 def test_two_processes_have_one_weight_from_both_batches(tmp_path):
     layer = nn.Linear(3, 2, bias=False)
     batches = torch.randn(2, 4, 3)

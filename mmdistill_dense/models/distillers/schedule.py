@@ -95,7 +95,7 @@ class Clock:
         now = _runtime_info(unit)
         if now is None:
             raise RuntimeError(
-                'a term has a schedule or draws random numbers, but the '
+                'a term has a schedule, a share or random masks, but the '
                 f'{unit} is not known. In a '
                 "Runner mmengine's RuntimeInfoHook sets it (default_hooks."
                 'runtime_info must not be None); in a loop of your own call '

@@ -138,7 +138,8 @@ def gradient_ratio(
         A scalar in float32 or float64.
 
     Raises:
-        RuntimeError: If the student has a re-entrant activation checkpoint.
+        RuntimeError: If the student has a re-entrant activation checkpoint,
+            or the two reach no parameter in common.
     """
     gradients = [_gradients(part, parameters) for part in (term, task)]
     squares = []
@@ -147,6 +148,12 @@ def gradient_ratio(
         all(g is not None for g in pair)
         for pair in zip(*gradients, strict=True)
     ]
+    if not any(reached):
+        raise RuntimeError(
+            'share: the term and the losses of the student reach no trained '
+            'parameter in common, so their gradients cannot be compared. '
+            'Record a module before the heads, or give a loss_weight.'
+        )
     # Filled on the device: it would wait for numbers that are copied to it.
     both = torch.stack([like.new_full((), x) for x in reached])
     for part_gradients in gradients:

@@ -167,8 +167,9 @@ class Term(AlignedLevels):
             else graph_zero(self.connectors[pair_index], like=student[0])
             for pair_index, weight in enumerate(self.level_weights)
         ]
-        # Parameters of levels that are left out.
-        losses.append(graph_zero(self.loss, like=losses[0]))
+        if any(True for _ in self.loss.parameters()):
+            # For those of levels that are left out.
+            losses.append(graph_zero(self.loss, like=losses[0]))
         return factor * torch.stack(losses).sum()
 
     def _level_loss(
