@@ -86,23 +86,26 @@ def test_the_first_step_has_the_share_that_is_wanted(teacher):
     assert not losses['weight_kd'].requires_grad
 
 
-# The limit that is promised to users is 0.02.
-def test_the_share_is_kept_while_the_student_learns(teacher):
+@pytest.mark.parametrize(
+    'iterations', [60, pytest.param(200, marks=pytest.mark.slow)]
+)
+def test_the_share_is_kept_while_the_student_learns(teacher, iterations):
     model = built(teacher, kd())
     optimizer = torch.optim.SGD(model.parameters(), 0.01, 0.9)
     shares, weights = [], []
-    for iteration in range(60):
-        losses = step(model, iteration, seed=iteration % 6)
+    for iteration in range(iterations):
+        losses = step(model, iteration, seed=iteration % 7)
         shares.append(by_hand(model, losses))
         weights.append(losses['weight_kd'].item())
         optimizer.zero_grad()
         total(model, losses).backward()
         optimizer.step()
+    # The windowed mean stays within two points of what is wanted.
     windows = torch.tensor(shares).unfold(0, 20, 1).mean(1)
     assert (windows - SHARE).abs().max() < 0.02
     # Not by being constant, and without a measurement in between.
     assert len(set(weights[:10])) == 10
-    assert len(set(weights[10:20])) == 1
+    assert len(set(weights[11:20])) == 1
     assert max(weights) > 1.05 * min(weights)
 
 
@@ -154,7 +157,7 @@ def test_what_is_measured_and_when():
     assert due == [True] * 10 + [i % 4 == 0 for i in range(10, 20)]
     assert share.weight.item() == pytest.approx(0.25)
     share.update(torch.tensor(4.0))
-    assert share.weight.item() == pytest.approx(0.5 / 2.4, rel=0.05)
+    assert share.weight.item() == pytest.approx(0.5 / 2.5, rel=0.01)
     before = share.weight
     for value in (0.0, float('inf'), float('nan')):
         share.update(torch.tensor(value))

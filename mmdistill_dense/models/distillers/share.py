@@ -15,7 +15,7 @@ from .balance import full_digits
 #: Steps that are measured one after another, at the begin of a term.
 _FIRST = 10
 #: Part of the average that the measurements before the last one make up.
-_MOMENTUM = 0.8
+_MOMENTUM = 0.75
 #: Scale of a loss in fp16 autocast, so that small gradients do not vanish.
 _FP16_SCALE = 1024.0
 
@@ -27,7 +27,7 @@ class Share(nn.Module):
     its level weights and before its schedule, and of that of all losses of
     the student, on the student's parameters that both reach; of the mean
     over processes. The weight is ``value`` divided by the average ratio, in
-    which the last measurement counts a fifth. The average is in checkpoints.
+    which the last measurement counts a quarter. The average is in checkpoints.
 
     A measured step costs one more backward pass of the task and one of the
     term. Measured are the first ten steps of a term, and one in ``interval``.
@@ -43,7 +43,7 @@ class Share(nn.Module):
 
     average: Tensor
 
-    def __init__(self, value: float, interval: int = 20) -> None:
+    def __init__(self, value: float, interval: int = 10) -> None:
         super().__init__()
         check_not_negative('share', value=value)
         check_int('share: interval', interval, 1)
