@@ -2,7 +2,11 @@
 
 from .channel_wise import channel_wise_divergence
 from .correlation import correlation_distance
-from .feature_distance import cosine_distance, mean_squared_distance
+from .feature_distance import (
+    cosine_distance,
+    mean_squared_distance,
+    summed_squared_distance,
+)
 from .imitation import smooth_l1_distance
 from .masked import mask_diversity, masked_distance, receptive_masks
 from .pixel_contrast import pixel_contrast, pixel_contrast_statistics
@@ -28,4 +32,5 @@ __all__ = [
     'resize_to',
     'smooth_l1_distance',
     'standardise',
+    'summed_squared_distance',
 ]

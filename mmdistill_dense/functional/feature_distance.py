@@ -41,6 +41,45 @@ def mean_squared_distance(*, student: Tensor, teacher: Tensor) -> Tensor:
         return (s - t).square().sum() / max(s.numel(), 1)
 
 
+def summed_squared_distance(*, student: Tensor, teacher: Tensor) -> Tensor:
+    r"""Sum of :math:`(S - T)^2` of each image, averaged over images.
+
+    .. math:: L = \frac{1}{N} \sum_{n,c,i} (S_{nci} - T_{nci})^2
+
+    Normalisation: *sum* over C, H and W, mean over N alone, so the value grows
+    with the map: published weights are about 1e-5. It is C H W times
+    :func:`mean_squared_distance`; 0 without any element.
+
+    Computed in float32 inside autocast and for half precision tensors, in
+    float64 for float64 ones. No gradient reaches the teacher.
+
+    Source: Yang et al., "Masked Generative Distillation", ECCV 2022 (arXiv
+    2205.01529), eq. 3 with the 1 / N of its published code; the student's map
+    is then that of its masked generator.
+
+    Args:
+        student: Map (N, C, H, W), or another output of N rows.
+        teacher: Tensor of the same shape.
+
+    Returns:
+        A scalar, zero if the two agree.
+
+    Raises:
+        TypeError: If one is not a floating point tensor.
+        ValueError: If the shapes differ.
+
+    Example:
+        >>> import torch
+        >>> student = torch.tensor([[1.0, 3.0], [0.0, 2.0]])
+        >>> teacher = torch.zeros(2, 2)
+        >>> summed_squared_distance(student=student, teacher=teacher).item()
+        7.0
+    """
+    check_outputs('summed_squared_distance', student=student, teacher=teacher)
+    with full_precision(student, teacher.detach()) as (s, t):
+        return (s - t).square().sum() / max(len(s), 1)
+
+
 def cosine_distance(
     *, student: Tensor, teacher: Tensor, eps: float = 1e-6
 ) -> Tensor:

@@ -11,9 +11,11 @@ from mmdistill_dense.functional import (
     cosine_distance,
     mean_squared_distance,
     resize_to,
+    summed_squared_distance,
 )
 
-DISTANCES = [correlation_distance, cosine_distance, mean_squared_distance]
+SQUARES = [mean_squared_distance, summed_squared_distance]
+DISTANCES = [correlation_distance, cosine_distance, *SQUARES]
 
 
 @pytest.fixture
@@ -106,6 +108,17 @@ def test_hints_equal_the_mean_of_squares(maps):
     assert mean_squared_distance(student=empty, teacher=empty).item() == 0
 
 
+def test_sums_are_over_each_image_and_means_over_images(maps):
+    student, teacher = maps
+    value = summed_squared_distance(student=student, teacher=teacher)
+    expected = 3 * 4 * 5 * 7.093923270221913
+    assert value.item() == pytest.approx(expected, rel=1e-12)
+    twice = (torch.cat([x, x]) for x in maps)
+    names = ('student', 'teacher')
+    same = summed_squared_distance(**dict(zip(names, twice, strict=True)))
+    assert same.item() == pytest.approx(expected, rel=1e-12)
+
+
 def test_the_cosine_equals_torchs(base):
     student, teacher = base
     check(
@@ -183,7 +196,7 @@ def test_what_does_not_fit_is_refused(maps, distance):
         distance(student=student, teacher=teacher[:, :2])
     with pytest.raises(TypeError, match='teacher must be a floating point'):
         distance(student=student, teacher=teacher.long())
-    if distance is not mean_squared_distance:
+    if distance not in SQUARES:
         with pytest.raises(ValueError, match='eps must be'):
             distance(student=student, teacher=teacher, eps=0)
 
@@ -197,7 +210,9 @@ def test_half_precision_at_a_realistic_size(distance, dtype):
         s = student.detach().to(kind).requires_grad_()
         value = distance(student=s, teacher=teacher.to(kind))
         assert value.dtype == torch.float32
-        (value * 2.0**16).backward()
+        # Scaled as by a GradScaler, and a sum weighted as published.
+        weight = 2e-5 if distance is summed_squared_distance else 1
+        (weight * value * 2.0**16).backward()
         assert s.grad.isfinite().all()
         results.append((value.item(), s.grad.float() / 2**16))
     (expected, gradient), (found, other) = results

@@ -1,6 +1,11 @@
 from .base import DistillationLoss
 from .channel_wise_loss import ChannelWiseLoss
-from .feature_losses import CorrelationLoss, CosineLoss, SquaredErrorLoss
+from .feature_losses import (
+    CorrelationLoss,
+    CosineLoss,
+    SquaredErrorLoss,
+    SummedErrorLoss,
+)
 from .imitation_loss import ImitationLoss
 from .pixel_wise_loss import PixelWiseLoss
 
@@ -12,4 +17,5 @@ __all__ = [
     'ImitationLoss',
     'PixelWiseLoss',
     'SquaredErrorLoss',
+    'SummedErrorLoss',
 ]

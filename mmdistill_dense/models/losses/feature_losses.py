@@ -6,6 +6,7 @@ from mmdistill_dense.functional import (
     correlation_distance,
     cosine_distance,
     mean_squared_distance,
+    summed_squared_distance,
 )
 from mmdistill_dense.registry import MODELS
 
@@ -55,6 +56,26 @@ class SquaredErrorLoss(DistillationLoss):
     def forward(self, *, student: Tensor, teacher: Tensor) -> Tensor:
         """Compare two outputs of one shape, such as (N, C, H, W)."""
         return self.loss_weight * mean_squared_distance(
+            student=student, teacher=teacher
+        )
+
+
+@MODELS.register_module()
+class SummedErrorLoss(DistillationLoss):
+    """Squared difference, summed over each image (MGD, ECCV 2022).
+
+    ``loss_weight * summed_squared_distance``: sum over C, H and W, mean over
+    N. With a ``MaskedGenerator`` as connector it is MGD, whose weights are
+    2e-5 for one-stage detectors and 5e-7 for two-stage ones.
+
+    Args:
+        loss_weight: Factor of the loss, not negative. At 0 the term is
+            disabled.
+    """
+
+    def forward(self, *, student: Tensor, teacher: Tensor) -> Tensor:
+        """Compare two outputs of one shape, such as (N, C, H, W)."""
+        return self.loss_weight * summed_squared_distance(
             student=student, teacher=teacher
         )
 
