@@ -6,145 +6,11 @@ are those of a preset in ``configs/_base_/terms``.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-
-from mmengine.config import Config
-
-from mmdistill_dense.compat import own_config
-from mmdistill_dense.models.distillers.alignment import pair_levels
+from dataclasses import replace
 
 from .encoders import EncoderModel, nearest_stage
-from .stock_model import Specs, StockModel, describe_match
-
-
-@dataclass(frozen=True)
-class Draft:
-    """Proposal of a method.
-
-    Args:
-        terms: The config's ``terms``.
-        note: A line for the config about the source of the values.
-        reasons: Reasons for and against each option, for the user.
-    """
-
-    terms: dict[str, dict]
-    note: str
-    reasons: list[str]
-
-
-@dataclass(frozen=True)
-class Option:
-    """A candidate for the maps that a method compares.
-
-    Args:
-        at: Module path or short name, the same in both models.
-        term: The term, without ``at``.
-        note: Source of its values.
-        take: ``'output'`` or ``'input'`` of the module.
-        teacher_at: Module path in the teacher; ``None``: ``at``.
-    """
-
-    at: str
-    term: dict
-    note: str
-    take: str = 'output'
-    teacher_at: str | None = None
-
-    def config(self) -> dict:
-        if self.teacher_at is not None:
-            at = dict(student=self.at, teacher=self.teacher_at)
-            return dict(at=at, **self.term)
-        if self.take == 'output':
-            return dict(at=self.at, **self.term)
-        return dict(at=dict(path=self.at, take=self.take), **self.term)
-
-    def __str__(self) -> str:
-        return self.at if self.take == 'output' else f'input of {self.at}'
-
-
-def first_match(
-    name: str,
-    options: Iterator[Option | str],
-    student: StockModel,
-    teacher: StockModel,
-) -> Draft:
-    """Choose the first option whose maps can be aligned.
-
-    Args:
-        name: Name of the term.
-        options: Options in order of preference; a string is the reason why
-            one is not tried.
-        student: The student.
-        teacher: The teacher.
-
-    Raises:
-        ValueError: If there is none; the message lists the reasons.
-    """
-    reasons = []
-    for option in options:
-        if isinstance(option, str):
-            reasons.append(option)
-            continue
-        try:
-            student_specs = student.levels(option.at, option.take)
-            teacher_specs = teacher.levels(
-                option.teacher_at or option.at, option.take
-            )
-            match = describe_match(student_specs, teacher_specs)
-            weights = _level_weights(
-                option, student, student_specs, teacher_specs
-            )
-        except (ValueError, RuntimeError) as error:
-            reasons.append(f'not {option}: {error}')
-            continue
-        reasons.append(f'{option}: {match}. {option.note}')
-        term = option.config()
-        if not all(weights):
-            term['level_weights'] = weights
-            reasons.append('Levels of frozen stages get weight 0.')
-        return Draft({name: term}, option.note, reasons)
-    lines = '\n'.join(f'  {reason}' for reason in reasons)
-    raise ValueError(
-        f'nothing of {student} ({student.name}) can be aligned with '
-        f'{teacher} ({teacher.name}):\n{lines}\nInspect both with '
-        'inspect_distiller --list, and write at=dict(student=..., '
-        'teacher=...) by hand.'
-    )
-
-
-def _level_weights(
-    option: Option,
-    student: StockModel,
-    student_specs: Specs,
-    teacher_specs: Specs,
-) -> list[float]:
-    """Weights of the levels: 0 if a level has no gradient, otherwise 1."""
-    trained = student.trained(option.at, option.take)
-    weights = [
-        float(trained[i]) for i, _ in pair_levels(student_specs, teacher_specs)
-    ]
-    if not any(weights):
-        raise ValueError('all of it is frozen in the student.')
-    return weights
-
-
-def _preset_option(
-    name: str, at: str, origin: str, take: str = 'output'
-) -> Option:
-    """The term of a preset, on another module.
-
-    Args:
-        name: Name of a file in ``configs/_base_/terms``, with one term.
-        at: Module path or short name, the same in both models.
-        origin: Source of tau and weight, which begin the note.
-        take: ``'output'`` or ``'input'`` of the module.
-    """
-    cfg = Config.fromfile(own_config(f'_base_/terms/{name}.py')).to_dict()
-    (term,) = cfg['terms'].values()
-    del term['at']
-    tau, weight = term['loss']['tau'], term['loss']['loss_weight']
-    note = f'tau {tau:g} and weight {weight:g} {origin}'
-    return Option(at, term, note, take)
+from .options import Draft, Option, first_match, preset_option
+from .stock_model import StockModel
 
 
 def cwd(student: StockModel, teacher: StockModel) -> Draft:
@@ -162,7 +28,7 @@ def _cwd_options(
     if student.is_segmentor and teacher.is_segmentor:
         origin = "are the paper's for logits."
         yield _logits_option(student, teacher, 'cwd_paper-logits', origin)
-        yield _preset_option(
+        yield preset_option(
             'cwd_paper-features',
             'logits',
             'are known from a port only, see docs/losses.md; the '
@@ -180,7 +46,7 @@ def _cwd_options(
 
 def _pyramid_option(at: str) -> Option:
     origin = "per level, as MMRazor's for detectors."
-    return _preset_option('cwd_openmmlab-det', at, origin)
+    return preset_option('cwd_openmmlab-det', at, origin)
 
 
 def _encoder_option(
@@ -191,7 +57,7 @@ def _encoder_option(
     if stage is None:
         return 'not backbone: no child of it puts out one map.'
     origin = "are MMRazor's for detectors: tune the weight."
-    option = _preset_option('cwd_openmmlab-det', stage, origin)
+    option = preset_option('cwd_openmmlab-det', stage, origin)
     return replace(option, teacher_at=teacher.path)
 
 
@@ -222,7 +88,7 @@ def _logits_option(
     data = {m.config.get('dataset_type') for m in (student, teacher)}
     if len(data) > 1:
         origin += ' The data sets differ: the classes must be the same.'
-    return _preset_option(preset, 'logits', origin)
+    return preset_option(preset, 'logits', origin)
 
 
 #: By name, as in ``--method``.

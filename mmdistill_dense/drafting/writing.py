@@ -14,7 +14,8 @@ from mmdistill_dense.inspection.source import DRY_RUN_SIZE, is_distilled
 from mmdistill_dense.models.utils import resolve_config
 
 from .encoders import EncoderModel, read_encoder
-from .methods import METHODS, Draft
+from .methods import METHODS
+from .options import Draft
 from .stock_model import StockModel
 from .text import base_reference, config_text, file_reference, packed_code
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmdistill_dense.drafting import METHODS, writing
-from mmdistill_dense.drafting.methods import Draft
+from mmdistill_dense.drafting.options import Draft
 from mmdistill_dense.models.utils import build_model
 
 from ..helpers.configs import preset
