@@ -7,6 +7,7 @@ are those of a preset in ``configs/_base_/terms``.
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 from .encoders import EncoderModel, nearest_stage
 from .options import Draft, Option, first_match, preset_option
@@ -22,9 +23,15 @@ def cwd(student: StockModel, teacher: StockModel) -> Draft:
 def _cwd_options(
     student: StockModel, teacher: StockModel
 ) -> Iterator[Option | str]:
-    if isinstance(teacher, EncoderModel):
-        yield _encoder_option(student, teacher)
-        return
+    if not isinstance(teacher, EncoderModel):
+        yield from _cwd_logits(student, teacher)
+    origin = "are MMRazor's for each level of a detector."
+    yield from _feature_options(student, teacher, 'cwd_openmmlab-det', origin)
+
+
+def _cwd_logits(
+    student: StockModel, teacher: StockModel
+) -> Iterator[Option | str]:
     if student.is_segmentor and teacher.is_segmentor:
         origin = "are the paper's for logits."
         yield _logits_option(student, teacher, 'cwd_paper-logits', origin)
@@ -37,28 +44,37 @@ def _cwd_options(
         )
     elif student.is_segmentor != teacher.is_segmentor:
         yield 'not logits: one is a segmentor, the other a detector.'
+
+
+def _feature_options(
+    student: StockModel, teacher: StockModel, preset: str, origin: str
+) -> Iterator[Option | str]:
+    """Options for feature maps: the preset's module, necks, backbones.
+
+    Args:
+        student: The student.
+        teacher: The teacher.
+        preset: Preset; its name begins with that of the term.
+        origin: Source of the values, a sentence that they begin.
+    """
+    make = partial(preset_option, preset, term=preset.partition('_')[0])
+    if isinstance(teacher, EncoderModel):
+        stage = nearest_stage(student, teacher.levels(teacher.path))
+        if stage is None:
+            yield 'not backbone: no child of it puts out one map.'
+        else:
+            origin = f'{origin} Tune the weight for this teacher.'
+            option = make(stage, origin)
+            yield replace(option, teacher_at=teacher.path)
+        return
+    own = make(None, origin)
+    if own.at not in ('neck', 'backbone'):
+        yield own
     if hasattr(student.model, 'neck') and hasattr(teacher.model, 'neck'):
-        yield _pyramid_option('neck')
+        yield make('neck', origin)
     else:
         yield 'not neck: one or both have none.'
-    yield _pyramid_option('backbone')
-
-
-def _pyramid_option(at: str) -> Option:
-    origin = "per level, as MMRazor's for detectors."
-    return preset_option('cwd_openmmlab-det', at, origin)
-
-
-def _encoder_option(
-    student: StockModel, teacher: EncoderModel
-) -> Option | str:
-    """Option for the student's stage of the stride of an encoder's map."""
-    stage = nearest_stage(student, teacher.levels(teacher.path))
-    if stage is None:
-        return 'not backbone: no child of it puts out one map.'
-    origin = "are MMRazor's for detectors: tune the weight."
-    option = preset_option('cwd_openmmlab-det', stage, origin)
-    return replace(option, teacher_at=teacher.path)
+    yield make('backbone', origin)
 
 
 def pixel_wise(student: StockModel, teacher: StockModel) -> Draft:
@@ -91,8 +107,46 @@ def _logits_option(
     return preset_option(preset, 'logits', origin)
 
 
+def pkd(student: StockModel, teacher: StockModel) -> Draft:
+    """Correlation of feature maps."""
+    kind = 'two-stage' if hasattr(student.model, 'roi_head') else 'one-stage'
+    origin = f"is MMRazor's for {kind} detectors."
+    options = _feature_options(student, teacher, f'pkd_{kind}', origin)
+    return first_match('pkd', options, student, teacher)
+
+
+def mgd(student: StockModel, teacher: StockModel) -> Draft:
+    """The teacher's feature maps, restored from parts of the student's."""
+    kind = 'two-stage' if hasattr(student.model, 'roi_head') else 'one-stage'
+    origin = f"is the authors' for {kind} detectors."
+    if student.is_segmentor:
+        kind, origin = 'seg', "is the authors' for segmentors."
+    options = _feature_options(student, teacher, f'mgd_{kind}', origin)
+    return first_match('mgd', options, student, teacher)
+
+
+def hints(student: StockModel, teacher: StockModel) -> Draft:
+    """Mean squared error of feature maps."""
+    preset, origin = 'hints_det', "is that of DIST's authors for necks."
+    if student.is_segmentor:
+        preset, origin = 'hints_seg', 'is from no publication: tune it.'
+    options = _feature_options(student, teacher, preset, origin)
+    return first_match('hints', options, student, teacher)
+
+
+def cosine(student: StockModel, teacher: StockModel) -> Draft:
+    """Cosine distance of feature maps."""
+    origin = 'is from no publication: tune it.'
+    options = _feature_options(student, teacher, 'cosine_mlp', origin)
+    return first_match('cosine', options, student, teacher)
+
+
 #: By name, as in ``--method``.
 METHODS: dict[str, Callable[[StockModel, StockModel], Draft]] = {
     'cwd': cwd,
     'pixel-wise': pixel_wise,
+    'pkd': pkd,
+    'mgd': mgd,
+    'hints': hints,
+    'cosine': cosine,
 }

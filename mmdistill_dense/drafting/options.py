@@ -123,19 +123,29 @@ def _level_weights(
 
 
 def preset_option(
-    name: str, at: str, origin: str, take: str = 'output'
+    preset: str,
+    at: str | None,
+    origin: str,
+    take: str = 'output',
+    term: str | None = None,
 ) -> Option:
-    """The term of a preset, on another module.
+    """A term of a preset, on another module.
 
     Args:
-        name: Name of a file in ``configs/_base_/terms``, with one term.
-        at: Module path or short name, the same in both models.
+        preset: Name of a file in ``configs/_base_/terms``.
+        at: Module path or short name, the same in both models; ``None``:
+            that of the preset.
         origin: Source of tau and weight, which begin the note.
         take: ``'output'`` or ``'input'`` of the module.
+        term: Name of the term; ``None``: the preset has one only.
     """
-    cfg = Config.fromfile(own_config(f'_base_/terms/{name}.py')).to_dict()
-    (term,) = cfg['terms'].values()
-    del term['at']
-    tau, weight = term['loss']['tau'], term['loss']['loss_weight']
-    note = f'tau {tau:g} and weight {weight:g} {origin}'
-    return Option(at, term, note, take)
+    cfg = Config.fromfile(own_config(f'_base_/terms/{preset}.py')).to_dict()
+    terms = cfg['terms'] if term is None else {term: cfg['terms'][term]}
+    (found,) = terms.values()
+    own_at = found.pop('at')
+    found.pop('level_weights', None)  # for as many levels as the preset's
+    loss = found['loss']
+    values = dict(tau=loss.get('tau'), weight=loss['loss_weight'])
+    named = [f'{k} {v:g}' for k, v in values.items() if v is not None]
+    note = f'{" and ".join(named)} {origin}'
+    return Option(at or own_at, found, note, take)

@@ -13,6 +13,7 @@ from mmdistill_dense.compat import config_path
 from tests.helpers.configs import (
     CONFIGS,
     DISTILLED,
+    ENCODERS,
     FILES,
     PRETRAINED,
     TOKENS,
@@ -129,7 +130,8 @@ def test_a_preset_holds_terms_that_a_shipped_config_has(path):
     """READMEs' tables and golden first steps of configs hold its numbers."""
     assert list(read(path)) == ['terms']
     bases = rf"_base_/terms/{path.name}'"
-    users = [p for p in DISTILLED if re.search(bases, p.read_text('utf-8'))]
+    shipped = [*DISTILLED, *ENCODERS]
+    users = [p for p in shipped if re.search(bases, p.read_text('utf-8'))]
     assert users
 
 

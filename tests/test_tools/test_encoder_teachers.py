@@ -67,6 +67,16 @@ def test_a_draft_takes_the_stage_of_the_nearest_stride(
     assert 'The teacher has no checkpoint yet' in text
 
 
+@pytest.mark.parametrize('method', ['pkd', 'mgd', 'hints', 'cosine'])
+def test_other_methods_take_that_stage_too(stock, draft, encoder, method):
+    text, cfg = draft(
+        stock('seg'), f'--encoder={encoder()}', '--method', method
+    )
+    at = dict(student='backbone.layer4', teacher='backbone')
+    assert cfg.model.terms[method].at == at
+    assert 'Tune the weight for this teacher' in text
+
+
 def test_its_nodes_are_recorded_where_they_are_maps(stock, draft, encoder):
     text, cfg = draft(stock('seg'), f'--encoder={encoder(MAPS)}')
     assert cfg.model.terms.cwd.at.teacher == 'backbone.model.stem'

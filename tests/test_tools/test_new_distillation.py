@@ -96,6 +96,33 @@ def test_pixel_wise_compares_nothing_but_logits(stock, draft, pair, reason):
         draft(*map(stock, pair), '--method', 'pixel-wise')
 
 
+@pytest.mark.parametrize(
+    ('method', 'pair', 'name'),
+    [
+        ('pkd', ('narrow', 'wide'), 'pkd_two-stage'),
+        ('mgd', ('narrow', 'wide'), 'mgd_two-stage'),
+        ('hints', ('narrow', 'wide'), 'hints_det'),
+        ('cosine', ('narrow', 'wide'), 'cosine_mlp'),
+        ('mgd', ('seg', 'big'), 'mgd_seg'),
+        ('hints', ('seg', 'other'), 'hints_seg'),
+    ],
+)
+def test_feature_methods_draft_the_module_of_their_preset(
+    stock, draft, method, pair, name
+):
+    _, cfg = draft(*map(stock, pair), '--method', method)
+    term = dict(preset(name)[method])
+    term.pop('level_weights', None)
+    assert cfg.model.terms == {method: term}
+
+
+@pytest.mark.parametrize('method', ['pkd', 'mgd', 'hints', 'cosine'])
+def test_feature_methods_fall_back_to_backbones(stock, draft, method):
+    text, cfg = draft(stock('narrow'), stock('big'), '--method', method)
+    assert cfg.model.terms[method].at == 'backbone'
+    assert 'not neck: one or both have none' in text
+
+
 def test_hooks_of_the_base_are_kept(stock, draft):
     balance = dict(type='mmdistill_dense.TermBalanceHook', interval=50)
     hooks = [dict(type='EMAHook', momentum=0.01)]

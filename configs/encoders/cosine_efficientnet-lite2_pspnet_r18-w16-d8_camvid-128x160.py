@@ -1,0 +1,14 @@
+# The teacher's last map at stride 16: block 14, 120 channels.
+_base_ = [
+    '../camvid/pspnet_r18-w16-d8_camvid-128x160.py',
+    '../_base_/teachers/efficientnet-lite2.py',
+    '../_base_/terms/cosine_mlp.py'
+]
+_base_.terms.cosine.at = dict(
+    student='backbone.layer4', teacher='backbone.model._blocks.14')
+model = dict(
+    _delete_=True,
+    type='mmdistill_dense.DenseDistiller',
+    student=_base_.model,
+    teacher=_base_.teacher,
+    terms=_base_.terms)
