@@ -46,6 +46,8 @@ def shrink(node, factor=8):
             small[key] = node.get(key, 64) // factor
         if 'groups' in small:
             small.update(groups=8, base_width=4)
+    if small.get('type') == 'CSPNeXt':
+        small['widen_factor'] /= factor
     return small
 
 
