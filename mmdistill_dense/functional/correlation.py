@@ -1,10 +1,12 @@
 """PKD: distance of maps that are normalised channel by channel."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from .checks import check_maps, check_positive
-from .precision import full_precision
+from .piecewise import sum_over_pieces
 
 
 def correlation_distance(
@@ -33,7 +35,8 @@ def correlation_distance(
     it gets none, and the value is the same.
 
     Computed in float32 inside autocast and for half precision maps, in
-    float64 for float64 maps. No gradient reaches the teacher.
+    float64 for float64 maps. No gradient reaches the teacher. A second
+    derivative raises an error.
 
     Source: Cao et al., "PKD: General Distillation Framework for Object
     Detectors via Pearson Correlation Coefficient", NeurIPS 2022 (arXiv
@@ -65,23 +68,55 @@ def correlation_distance(
     name = 'correlation_distance'
     check_maps(name, student=student, teacher=teacher)
     check_positive(name, eps=eps)
-    with full_precision(student, teacher.detach()) as (s, t):
-        difference = _normalised(s, eps, constant_gradient) - _normalised(
-            t, eps, constant_gradient
-        )
-        return difference.square().mean() / 2
+    squares = partial(_squares, eps=eps, constant_gradient=constant_gradient)
+    # A channel is whole in each piece.
+    total = sum_over_pieces(squares, student, teacher, _by_channel, 1)
+    return total / (2 * student.numel())
 
 
-def _normalised(x: Tensor, eps: float, constant_gradient: bool) -> Tensor:
-    dims = (0, 2, 3)
+def _by_channel(x: Tensor) -> Tensor:
+    return x.transpose(0, 1)[None]  # N,C,H,W -> 1,C,N,H,W
+
+
+def _squares(
+    student: Tensor, teacher: Tensor, eps: float, constant_gradient: bool
+) -> tuple[Tensor, Tensor]:
+    dims = (2, 3, 4)
+    s, deviation, constant = _normalised(student, eps, constant_gradient)
+    t, _, _ = _normalised(teacher, eps, constant_gradient)
+    gaps = t.sub_(s).mul_(-2)
+    value = gaps.square().sum() / 4
+    # Through the deviation, which a constant channel does not have.
+    along = (gaps * s).sum(dims, keepdim=True) / _freedom(s)
+    scale = torch.where(constant, 0, (deviation + eps) / deviation)
+    gaps -= gaps.mean(dims, keepdim=True)
+    slopes = gaps.sub_(s.mul_(along * scale)).div_(deviation + eps)
+    if not constant_gradient:
+        slopes.masked_fill_(constant, 0)
+    return value, slopes
+
+
+def _normalised(
+    x: Tensor, eps: float, keep_constant: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Normalised channels, their deviation, and whether it is 0.
+
+    Constant channels, which are rounding errors divided by ``eps``, are set
+    to 0 unless ``keep_constant``.
+    """
+    dims = (2, 3, 4)
     mean = x.mean(dims, keepdim=True)
     centred = x - mean
-    count = max(x.numel() // x.shape[1] - 1, 1)
-    variance = centred.square().sum(dims, keepdim=True) / count
-    # The root has no gradient at 0; a constant channel is 0 up to rounding.
-    varies = variance > (eps * (1 + mean.detach().abs())).square()
-    deviation = torch.where(varies, variance, torch.ones_like(variance)).sqrt()
-    if constant_gradient:
-        deviation = torch.where(varies, deviation, 0)
-        return centred / (deviation + eps)
-    return torch.where(varies, centred / (deviation + eps), 0)
+    variance = centred.square().sum(dims, keepdim=True) / _freedom(x)
+    # A constant channel is 0 up to rounding.
+    constant = variance <= (eps * (1 + mean.abs())).square()
+    deviation = variance.sqrt_().masked_fill_(constant, 0)
+    centred /= deviation + eps
+    if not keep_constant:
+        centred.masked_fill_(constant, 0)
+    return centred, deviation, constant
+
+
+def _freedom(x: Tensor) -> int:
+    """Divisor of an unbiased variance."""
+    return max(x[0, 0].numel() - 1, 1)

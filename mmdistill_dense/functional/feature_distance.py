@@ -1,9 +1,12 @@
 """Squared and angular distance of two maps."""
 
-import torch
+from functools import partial
+from math import inf
+
 from torch import Tensor
 
 from .checks import check_maps, check_outputs, check_positive
+from .piecewise import sum_over_pieces
 from .precision import full_precision
 
 
@@ -37,8 +40,7 @@ def mean_squared_distance(*, student: Tensor, teacher: Tensor) -> Tensor:
         5.0
     """
     check_outputs('mean_squared_distance', student=student, teacher=teacher)
-    with full_precision(student, teacher.detach()) as (s, t):
-        return (s - t).square().sum() / max(s.numel(), 1)
+    return _sum_of_squares(student, teacher) / max(student.numel(), 1)
 
 
 def summed_squared_distance(*, student: Tensor, teacher: Tensor) -> Tensor:
@@ -76,8 +78,20 @@ def summed_squared_distance(*, student: Tensor, teacher: Tensor) -> Tensor:
         7.0
     """
     check_outputs('summed_squared_distance', student=student, teacher=teacher)
+    return _sum_of_squares(student, teacher) / max(len(student), 1)
+
+
+def _sum_of_squares(student: Tensor, teacher: Tensor) -> Tensor:
+    """Sum of the squared differences of all elements."""
+    if student.ndim == 4 and student.numel():
+        return sum_over_pieces(_squares, student, teacher, Tensor.detach, 1)
     with full_precision(student, teacher.detach()) as (s, t):
-        return (s - t).square().sum() / max(len(s), 1)
+        return (s - t).square().sum()
+
+
+def _squares(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+    difference = student - teacher
+    return difference.square().sum(), difference.mul_(2)
 
 
 def cosine_distance(
@@ -123,14 +137,32 @@ def cosine_distance(
     name = 'cosine_distance'
     check_maps(name, student=student, teacher=teacher)
     check_positive(name, eps=eps)
-    with full_precision(student, teacher.detach()) as (s, t):
-        return (1 - (_unit(s, eps) * _unit(t, eps)).sum(1)).mean()
+    count = student.shape[0] * student.shape[2:].numel()
+    angles = partial(_angles, eps=eps)
+    # Channels are whole in each piece.
+    total = sum_over_pieces(angles, student, teacher, _flat, 2)
+    return total / count
 
 
-def _unit(x: Tensor, eps: float) -> Tensor:
-    """Vectors of length 1 over channels; 0 for those without direction."""
-    squares = x.square().sum(1, keepdim=True)
-    directed = squares > eps**2
-    # The root has no gradient at 0.
-    length = torch.where(directed, squares, torch.ones_like(squares)).sqrt()
-    return torch.where(directed, x / length, 0)
+def _flat(x: Tensor) -> Tensor:
+    return x.flatten(2)  # N,C,H,W -> N,C,HW
+
+
+def _angles(
+    student: Tensor, teacher: Tensor, eps: float
+) -> tuple[Tensor, Tensor]:
+    s, lengths = _unit(student, eps)
+    t, _ = _unit(teacher, eps)
+    cosines = (s * t).sum(1, keepdim=True)
+    slopes = s.mul_(cosines).sub_(t).div_(lengths)
+    return (1 - cosines).sum(), slopes.masked_fill_(lengths == inf, 0)
+
+
+def _unit(x: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """Vectors of length 1 over channels, and their lengths before.
+
+    Those without direction are 0, of infinite length.
+    """
+    lengths = x.square().sum(1, keepdim=True).sqrt_()
+    lengths.masked_fill_(lengths <= eps, inf)
+    return x / lengths, lengths

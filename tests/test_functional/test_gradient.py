@@ -11,7 +11,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmdistill_dense.functional import (
     channel_wise_divergence,
+    correlation_distance,
+    cosine_distance,
     masked_distance,
+    mean_squared_distance,
     pixel_contrast,
     pixel_wise_divergence,
     smooth_l1_distance,
@@ -41,6 +44,9 @@ LOSSES = {
     channel_wise_divergence: (1.0, 1.0),
     pixel_wise_divergence: (1.0, 1.0),
     masked: (1.1, 1.1),
+    correlation_distance: (1.0, 1.0),
+    cosine_distance: (1.0, 1.0),
+    mean_squared_distance: (1.0, 1.0),
 }
 
 
@@ -214,7 +220,7 @@ class Counter(TorchDispatchMode):
 
 
 #: Tensors as large as the map that a step makes: the gradient, and nothing.
-WHOLE = {channel_wise_divergence: 1, pixel_wise_divergence: 1, masked: 1}
+WHOLE = dict.fromkeys(LOSSES, 1)
 
 
 @pytest.mark.parametrize('loss', WHOLE, ids=lambda f: f.__name__)
