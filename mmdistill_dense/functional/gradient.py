@@ -88,8 +88,8 @@ def scale_gradient(saved: Tensor, factor: Tensor) -> Tensor:
 
 
 def once_differentiable(
-    backward: Callable[[Any, Tensor], Gradients],
-) -> Callable[[Any, Tensor], Gradients]:
+    backward: Callable[..., Gradients],
+) -> Callable[..., Gradients]:
     """Decorate a ``backward`` whose gradient has no graph.
 
     As ``torch.autograd.function.once_differentiable``, with a message of its
@@ -97,15 +97,15 @@ def once_differentiable(
     constant of a second derivative that has other parts.
 
     Args:
-        backward: Function of ``(ctx, grad_output)`` that returns the
+        backward: Function of ``(ctx, *grad_outputs)`` that returns the
             gradient first.
     """
 
     @wraps(backward)
-    def run(ctx: Any, grad_output: Tensor) -> Gradients:
+    def run(ctx: Any, *grad_outputs: Tensor) -> Gradients:
         create_graph = torch.is_grad_enabled()
         with torch.no_grad():
-            gradient, *others = backward(ctx, grad_output)
+            gradient, *others = backward(ctx, *grad_outputs)
         if create_graph and gradient is not None:
             refuse = torch._C._functions.DelayedError(_SECOND_DERIVATIVE, 1)
             gradient = refuse(gradient.requires_grad_())
