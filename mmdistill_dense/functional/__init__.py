@@ -1,11 +1,18 @@
 """Losses as pure functions of tensors; imports torch only."""
 
+from .attention_pool import attention_pool
+from .box_masks import box_masks
 from .channel_wise import channel_wise_divergence
 from .correlation import correlation_distance
 from .feature_distance import (
     cosine_distance,
     mean_squared_distance,
     summed_squared_distance,
+)
+from .focal_global import (
+    FocalGlobalDistances,
+    activation_attention,
+    focal_global_distances,
 )
 from .imitation import smooth_l1_distance
 from .masked import mask_diversity, masked_distance, receptive_masks
@@ -16,9 +23,14 @@ from .spatial import resample_to, resize_to
 from .standardise import standardise
 
 __all__ = [
+    'FocalGlobalDistances',
+    'activation_attention',
+    'attention_pool',
+    'box_masks',
     'channel_wise_divergence',
     'correlation_distance',
     'cosine_distance',
+    'focal_global_distances',
     'keep_mask',
     'keyed_generator',
     'mask_diversity',

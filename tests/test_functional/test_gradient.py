@@ -10,9 +10,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmdistill_dense.functional import (
+    box_masks,
     channel_wise_divergence,
     correlation_distance,
     cosine_distance,
+    focal_global_distances,
     masked_distance,
     mean_squared_distance,
     pixel_contrast,
@@ -39,6 +41,22 @@ def contrast(*, student, teacher):
     )
 
 
+def focal_global(*, student, teacher):
+    """FGD of images with one box each, with its weights, without contexts."""
+    n, c, h, w = student.shape
+    boxes = [torch.tensor([[0.0, 0, w / 2, h / 3]])] * n
+    masks = box_masks(boxes, (h, w), student)
+    found = focal_global_distances(
+        student=student,
+        teacher=teacher,
+        foreground=masks[0],
+        background=masks[1],
+        shift=torch.linspace(-1, 1, c).to(student.device).expand(n, c),
+    )
+    weights = 1e-3, 5e-4, 5e-4, 5e-6
+    return sum(w * x for w, x in zip(weights, found, strict=True))
+
+
 #: Saved bytes over the student's map, in float32 and in half precision.
 LOSSES = {
     channel_wise_divergence: (1.0, 1.0),
@@ -47,6 +65,7 @@ LOSSES = {
     correlation_distance: (1.0, 1.0),
     cosine_distance: (1.0, 1.0),
     mean_squared_distance: (1.0, 1.0),
+    focal_global: (2.1, 2.2),  # both maps, as they are given
 }
 
 
@@ -117,7 +136,7 @@ def test_half_precision_follows_float32(loss, dtype):
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float16])
 @pytest.mark.parametrize('loss', LOSSES, ids=lambda f: f.__name__)
-def test_one_map_is_saved(loss, dtype):
+def test_no_map_is_saved_twice(loss, dtype):
     maps = draw(2, 64, 30, 40, dtype=dtype)
     size = maps['student'].nbytes
     saved = saved_bytes(lambda: loss(**maps))
@@ -137,12 +156,12 @@ def test_nothing_is_saved_where_nobody_learns(loss):
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float16])
 @pytest.mark.parametrize('loss', LOSSES, ids=lambda f: f.__name__)
 def test_no_second_gradient_is_allocated(loss, dtype):
-    # P2 of two images: beside the gradient at most 5 % of the map, plus what
-    # the masks' own (N, T, H, W) maps take. mmrazor's form takes 11 maps.
+    # P2 of two images: beside the gradient at most 5 % of the map, plus maps
+    # of masks and attention, without channels. mmrazor's form takes 11 maps.
     maps = draw(2, 256, 200, 336, dtype=dtype)
     student = maps['student']
     extra = 0.05 * student.nbytes
-    if loss is masked:
+    if loss in (masked, focal_global):
         extra += 3 * 2 * 6 * 200 * 336 * 4
     used = measure(lambda: loss(**maps).backward())
     assert student.nbytes <= used.peak <= student.nbytes + extra
@@ -219,20 +238,20 @@ class Counter(TorchDispatchMode):
         return output
 
 
-#: Tensors as large as the map that a step makes: the gradient, and nothing.
-WHOLE = dict.fromkeys(LOSSES, 1)
+#: Tensors as large as the map that either pass makes: the gradient alone,
+#: most often in the first, to be finished where it is.
+WHOLE = {**dict.fromkeys(LOSSES, (1, 0)), focal_global: (0, 1)}
 
 
 @pytest.mark.parametrize('loss', WHOLE, ids=lambda f: f.__name__)
 def test_operators_that_touch_the_whole_map(loss):
     maps = draw(2, 128, 64, 64)  # 8 MiB, several pieces on a thread
     known = [x.data_ptr() for x in maps.values()]
-    with Counter(maps['student'].numel(), known) as seen:
+    with Counter(maps['student'].numel(), known) as forward:
         value = loss(**maps)
-    assert seen.count == WHOLE[loss]
-    with Counter(maps['student'].numel(), seen.seen) as seen:
+    with Counter(maps['student'].numel(), forward.seen) as backward:
         value.backward()
-    assert seen.count == 0  # it is finished where it is
+    assert (forward.count, backward.count) == WHOLE[loss]
 
 
 @pytest.mark.parametrize('form', ['plain', 'channels_last', 'strided'])

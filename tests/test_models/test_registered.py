@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import mmdistill_dense.models  # noqa: F401
+from mmdistill_dense.models.losses.inputs import Targets
 from mmdistill_dense.registry import MODELS
 
 from ..helpers.tokens import save_tokens
@@ -14,6 +15,7 @@ from ..helpers.tokens import save_tokens
 #: What a registered module needs that has no default.
 SETTINGS = dict(
     ConvConnector=dict(in_channels=4, out_channels=6),
+    FocalGlobalLoss=dict(channels=[4]),
     MLPConnector=dict(in_channels=4, out_channels=6),
     MaskedGenerator=dict(in_channels=4, out_channels=6),
     NormConnector=dict(in_channels=4, out_channels=6),
@@ -68,11 +70,17 @@ def build(tokens):
 def compare(loss, **maps):
     """What a loss makes of two maps of 4 channels.
 
-    It may ask where it is, when, and for negatives; and it may tell
+    It may ask where it is, when, for boxes and negatives; and it may tell
     statistics beside its value, which carry no gradient.
     """
     signature = inspect.signature(loss.forward).parameters
-    asked = {'level': 0, 'iteration': int, 'queue': torch.eye(4)}
+    boxes = [torch.tensor([[4.0, 4, 30, 20]]), torch.zeros(0, 4)]
+    asked = {
+        'level': 0,
+        'iteration': int,
+        'queue': torch.eye(4),
+        'targets': Targets([(48, 40)] * 2, (48, 40), (8, 8), boxes),
+    }
     result = loss(**maps, **{k: v for k, v in asked.items() if k in signature})
     if isinstance(result, torch.Tensor):
         return result
@@ -89,6 +97,10 @@ def test_every_registered_module_is_of_a_known_kind():
 @pytest.mark.parametrize('name', LOSSES)
 def test_a_loss_trains_the_student_and_itself(build, name):
     loss = build(name)
+    for parameter in loss.parameters():
+        # A layer that starts at 0 lets no gradient through in the first step.
+        if not parameter.any():
+            torch.nn.init.normal_(parameter)
     student = torch.randn(2, 4, 6, 5, requires_grad=True)
     teacher = torch.randn(2, 4, 6, 5, requires_grad=True)
     value = compare(loss, student=student, teacher=teacher)

@@ -6,6 +6,7 @@ from .feature_losses import (
     SquaredErrorLoss,
     SummedErrorLoss,
 )
+from .focal_global_loss import FocalGlobalLoss
 from .imitation_loss import ImitationLoss
 from .pixel_wise_loss import PixelWiseLoss
 
@@ -14,6 +15,7 @@ __all__ = [
     'CorrelationLoss',
     'CosineLoss',
     'DistillationLoss',
+    'FocalGlobalLoss',
     'ImitationLoss',
     'PixelWiseLoss',
     'SquaredErrorLoss',
