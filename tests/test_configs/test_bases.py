@@ -81,3 +81,16 @@ def test_an_added_term_is_a_presets():
 @for_each(DISTILLED)
 def test_a_student_is_exported_without_this_package(path):
     assert 'mmdistill_dense' not in str(student_config(read(path)).to_dict())
+
+
+def test_the_page_of_fgd_says_what_the_presets_say():
+    text = (CONFIGS / 'fgd' / 'README.md').read_text(encoding='utf-8')
+    row = r'^\| `(fgd_[\w-]+)` \| `([^`]+)` \| (.+) \|$'
+    rows = re.findall(row, text, re.MULTILINE)
+    assert len(rows) == 2
+    for name, at, cells in rows:
+        term = preset(name).fgd
+        kinds = 'foreground', 'background', 'attention', 'context'
+        weights = [term.loss[f'{kind}_weight'] for kind in kinds]
+        assert at == term.at
+        assert [float(cell) for cell in cells.split(' | ')] == weights
