@@ -107,9 +107,28 @@ def _logits_option(
     return preset_option(preset, 'logits', origin)
 
 
+def _kind(model: StockModel) -> str:
+    """Part of a preset's name: ``'seg'``, ``'one-stage'``, ``'two-stage'``."""
+    if model.is_segmentor:
+        return 'seg'
+    return 'two-stage' if hasattr(model.model, 'roi_head') else 'one-stage'
+
+
+def fgd(student: StockModel, teacher: StockModel) -> Draft:
+    """Feature maps inside and outside of boxes, and as a whole."""
+    kind = _kind(student)
+    options = iter(['FGD needs boxes, so the student must be a detector.'])
+    if kind != 'seg':
+        origin = (
+            f"on parts whose weights are the authors' for {kind} detectors."
+        )
+        options = _feature_options(student, teacher, f'fgd_{kind}', origin)
+    return first_match('fgd', options, student, teacher)
+
+
 def pkd(student: StockModel, teacher: StockModel) -> Draft:
     """Correlation of feature maps."""
-    kind = 'two-stage' if hasattr(student.model, 'roi_head') else 'one-stage'
+    kind = _kind(student).replace('seg', 'one-stage')
     origin = f"is MMRazor's for {kind} detectors."
     options = _feature_options(student, teacher, f'pkd_{kind}', origin)
     return first_match('pkd', options, student, teacher)
@@ -117,10 +136,9 @@ def pkd(student: StockModel, teacher: StockModel) -> Draft:
 
 def mgd(student: StockModel, teacher: StockModel) -> Draft:
     """The teacher's feature maps, restored from parts of the student's."""
-    kind = 'two-stage' if hasattr(student.model, 'roi_head') else 'one-stage'
-    origin = f"is the authors' for {kind} detectors."
-    if student.is_segmentor:
-        kind, origin = 'seg', "is the authors' for segmentors."
+    kind = _kind(student)
+    of = 'segmentors' if kind == 'seg' else f'{kind} detectors'
+    origin = f"is the authors' for {of}."
     options = _feature_options(student, teacher, f'mgd_{kind}', origin)
     return first_match('mgd', options, student, teacher)
 
@@ -144,6 +162,7 @@ def cosine(student: StockModel, teacher: StockModel) -> Draft:
 #: By name, as in ``--method``.
 METHODS: dict[str, Callable[[StockModel, StockModel], Draft]] = {
     'cwd': cwd,
+    'fgd': fgd,
     'pixel-wise': pixel_wise,
     'pkd': pkd,
     'mgd': mgd,

@@ -12,6 +12,7 @@ from mmdistill_dense.models.utils import build_model
 from ..helpers.configs import preset
 from ..helpers.models import cwd, mask_rcnn, pspnet
 from ..helpers.runs import distilled
+from ..test_models import zoo
 from .pairs import write_config
 
 OTHER_CLASSES = 'not logits: the student has 4 classes, the teacher 7'
@@ -71,8 +72,9 @@ def test_frozen_levels_get_no_weight(stock, draft, tmp_path):
 
 
 @pytest.mark.parametrize('method', METHODS)
-def test_every_method_drafts_for_segmentors(stock, draft, method):
-    _, cfg = draft(stock('seg'), stock('big'), '--method', method)
+def test_every_method_drafts(stock, draft, method):
+    pair = ('narrow', 'wide') if method == 'fgd' else ('seg', 'big')
+    _, cfg = draft(*map(stock, pair), '--method', method)
     assert cfg.model.terms
 
 
@@ -121,6 +123,27 @@ def test_feature_methods_fall_back_to_backbones(stock, draft, method):
     text, cfg = draft(stock('narrow'), stock('big'), '--method', method)
     assert cfg.model.terms[method].at == 'backbone'
     assert 'not neck: one or both have none' in text
+
+
+def test_fgd_compares_the_convolutions_of_necks(stock, draft, tmp_path):
+    fgd = '--method', 'fgd'
+    text, cfg = draft(stock('narrow'), stock('wide'), *fgd)
+    assert cfg.model.terms == preset('fgd_two-stage')
+    assert "authors' for two-stage detectors" in text
+    dense = write_config(tmp_path / 'dense.py', zoo.retinanet())
+    _, cfg = draft(dense, dense, *fgd, out='dense.py')
+    assert cfg.model.terms == preset('fgd_one-stage')
+    other = write_config(tmp_path / 'other.py', zoo.yolox())
+    text, cfg = draft(other, other, *fgd, out='other.py')
+    assert cfg.model.terms.fgd.at == 'neck'
+    assert 'not neck.fpn_convs' in text
+
+
+@pytest.mark.parametrize('pair', [('seg', 'big'), ('seg', 'wide')])
+def test_fgd_compares_nothing_without_boxes(stock, draft, pair):
+    reason = 'FGD needs boxes, so the student must be a detector'
+    with pytest.raises(SystemExit, match=reason):
+        draft(*map(stock, pair), '--method', 'fgd')
 
 
 def test_hooks_of_the_base_are_kept(stock, draft):
