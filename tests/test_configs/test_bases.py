@@ -46,7 +46,7 @@ def preset_rows(text):
 @pytest.mark.parametrize(
     ('page', 'rows'),
     [
-        ('configs/cwd/README.md', 4),
+        ('configs/cwd/README.md', 5),
         ('configs/pixel_wise/README.md', 1),
         ('docs/losses.md', 5),
     ],
