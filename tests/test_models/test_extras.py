@@ -33,14 +33,28 @@ class NamesNone(nn.Module):
         return (student - teacher).pow(2).mean()
 
 
+class Shifts(nn.Module):
+    """A connector that adds the mean of the teacher's scores."""
+
+    seen: list = []
+
+    def __init__(self, in_channels, out_channels):
+        super().__init__()
+
+    def forward(self, feature, extras):
+        self.seen.append(extras)
+        return feature + extras['scores']['teacher'].mean()
+
+
 @pytest.fixture(autouse=True)
 def losses():
-    for kind in (KeepsExtras, NamesNone):
+    for kind in (KeepsExtras, NamesNone, Shifts):
         MODELS.register_module(module=kind)
     yield
-    for kind in (KeepsExtras, NamesNone):
+    for kind in (KeepsExtras, NamesNone, Shifts):
         MODELS.module_dict.pop(kind.__name__)
     KeepsExtras.seen.clear()
+    Shifts.seen.clear()
 
 
 def term(extras, at='neck', loss='KeepsExtras', **settings):
@@ -153,3 +167,18 @@ def test_extras_of_the_other_kind_are_refused(teacher_of):
     for extras, at in mixed:
         with pytest.raises(ValueError, match='cannot stand beside'):
             distiller(mask_rcnn(), teacher, term(extras, at))
+
+
+def test_a_connector_that_names_extras_gets_those_of_its_level(teacher_of):
+    extras = dict(scores=dict(teacher=SCORES))
+    connector = dict(type='Shifts')
+    terms = term(extras, loss='NamesNone', connector=connector)
+    model = built(zoo.gfl(), teacher_of(zoo.gfl), terms)
+    Shifts.seen.clear()
+    losses = step_losses(model, detection_batch(2, (64, 64)))
+    shapes = [x['scores']['teacher'].shape[-1] for x in Shifts.seen]
+    assert shapes == [8, 4, 2, 1, 1]
+    total(model, losses).backward()
+    none = term(None, loss='NamesNone', connector=connector)
+    with pytest.raises(ValueError, match="or a connector needs 'extras'"):
+        distiller(zoo.gfl(), teacher_of(zoo.gfl), none)

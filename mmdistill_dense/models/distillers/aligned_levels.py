@@ -1,9 +1,8 @@
 """Both maps of each pair of levels, with equal channels and grids."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from mmdistill_dense.functional.checks import check_weight
@@ -13,14 +12,14 @@ from .alignment import (
     build_connector,
     build_teacher_connector,
     check_not_shared,
+    keywords_of_connector,
     on_grid_of,
     pair_levels,
-    takes_generator,
 )
 from .classes import SIDES, ClassSelection
 
-#: Returns the random generator of the connector that it is given for.
-Draw = Callable[[], torch.Generator]
+#: Functions that return the optional keywords of a connector, by name.
+Keywords = Mapping[str, Callable[[], Any]]
 #: A function of the teacher's level and a map of the student.
 Through = Callable[[int, Tensor], Tensor]
 
@@ -89,6 +88,12 @@ class AlignedLevels(nn.Module):
             for _, j in self.pairs
         )
 
+    @property
+    def connector_keywords(self) -> set[str]:
+        """Optional keywords that a connector of either side takes."""
+        connectors = *self.connectors, *self.teacher_connectors
+        return {k for one in connectors for k in keywords_of_connector(one)}
+
     def _build(self, cfg: Any, i: int, j: int, equal: bool) -> nn.Module:
         levels = self.student_specs[i], self.teacher_specs[j]
         specs = self.classes.specs(*levels, equal)
@@ -140,7 +145,7 @@ class AlignedLevels(nn.Module):
         student: list[Tensor],
         teacher: list[Tensor],
         image: Sequence[int] | None = None,
-        draw: Draw | None = None,
+        keywords: Keywords | None = None,
         through: Through | None = None,
     ) -> dict[str, Tensor]:
         """Both maps of one pair of levels, resized to one grid.
@@ -151,8 +156,8 @@ class AlignedLevels(nn.Module):
             teacher: The teacher's levels.
             image: Height and width of the batch, in pixels; ``None``: those
                 of the dry run.
-            draw: Returns the random generator of the connectors; ``None``:
-                they use torch's own.
+            optional: Keywords keywords of the connectors; ``None``: they use
+                their defaults.
             through: Runs the student's map on through the teacher.
         """
         i, j = self.pairs[pair_index]
@@ -160,7 +165,7 @@ class AlignedLevels(nn.Module):
         t = self.classes.select('teacher', self.teacher_specs[j], teacher[j])
         connectors = self.connectors, self.teacher_connectors
         s, t = (
-            _connect(side[pair_index], x, draw)
+            _connect(side[pair_index], x, keywords or {})
             for side, x in zip(connectors, (s, t), strict=True)
         )
         if through is not None:
@@ -174,7 +179,6 @@ class AlignedLevels(nn.Module):
         return dict(student=s, teacher=t)
 
 
-def _connect(connector: nn.Module, x: Tensor, draw: Draw | None) -> Tensor:
-    if draw is None or not takes_generator(connector):
-        return connector(x)
-    return connector(x, generator=draw())
+def _connect(connector: nn.Module, x: Tensor, keywords: Keywords) -> Tensor:
+    names = [n for n in keywords_of_connector(connector) if n in keywords]
+    return connector(x, **{name: keywords[name]() for name in names})

@@ -12,6 +12,8 @@ from mmdistill_dense.registry import MODELS
 from ..hosts import FeatureSpec
 
 Specs = list[FeatureSpec]
+#: Optional keywords of a connector, besides the map.
+CONNECTOR_KEYWORDS = ('generator', 'extras')
 
 
 def pair_levels(student: Specs, teacher: Specs) -> list[tuple[int, int]]:
@@ -97,9 +99,10 @@ def build_teacher_connector(cfg: Any, teacher: FeatureSpec) -> nn.Module:
     return connector
 
 
-def takes_generator(connector: nn.Module) -> bool:
-    """Whether a connector draws random numbers."""
-    return 'generator' in inspect.signature(connector.forward).parameters
+def keywords_of_connector(connector: nn.Module) -> list[str]:
+    """Which of :data:`CONNECTOR_KEYWORDS` a connector takes."""
+    taken = inspect.signature(connector.forward).parameters
+    return [name for name in CONNECTOR_KEYWORDS if name in taken]
 
 
 def check_not_shared(connectors: Sequence[nn.Module]) -> None:

@@ -94,7 +94,7 @@ def _check_extras(
             one.extra: {side: runs[side].specs[one.key] for side in one.cfgs}
             for one in extras
         },
-        'extras' in term.keywords,
+        'extras' in {*term.keywords, *term.connector_keywords},
         dict(student=len(term.student_specs), teacher=len(term.teacher_specs)),
         [
             (pair, term.compared_spec(index))

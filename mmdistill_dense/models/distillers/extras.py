@@ -37,7 +37,7 @@ def check_extras(
 
     Args:
         extras: Levels of each extra by side.
-        needed: Whether the loss takes ``extras``.
+        needed: Whether the loss or a connector takes ``extras``.
         counts: Number of recorded levels by side.
         compared: Each pair of levels that is compared, and the level that
             has the grid of the compared maps.
@@ -48,13 +48,13 @@ def check_extras(
     """
     if needed and not extras:
         raise ValueError(
-            "the loss needs 'extras', but the term records none: "
-            "extras=dict(name=dict(teacher='module'))."
+            "the loss or a connector needs 'extras', but the term records "
+            "none: extras=dict(name=dict(teacher='module'))."
         )
     if extras and not needed:
         raise ValueError(
-            f'extras {sorted(extras)} would be recorded for nothing: the '
-            "forward of the loss does not name 'extras'."
+            f'extras {sorted(extras)} would be recorded for nothing: no '
+            "forward of the loss or a connector names 'extras'."
         )
     for name, sides in extras.items():
         for side, specs in sides.items():

@@ -1,7 +1,6 @@
 """One term of a distillation: all levels of one pyramid, one loss."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -122,7 +121,9 @@ class Term(AlignedLevels):
             self(student, teacher, inputs=inputs)
         else:
             for pair_index in range(len(self.pairs)):
-                self.align(pair_index, student, teacher)
+                self._aligned(
+                    pair_index, student, teacher, inputs or LossInputs()
+                )
 
     def forward(
         self,
@@ -149,28 +150,41 @@ class Term(AlignedLevels):
                 f'recorded {len(student)} and {len(teacher)}. The modules '
                 'recorded must be called equally often in every forward pass.'
             )
-        losses = [
-            weight
-            * self._level_loss(
+        losses: list[Tensor] = []
+        for pair_index, weight in enumerate(self.level_weights):
+            if not weight:
+                connector = self.connectors[pair_index]
+                losses.append(graph_zero(connector, like=student[0]))
+                continue
+            value = self._level_loss(
                 pair_index,
-                self.align(
-                    pair_index,
-                    student,
-                    teacher,
-                    inputs.image,
-                    partial(self._draw, pair_index, inputs, 'connector'),
-                    inputs.through,
-                ),
+                self._aligned(pair_index, student, teacher, inputs),
                 inputs,
             )
-            if weight
-            else graph_zero(self.connectors[pair_index], like=student[0])
-            for pair_index, weight in enumerate(self.level_weights)
-        ]
+            losses.append(weight * value)
         if any(True for _ in self.loss.parameters()):
             # For those of levels that are left out.
             losses.append(graph_zero(self.loss, like=losses[0]))
         return factor * torch.stack(losses).sum()
+
+    def _aligned(
+        self,
+        pair_index: int,
+        student: list[Tensor],
+        teacher: list[Tensor],
+        inputs: LossInputs,
+    ) -> dict[str, Tensor]:
+        return self.align(
+            pair_index,
+            student,
+            teacher,
+            inputs.image,
+            dict(
+                generator=lambda: self._draw(pair_index, inputs, 'connector'),
+                extras=lambda: self._extras(pair_index, inputs),
+            ),
+            inputs.through,
+        )
 
     def _level_loss(
         self, pair_index: int, maps: dict[str, Tensor], inputs: LossInputs
@@ -182,9 +196,7 @@ class Term(AlignedLevels):
             iteration=lambda: inputs.iteration,
             targets=lambda: inputs.targets(spec),
             assigned=lambda: inputs.assigned_to(spec, maps['student']),
-            extras=lambda: extras_of_pair(
-                inputs.extras, self.pairs[pair_index]
-            ),
+            extras=lambda: self._extras(pair_index, inputs),
             generator=lambda: self._draw(pair_index, inputs, 'loss'),
         )
         keywords = {name: optional[name]() for name in self.keywords}
@@ -198,6 +210,11 @@ class Term(AlignedLevels):
                 'expected a scalar: reduce it inside the loss.'
             )
         return value
+
+    def _extras(
+        self, pair_index: int, inputs: LossInputs
+    ) -> dict[str, dict[str, Tensor]]:
+        return extras_of_pair(inputs.extras, self.pairs[pair_index])
 
     def _draw(
         self, pair_index: int, inputs: LossInputs, user: str
