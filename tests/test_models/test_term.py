@@ -307,3 +307,57 @@ def test_a_loss_that_gives_a_map_is_refused(own_losses):
     term = Term('kd', dict(type='Unreduced'), specs, specs)
     with pytest.raises(ValueError, match=r'Unreduced returned \(.*a scalar'):
         term(maps, [maps[0] + 2], 1.0)
+
+
+class Fraction(nn.Module):
+    """A sum and the divisor of all levels: how many cells there are."""
+
+    def forward(self, *, student, teacher):
+        chosen = (teacher > 0).float()
+        return ((student - teacher).abs() * chosen).sum(), chosen.sum()
+
+
+class Thirds(nn.Module):
+    def forward(self, *, student, teacher):
+        return student.sum(), teacher.sum(), teacher.sum()
+
+
+@pytest.fixture
+def fractions():
+    for kind in (Fraction, Thirds):
+        MODELS.register_module(module=kind)
+    yield
+    for kind in (Fraction, Thirds):
+        MODELS.module_dict.pop(kind.__name__)
+
+
+def test_a_sum_is_divided_by_the_divisors_of_all_levels(fractions):
+    specs, teacher = levels((4, 4), (4, 8))
+    term = Term('kd', dict(type='Fraction'), specs, specs)
+    student = [x + 2 for x in teacher]
+    assert term(student, teacher, 0.5).item() == pytest.approx(1.0)
+    # A level of weight 0 has no part in the divisor either.
+    weighted = Term(
+        'kd', dict(type='Fraction'), specs, specs, level_weights=[0, 3]
+    )
+    assert weighted(student, teacher).item() == pytest.approx(6.0)
+
+
+def test_nothing_to_divide_by_is_zero_with_a_gradient_of_zero(fractions):
+    specs, _ = levels((4, 4), (4, 8))
+    term = Term('kd', dict(type='Fraction'), specs, specs)
+    teacher = [torch.full(spec.shape, -1.0) for spec in specs]
+    student = [torch.zeros(spec.shape, requires_grad=True) for spec in specs]
+    value = term(student, teacher)
+    value.backward()
+    assert value.item() == 0
+    assert not any(x.grad.any() for x in student)
+
+
+def test_a_loss_of_three_parts_is_refused(fractions):
+    specs, maps = levels((4, 4))
+    term = Term('kd', dict(type='Thirds'), specs, specs)
+    with pytest.raises(
+        ValueError, match=r'Thirds returned .*a scalar, or a sum and its div'
+    ):
+        term(maps, maps)

@@ -151,6 +151,7 @@ class Term(AlignedLevels):
                 'recorded must be called equally often in every forward pass.'
             )
         losses: list[Tensor] = []
+        divisors: list[Tensor] = []
         for pair_index, weight in enumerate(self.level_weights):
             if not weight:
                 connector = self.connectors[pair_index]
@@ -161,11 +162,18 @@ class Term(AlignedLevels):
                 self._aligned(pair_index, student, teacher, inputs),
                 inputs,
             )
+            if isinstance(value, tuple):
+                value, divisor = value
+                divisors.append(divisor)
             losses.append(weight * value)
         if any(True for _ in self.loss.parameters()):
             # For those of levels that are left out.
             losses.append(graph_zero(self.loss, like=losses[0]))
-        return factor * torch.stack(losses).sum()
+        total = torch.stack(losses).sum()
+        if divisors:
+            divisor = torch.stack(divisors).sum()
+            total = total / torch.where(divisor > 0, divisor, 1)
+        return factor * total
 
     def _aligned(
         self,
@@ -188,7 +196,7 @@ class Term(AlignedLevels):
 
     def _level_loss(
         self, pair_index: int, maps: dict[str, Tensor], inputs: LossInputs
-    ) -> Tensor:
+    ) -> Tensor | tuple[Tensor, Tensor]:
         level = self.pairs[pair_index][1]
         spec = self.compared_spec(pair_index)
         optional = dict(
@@ -204,10 +212,13 @@ class Term(AlignedLevels):
         if scores and member_or_default(self.loss, 'per_prior'):
             maps = {side: scores.split_priors(x) for side, x in maps.items()}
         value = self.loss(**maps, **keywords)
-        if value.ndim:
+        pair = isinstance(value, tuple)
+        parts = value if pair else (value,)
+        if len(parts) != 1 + pair or any(part.ndim for part in parts):
+            shapes = ', '.join(str(tuple(part.shape)) for part in parts)
             raise ValueError(
-                f'{type(self.loss).__name__} returned {tuple(value.shape)}, '
-                'expected a scalar: reduce it inside the loss.'
+                f'{type(self.loss).__name__} returned {shapes}, expected a '
+                'scalar, or a sum and its divisor: reduce it inside the loss.'
             )
         return value
 

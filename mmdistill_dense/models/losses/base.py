@@ -30,8 +30,10 @@ class DistillationLoss(nn.Module):
     A loss must have a ``forward`` that can be called with the keywords
     ``student`` and ``teacher`` alone: two maps (N, C, H, W) of one shape, or
     the outputs of two heads, once per level. It returns a scalar, multiplied
-    by ``loss_weight``. It gets those of these keywords that are in its
-    signature:
+    by ``loss_weight``; or a sum and its divisor, two scalars, if levels have
+    one divisor: the term divides the sum over levels by that of the divisors,
+    and counts 0 where there is nothing to divide by. It gets those of these
+    keywords that are in its signature:
 
     - ``level``: index of the teacher's level, counted from 0;
     - ``iteration``: a function without arguments that returns the Runner's
