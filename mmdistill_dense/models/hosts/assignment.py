@@ -46,6 +46,14 @@ def assigned_strides(head: Any) -> list[tuple[float, float]]:
     ]
 
 
+def _coding(head: Any) -> tuple[Sequence[float], Sequence[float]] | None:
+    """Means and deviations of a plain coder of differences to priors."""
+    coder = head.bbox_coder
+    if getattr(coder, 'add_ctr_clamp', True):  # of other coders, and YOLOF
+        return None
+    return coder.means, coder.stds
+
+
 @contextmanager
 def capture_assignment(head: Any) -> Iterator[list[Assignment]]:
     """Capture what a head assigns in its loss inside ``with``.
@@ -65,7 +73,8 @@ def capture_assignment(head: Any) -> Iterator[list[Assignment]]:
     @wraps(single)
     def capture(*args: Any, **kwargs: Any) -> Any:
         given = signature.bind(*args, **kwargs).arguments
-        levels.append(Assignment(*(given[name] for name in _NAMES)))
+        found = (given[name] for name in _NAMES)
+        levels.append(Assignment(*found, _coding(head)))
         return single(*args, **kwargs)
 
     # On this instance only; it hides the method of the class.
@@ -92,5 +101,6 @@ def blank_assignment(
         zeros = like.new_zeros(1, height * width * count, 4)
         labels = like.new_full(zeros.shape[:2], head.num_classes).long()
         weights = like.new_ones(zeros.shape[:2])
-        levels.append(Assignment(labels, weights, zeros, zeros, 1.0))
+        found = labels, weights, zeros, zeros, 1.0
+        levels.append(Assignment(*found, _coding(head)))
     return levels

@@ -1,10 +1,13 @@
 """What a loss may need of a batch beside the two maps."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
+
+#: Tensors that a term records besides, by name and side.
+Extras = Mapping[str, Mapping[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,10 @@ class Assignment:
         priors: The prior itself (N, P, 4), in pixels.
         avg_factor: Divisor of the head's classification loss, the same on
             all levels; in GFL and ATSS averaged over processes.
+        coding: Means and standard deviations of the encoded differences to
+            priors that the head regresses (RetinaNet, ATSS): of centre x, y
+            over width, height, and of the logarithms of width and height;
+            ``None``: it regresses something else.
     """
 
     labels: Tensor
@@ -88,3 +95,43 @@ class Assignment:
     box_targets: Tensor
     priors: Tensor
     avg_factor: float | Tensor
+    coding: tuple[Sequence[float], Sequence[float]] | None = None
+
+    def positives(self, classes: int) -> Tensor:
+        """Whether each prior (N, P) is assigned to an object.
+
+        Args:
+            classes: Number of classes.
+        """
+        return (self.labels >= 0) & (self.labels < classes)
+
+
+def on_grid(values: Tensor, like: Tensor) -> Tensor:
+    """Values of priors as maps: (N, P, ...) -> (N, A, ..., H, W).
+
+    Args:
+        values: One value, or several, of each of the P = H W A priors.
+        like: Map (N, C, H, W).
+    """
+    return values.unflatten(1, (*like.shape[2:], -1)).movedim((1, 2), (-2, -1))
+
+
+def extra(loss: nn.Module, extras: Extras, name: str, side: str) -> Tensor:
+    """One of the tensors that a term records besides.
+
+    Args:
+        loss: What needs it, for messages.
+        extras: All of them.
+        name: Its name.
+        side: ``'student'`` or ``'teacher'``.
+
+    Raises:
+        ValueError: If the term does not record it.
+    """
+    if side not in extras.get(name, {}):
+        raise ValueError(
+            f'{type(loss).__name__} needs the extra {name!r} of the {side}, '
+            f'the term has {sorted(extras)}: write extras=dict({name}=dict('
+            f"{side}='module'))."
+        )
+    return extras[name][side]
