@@ -4,6 +4,7 @@ from .attention_pool import attention_pool
 from .box_masks import box_masks
 from .channel_wise import channel_wise_divergence
 from .correlation import correlation_distance
+from .edges import edge_divergence
 from .feature_distance import (
     cosine_distance,
     mean_squared_distance,
@@ -19,6 +20,7 @@ from .masked import mask_diversity, masked_distance, receptive_masks
 from .pixel_contrast import pixel_contrast, pixel_contrast_statistics
 from .pixel_wise import pixel_wise_divergence
 from .random_mask import keep_mask, keyed_generator
+from .scores import largest_scores
 from .spatial import resample_to, resize_to
 from .standardise import standardise
 
@@ -31,8 +33,10 @@ __all__ = [
     'correlation_distance',
     'cosine_distance',
     'focal_global_distances',
+    'edge_divergence',
     'keep_mask',
     'keyed_generator',
+    'largest_scores',
     'mask_diversity',
     'masked_distance',
     'mean_squared_distance',

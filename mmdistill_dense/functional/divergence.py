@@ -10,17 +10,13 @@ from torch.nn.functional import log_softmax
 from mmdistill_dense import kernels
 
 from .gradient import (
+    HALF_PRECISION_SCALE,
     needs_gradient,
     once_differentiable,
     pieces,
     scale_gradient,
     working_dtype,
 )
-
-#: Factor by which a half-precision gradient is multiplied before it is saved,
-#: so that values around 1e-5 keep their digits in float16. A power of two, so
-#: that scaling is exact.
-_HALF_PRECISION_SCALE = 2.0**15
 
 
 def softmax_divergence(
@@ -45,10 +41,41 @@ def softmax_divergence(
         A scalar.
     """
     count = student[:, 0].numel() if dim == 1 else student.shape[:2].numel()
+    return _sum_of_divergences(student, teacher, tau, dim) * (tau**2 / count)
+
+
+def weighted_divergence(
+    student: Tensor, teacher: Tensor, tau: float, dim: int, weight: Tensor
+) -> Tensor:
+    r"""Sum over distributions of :math:`w \tau^2 KL(p^T \| p^S)`.
+
+    Value, gradient and precision as in :func:`softmax_divergence`.
+
+    Args:
+        student: Map of shape (N, ..., H, W).
+        teacher: Map of the same shape; no gradient reaches it.
+        tau: Temperature.
+        dim: Dimension of the softmax, neither N nor a position.
+        weight: Weights between 0 and 1, without a gradient, that broadcast
+            to the map: (N, ..., H, W), of size 1 where the softmax runs.
+
+    Returns:
+        A scalar.
+    """
+    return _sum_of_divergences(student, teacher, tau, dim, weight) * tau**2
+
+
+def _sum_of_divergences(
+    student: Tensor,
+    teacher: Tensor,
+    tau: float,
+    dim: int,
+    weight: Tensor | None = None,
+) -> Tensor:
     total: Tensor = _Divergence.apply(  # type: ignore[no-untyped-call]
-        student, teacher.detach(), tau, dim, needs_gradient(student)
+        student, teacher.detach(), tau, dim, weight, needs_gradient(student)
     )
-    return total * (tau**2 / count)
+    return total
 
 
 class _Divergence(Function):
@@ -61,11 +88,13 @@ class _Divergence(Function):
         teacher: Tensor,
         tau: float,
         dim: int,
+        weight: Tensor | None,
         with_gradient: bool,
     ) -> Tensor:
-        scale = _HALF_PRECISION_SCALE if student.element_size() == 2 else 1.0
+        scale = HALF_PRECISION_SCALE if student.element_size() == 2 else 1.0
         ctx.divisor = tau * scale
-        if dim == 2 and kernels.usable(student, teacher):
+        plain = weight is None and dim == 2
+        if plain and kernels.usable(student, teacher):
             gradient = torch.empty_like(student) if with_gradient else None
             total = kernels.channel_wise(
                 student, teacher, tau, gradient, scale
@@ -77,6 +106,7 @@ class _Divergence(Function):
                     teacher,
                     tau,
                     dim,
+                    weight,
                     scale if with_gradient else None,
                 )
         if gradient is not None:
@@ -87,7 +117,7 @@ class _Divergence(Function):
     @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
-        return scale_gradient(gradient, grad_output / ctx.divisor), *[None] * 4
+        return scale_gradient(gradient, grad_output / ctx.divisor), *[None] * 5
 
 
 def _in_pieces(
@@ -95,21 +125,28 @@ def _in_pieces(
     teacher: Tensor,
     tau: float,
     dim: int,
+    weight: Tensor | None,
     scale: float | None,
 ) -> tuple[Tensor, Tensor | None]:
     """Sum of divergences, and ``scale * (p_S - p_T)`` if given a scale."""
     dtype = working_dtype(student, teacher)
-    s, t = student.flatten(2), teacher.flatten(2)  # -> N,C,HW
+    s, t = student.flatten(-2), teacher.flatten(-2)  # -> N,...,HW
+    w = None if weight is None else weight.detach().flatten(-2).to(dtype)
     gradient = None if scale is None else torch.empty_like(s)
     sums = []
-    cut_dim = 1 if dim == 2 else 2  # never cut the softmax dimension
+    last = s.ndim - 1
+    cut_dim = 1 if dim == last else last  # never cut the softmax dimension
     for index in pieces(s, cut_dim):
         log_p_s = log_softmax(s[index].to(dtype) / tau, dim)
         log_p_t = log_softmax(t[index].to(dtype) / tau, dim)
         p_t = log_p_t.exp()
-        sums.append(log_p_t.sub_(log_p_s).mul_(p_t).sum())
+        values = log_p_t.sub_(log_p_s).mul_(p_t)
+        if w is not None:
+            values.mul_(w[index])
+        sums.append(values.sum())
         if gradient is not None and scale is not None:
-            gradient[index] = log_p_s.exp_().sub_(p_t).mul_(scale)
+            slopes = log_p_s.exp_().sub_(p_t).mul_(scale)
+            gradient[index] = slopes if w is None else slopes.mul_(w[index])
     if gradient is not None:
         gradient = gradient.view(student.shape)  # HW -> H,W
     return torch.stack(sums).sum(), gradient

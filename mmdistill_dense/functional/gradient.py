@@ -19,6 +19,10 @@ _CPU_PIECE_BYTES = 2**19
 _DEVICE_PIECE_BYTES = 2**26
 #: Channels of a piece, at least, where channels are contiguous in memory.
 _CACHE_LINE = 16
+#: Factor by which a half-precision gradient is multiplied before it is saved,
+#: so that values around 1e-5 keep their digits in float16. A power of two, so
+#: that scaling is exact.
+HALF_PRECISION_SCALE = 2.0**15
 #: Error message for a second derivative.
 _SECOND_DERIVATIVE = (
     'the gradient of this distillation loss is computed in the forward pass '
@@ -74,14 +78,14 @@ def scale_gradient(saved: Tensor, factor: Tensor) -> Tensor:
     backward pass needs no second tensor of that size.
 
     Args:
-        saved: Tensor (N, C, H, W) of ``ctx.saved_tensors``, used nowhere
-            else.
+        saved: Tensor (N, C, H, W), or with more dimensions after N, of
+            ``ctx.saved_tensors``, used nowhere else.
         factor: A scalar, or (N, 1, H, W).
     """
     whole = saved if _frees_graph() else torch.empty_like(saved)
     if saved.dtype == factor.dtype:
         return torch.mul(saved, factor, out=whole)
-    for index in pieces(saved):
+    for index in pieces(saved, saved.ndim - 3):
         part = factor[index[0]] if factor.ndim else factor
         whole[index] = saved[index].to(factor.dtype).mul_(part)
     return whole

@@ -69,3 +69,13 @@ def resample_to(
         align_corners=False,
     )
     return sampled.to(feature.dtype)
+
+
+def split_channels(feature: Tensor, groups: int) -> Tensor:
+    """A view (N, G, C, H, W) of a map (N, G C, H, W).
+
+    Args:
+        feature: The map.
+        groups: Number G of groups.
+    """
+    return feature.view(len(feature), groups, -1, *feature.shape[2:])

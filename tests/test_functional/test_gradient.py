@@ -15,6 +15,7 @@ from mmdistill_dense.functional import (
     correlation_distance,
     cosine_distance,
     focal_global_distances,
+    edge_divergence,
     masked_distance,
     mean_squared_distance,
     pixel_contrast,
@@ -57,6 +58,18 @@ def focal_global(*, student, teacher):
     return sum(w * x for w, x in zip(weights, found, strict=True))
 
 
+def weights_like(student):
+    rng = torch.Generator().manual_seed(1)
+    n, _, *grid = student.shape
+    return torch.rand(n, *grid, generator=rng).to(student.device)
+
+
+def edges(*, student, teacher):
+    weight = weights_like(student)
+    maps = dict(student=student, teacher=teacher)
+    return edge_divergence(**maps, weight=weight, tau=10.0) / weight.numel()
+
+
 #: Saved bytes over the student's map, in float32 and in half precision.
 LOSSES = {
     channel_wise_divergence: (1.0, 1.0),
@@ -66,6 +79,7 @@ LOSSES = {
     cosine_distance: (1.0, 1.0),
     mean_squared_distance: (1.0, 1.0),
     focal_global: (2.1, 2.2),  # both maps, as they are given
+    edges: (1.0, 1.0),
 }
 
 
@@ -112,7 +126,12 @@ def test_float32_inside_autocast(loss):
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize(
     'loss',
-    [channel_wise_divergence, pixel_wise_divergence, smooth_l1_distance],
+    [
+        channel_wise_divergence,
+        pixel_wise_divergence,
+        edges,
+        smooth_l1_distance,
+    ],
     ids=lambda f: f.__name__,
 )
 def test_half_precision_follows_float32(loss, dtype):
@@ -157,12 +176,15 @@ def test_nothing_is_saved_where_nobody_learns(loss):
 @pytest.mark.parametrize('loss', LOSSES, ids=lambda f: f.__name__)
 def test_no_second_gradient_is_allocated(loss, dtype):
     # P2 of two images: beside the gradient at most 5 % of the map, plus maps
-    # of masks and attention, without channels. mmrazor's form takes 11 maps.
+    # of masks, attention and weights, without channels. mmrazor's form takes
+    # 11 maps.
     maps = draw(2, 256, 200, 336, dtype=dtype)
     student = maps['student']
     extra = 0.05 * student.nbytes
     if loss in (masked, focal_global):
         extra += 3 * 2 * 6 * 200 * 336 * 4
+    if loss is edges:  # its weights
+        extra += 2 * 200 * 336 * 4
     used = measure(lambda: loss(**maps).backward())
     assert student.nbytes <= used.peak <= student.nbytes + extra
     assert student.grad.abs().max() > 0

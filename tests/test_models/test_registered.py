@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import mmdistill_dense.models  # noqa: F401
-from mmdistill_dense.models.losses.inputs import Targets
+from mmdistill_dense.models.losses.inputs import Assignment, Targets
 from mmdistill_dense.registry import MODELS
 
 from ..helpers.tokens import save_tokens
@@ -30,6 +30,8 @@ CONNECTORS = [
     *('PixelAttention', 'PixelHead'),
 ]
 LOSSES = sorted(name for name in MODELS.module_dict if name.endswith('Loss'))
+#: Losses of distributions over the four edges of boxes, of two bins here.
+EDGES = {'LocalisationLoss'}
 #: Models and their parts, which have tests of their own.
 OTHERS = [
     'BackboneClassifier',
@@ -67,25 +69,40 @@ def build(tokens):
     return make
 
 
+def assignment():
+    """One prior for each of 6x5 cells, all positive."""
+    priors = torch.tensor([0.0, 0, 8, 8]).expand(2, 30, 4)
+    labels = torch.zeros(2, 30).long()
+    coding = (0.0,) * 4, (1.0,) * 4
+    return Assignment(labels, torch.ones(2, 30), priors, priors, 60, coding)
+
+
 def compare(loss, **maps):
     """What a loss makes of two maps of 4 channels.
 
-    It may ask where it is, when, for boxes and negatives; and it may tell
-    statistics beside its value, which carry no gradient.
+    It may ask where it is, when, for boxes and negatives, and for what a
+    dense head knows; and it may tell statistics beside its value, which carry
+    no gradient, or a divisor.
     """
+    if type(loss).__name__ in EDGES:
+        maps = {k: torch.cat([v, 2 * v], 1) for k, v in maps.items()}
     signature = inspect.signature(loss.forward).parameters
     boxes = [torch.tensor([[4.0, 4, 30, 20]]), torch.zeros(0, 4)]
+    scores = {side: torch.zeros(2, 3, 6, 5) for side in maps}
     asked = {
         'level': 0,
         'iteration': int,
         'queue': torch.eye(4),
         'targets': Targets([(48, 40)] * 2, (48, 40), (8, 8), boxes),
+        'assigned': assignment(),
+        'extras': dict(scores=scores),
     }
     result = loss(**maps, **{k: v for k, v in asked.items() if k in signature})
     if isinstance(result, torch.Tensor):
         return result
-    value, statistics = result
-    assert not any(v.requires_grad for v in statistics.values())
+    value, others = result
+    parts = others.values() if isinstance(others, dict) else [others]
+    assert not any(v.requires_grad for v in parts)
     return value
 
 

@@ -1,3 +1,4 @@
+from .assigned_losses import LocalisationLoss
 from .base import DistillationLoss
 from .channel_wise_loss import ChannelWiseLoss
 from .feature_losses import (
@@ -17,6 +18,7 @@ __all__ = [
     'DistillationLoss',
     'FocalGlobalLoss',
     'ImitationLoss',
+    'LocalisationLoss',
     'PixelWiseLoss',
     'SquaredErrorLoss',
     'SummedErrorLoss',
