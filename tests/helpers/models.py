@@ -1,5 +1,6 @@
 """Stock models made small: depth, levels and head types stay as they are."""
 
+import re
 from copy import deepcopy
 from functools import cache
 
@@ -116,13 +117,21 @@ def _stages(depth):
     return [(64 if depth < 50 else 256) * 2**i for i in range(4)]
 
 
-def save_weights(cfg, path, seed=1, scope='mmdet'):
-    """Write the checkpoint of a randomly initialised model."""
+def save_weights(cfg, path, seed=1, scope='mmdet', head=1):
+    """Write the checkpoint of a randomly initialised model.
+
+    The weights of a dense head are multiplied by ``head``: an untrained one
+    of four convolutions gives next to nothing.
+    """
     torch.manual_seed(seed)
     with DefaultScope.overwrite_default_scope(cfg.get('_scope_', scope)):
         model = MODELS.build(ConfigDict(deepcopy(cfg)))
         model.init_weights()
-    torch.save(dict(state_dict=model.state_dict()), path)
+    state = model.state_dict()
+    for key in state:
+        if head != 1 and re.match(r'bbox_head\..*(conv|cls|reg)\.weight', key):
+            state[key] *= head
+    torch.save(dict(state_dict=state), path)
     return str(path)
 
 

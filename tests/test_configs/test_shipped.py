@@ -45,9 +45,12 @@ def small_teacher(name, cfg, folder):
     """A narrow teacher; its checkpoint is shared by configs."""
     teacher = resolve_config(cfg.model.teacher.cfg, None)
     model = small(teacher.model, name)
-    file = Path(folder) / f'{Path(cfg.model.teacher.cfg).stem}.pth'
+    scope, head = teacher.default_scope, 1
+    if any('through' in term for term in cfg.model.get('terms', {}).values()):
+        head = 10
+    file = Path(folder) / f'{Path(cfg.model.teacher.cfg).stem}-{head}.pth'
     if not file.exists():
-        save_weights(model, file, scope=teacher.default_scope)
+        save_weights(model, file, scope=scope, head=head)
     return dict(cfg=model, checkpoint=str(file))
 
 

@@ -14,8 +14,9 @@ from mmdistill_dense.functional import (
     channel_wise_divergence,
     correlation_distance,
     cosine_distance,
-    focal_global_distances,
     edge_divergence,
+    focal_global_distances,
+    focal_score_distance,
     masked_distance,
     mean_squared_distance,
     pixel_contrast,
@@ -58,16 +59,23 @@ def focal_global(*, student, teacher):
     return sum(w * x for w, x in zip(weights, found, strict=True))
 
 
-def weights_like(student):
+def weights_like(student, *priors):
     rng = torch.Generator().manual_seed(1)
     n, _, *grid = student.shape
-    return torch.rand(n, *grid, generator=rng).to(student.device)
+    return torch.rand(n, *priors, *grid, generator=rng).to(student.device)
 
 
 def edges(*, student, teacher):
     weight = weights_like(student)
     maps = dict(student=student, teacher=teacher)
     return edge_divergence(**maps, weight=weight, tau=10.0) / weight.numel()
+
+
+def scores(*, student, teacher):
+    """As those of two anchors."""
+    weight = weights_like(student, 2)
+    maps = dict(student=student, teacher=teacher)
+    return focal_score_distance(**maps, weight=weight) / weight.numel()
 
 
 #: Saved bytes over the student's map, in float32 and in half precision.
@@ -80,6 +88,7 @@ LOSSES = {
     mean_squared_distance: (1.0, 1.0),
     focal_global: (2.1, 2.2),  # both maps, as they are given
     edges: (1.0, 1.0),
+    scores: (1.0, 1.0),
 }
 
 
@@ -130,6 +139,7 @@ def test_float32_inside_autocast(loss):
         channel_wise_divergence,
         pixel_wise_divergence,
         edges,
+        scores,
         smooth_l1_distance,
     ],
     ids=lambda f: f.__name__,
@@ -183,8 +193,8 @@ def test_no_second_gradient_is_allocated(loss, dtype):
     extra = 0.05 * student.nbytes
     if loss in (masked, focal_global):
         extra += 3 * 2 * 6 * 200 * 336 * 4
-    if loss is edges:  # its weights
-        extra += 2 * 200 * 336 * 4
+    if loss in (edges, scores):  # their weights
+        extra += 2 * 2 * 200 * 336 * 4
     used = measure(lambda: loss(**maps).backward())
     assert student.nbytes <= used.peak <= student.nbytes + extra
     assert student.grad.abs().max() > 0

@@ -19,6 +19,7 @@ SETTINGS = dict(
     MLPConnector=dict(in_channels=4, out_channels=6),
     MaskedGenerator=dict(in_channels=4, out_channels=6),
     NormConnector=dict(in_channels=4, out_channels=6),
+    StatisticsConnector=dict(in_channels=4, out_channels=6),
     PixelAttention=dict(channels=4, num_heads=2),
     PixelHead=dict(in_channels=4, projector=(8, 5), predictor=(8, 6)),
 )
@@ -27,11 +28,11 @@ SETTINGS = dict(
 #: What stands between a student's map and a loss.
 CONNECTORS = [
     *('ConvConnector', 'MLPConnector', 'MaskedGenerator', 'NormConnector'),
-    *('PixelAttention', 'PixelHead'),
+    *('PixelAttention', 'PixelHead', 'StatisticsConnector'),
 ]
 LOSSES = sorted(name for name in MODELS.module_dict if name.endswith('Loss'))
 #: Losses of distributions over the four edges of boxes, of two bins here.
-EDGES = {'LocalisationLoss'}
+EDGES = {'EdgeDistributionLoss', 'LocalisationLoss'}
 #: Models and their parts, which have tests of their own.
 OTHERS = [
     'BackboneClassifier',
@@ -151,10 +152,18 @@ def test_a_loss_refuses_what_is_no_weight(build, name, weight):
 @pytest.mark.parametrize('name', CONNECTORS)
 def test_a_connector_is_trained_in_every_parameter(build, name):
     connector = build(name)
-    out = connector(torch.randn(2, 4, 6, 5))
+    out = connect(connector, torch.randn(2, 4, 6, 5))
     (out * torch.randn_like(out)).sum().backward()
     assert out.shape == (2, 4 if name == 'PixelAttention' else 6, 6, 5)
     check_gradients(connector)
+
+
+def connect(connector, x):
+    """What a connector makes of a map; it may ask for the teacher's."""
+    if 'extras' not in inspect.signature(connector.forward).parameters:
+        return connector(x)
+    teacher = torch.ones(2, 1, 6, 5).cumsum(3).expand(2, 6, 6, 5)
+    return connector(x, dict(reference=dict(teacher=teacher)))
 
 
 def check_gradients(module):
@@ -174,7 +183,7 @@ def test_copies_and_checkpoints_give_the_same(build, name):
         torch.manual_seed(0)
         if name in LOSSES:
             return compare(module, student=x, teacher=-x)
-        return module(x)
+        return connect(module, x)
 
     expected = answer(module)
     for twin in (deepcopy(module), other):

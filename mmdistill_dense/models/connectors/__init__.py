@@ -2,6 +2,7 @@ from .conv import ConvConnector, Identity
 from .masked_generator import MaskedGenerator
 from .mlp import MLPConnector
 from .norm import NormConnector
+from .statistics import StatisticsConnector
 
 __all__ = [
     'ConvConnector',
@@ -9,4 +10,5 @@ __all__ = [
     'MLPConnector',
     'MaskedGenerator',
     'NormConnector',
+    'StatisticsConnector',
 ]

@@ -1,4 +1,9 @@
-from .assigned_losses import LocalisationLoss
+from .assigned_losses import (
+    BoxOverlapLoss,
+    EdgeDistributionLoss,
+    FocalScoreLoss,
+    LocalisationLoss,
+)
 from .base import DistillationLoss
 from .channel_wise_loss import ChannelWiseLoss
 from .feature_losses import (
@@ -12,11 +17,14 @@ from .imitation_loss import ImitationLoss
 from .pixel_wise_loss import PixelWiseLoss
 
 __all__ = [
+    'BoxOverlapLoss',
     'ChannelWiseLoss',
     'CorrelationLoss',
     'CosineLoss',
     'DistillationLoss',
+    'EdgeDistributionLoss',
     'FocalGlobalLoss',
+    'FocalScoreLoss',
     'ImitationLoss',
     'LocalisationLoss',
     'PixelWiseLoss',
