@@ -172,7 +172,9 @@ def data_of(path):
     name = {'camvid': 'camvid', 'demo': 'shapes'}[path.parent.name]
     if path.name.startswith(('contrast_', 'pcd_')):
         return f'_base_/datasets/byol_views_{name}.py'
-    task = 'instance' if 'mask-rcnn' in path.name else 'semantic'
+    task = 'detection' if '_fpn_' in path.name else 'semantic'
+    if 'mask-rcnn' in path.name:
+        task = 'instance'
     return f'_base_/datasets/{name}_{task}.py'
 
 

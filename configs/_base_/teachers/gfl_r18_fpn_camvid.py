@@ -1,0 +1,4 @@
+# GFL R18 on CamVid, as its training leaves it.
+teacher = dict(
+    cfg='mmdistill_dense::camvid/gfl_r18_fpn_camvid-240x320.py',
+    checkpoint='work_dirs/gfl_r18_fpn_camvid-240x320/iter_600.pth')
