@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
+from .dense_heads import head_terms
 from .encoders import EncoderModel, nearest_stage
 from .options import Draft, Option, first_match, preset_option
 from .stock_model import StockModel
@@ -159,6 +160,17 @@ def cosine(student: StockModel, teacher: StockModel) -> Draft:
     return first_match('cosine', options, student, teacher)
 
 
+def ld(student: StockModel, teacher: StockModel) -> Draft:
+    """Localisation distillation between two GFL heads."""
+    return Draft(*head_terms('LD', dict(GFL='ld'), student, teacher))
+
+
+def crosskd(student: StockModel, teacher: StockModel) -> Draft:
+    """CrossKD between two heads of GFL, or of RetinaNet."""
+    presets = dict(GFL='crosskd_gfl', RetinaNet='crosskd_retinanet')
+    return Draft(*head_terms('CrossKD', presets, student, teacher))
+
+
 #: By name, as in ``--method``.
 METHODS: dict[str, Callable[[StockModel, StockModel], Draft]] = {
     'cwd': cwd,
@@ -168,4 +180,6 @@ METHODS: dict[str, Callable[[StockModel, StockModel], Draft]] = {
     'mgd': mgd,
     'hints': hints,
     'cosine': cosine,
+    'ld': ld,
+    'crosskd': crosskd,
 }

@@ -71,10 +71,11 @@ def test_frozen_levels_get_no_weight(stock, draft, tmp_path):
         draft(student, stock('big'), '--force')
 
 
-@pytest.mark.parametrize('method', METHODS)
-def test_every_method_drafts(stock, draft, method):
-    pair = ('narrow', 'wide') if method == 'fgd' else ('seg', 'big')
-    _, cfg = draft(*map(stock, pair), '--method', method)
+@pytest.mark.parametrize(
+    'method', sorted({*METHODS} - {'fgd', 'ld', 'crosskd'})
+)
+def test_methods_that_draft_for_segmentors(stock, draft, method):
+    _, cfg = draft(stock('seg'), stock('big'), '--method', method)
     assert cfg.model.terms
 
 
@@ -144,6 +145,50 @@ def test_fgd_compares_nothing_without_boxes(stock, draft, pair):
     reason = 'FGD needs boxes, so the student must be a detector'
     with pytest.raises(SystemExit, match=reason):
         draft(*map(stock, pair), '--method', 'fgd')
+
+
+@pytest.mark.parametrize(
+    ('method', 'name', 'terms'),
+    [
+        ('ld', 'gfl', 'ld'),
+        ('crosskd', 'gfl', 'crosskd_gfl'),
+        ('crosskd', 'retinanet', 'crosskd_retinanet'),
+    ],
+)
+def test_dense_heads_of_one_kind_get_the_preset(
+    tmp_path, draft, method, name, terms
+):
+    build = getattr(zoo, name)
+    student, teacher = (
+        write_config(tmp_path / f'{side}.py', build())
+        for side in ('small', 'large')
+    )
+    text, cfg = draft(student, teacher, '--method', method)
+    assert cfg.model.terms == preset(terms)
+    assert 'head: ' in text
+    assert f'{method.upper()}: small learns from large.' in text
+
+
+@pytest.mark.parametrize(
+    ('method', 'pair', 'kinds'),
+    [
+        ('ld', ('retinanet', 'retinanet'), 'GFL'),
+        ('crosskd', ('gfl', 'retinanet'), 'GFL or RetinaNet'),
+        ('crosskd', ('mask_rcnn', 'mask_rcnn'), 'GFL or RetinaNet'),
+    ],
+)
+def test_other_heads_are_refused_in_a_sentence(
+    tmp_path, draft, method, pair, kinds
+):
+    builds = dict(vars(zoo), mask_rcnn=mask_rcnn)
+    files = [
+        write_config(tmp_path / f'{k}_{name}.py', builds[name]())
+        for k, name in enumerate(pair)
+    ]
+    with pytest.raises(
+        SystemExit, match=f'the same dense head on both sides, of {kinds}'
+    ):
+        draft(*files, '--method', method)
 
 
 def test_hooks_of_the_base_are_kept(stock, draft):
