@@ -2,7 +2,7 @@
 _base_ = [
     '../camvid/mask-rcnn_r18-w16_fpn_camvid-240x320.py',
     '../_base_/teachers/efficientnet-lite2.py',
-    '../_base_/terms/cwd_openmmlab-det.py'
+    '../_base_/terms/cwd_encoder.py'
 ]
 model = dict(
     _delete_=True,

@@ -2,7 +2,7 @@
 _base_ = [
     '../camvid/pspnet_r18-w16-d8_camvid-128x160.py',
     '../_base_/teachers/efficientnet-lite2.py',
-    '../_base_/terms/cwd_openmmlab-det.py'
+    '../_base_/terms/cwd_encoder.py'
 ]
 model = dict(
     _delete_=True,

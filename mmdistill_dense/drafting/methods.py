@@ -24,10 +24,12 @@ def cwd(student: StockModel, teacher: StockModel) -> Draft:
 def _cwd_options(
     student: StockModel, teacher: StockModel
 ) -> Iterator[Option | str]:
+    preset, origin = 'cwd_encoder', 'are from no publication.'
     if not isinstance(teacher, EncoderModel):
         yield from _cwd_logits(student, teacher)
-    origin = "are MMRazor's for each level of a detector."
-    yield from _feature_options(student, teacher, 'cwd_openmmlab-det', origin)
+        preset = 'cwd_openmmlab-det'
+        origin = "are MMRazor's for each level of a detector."
+    yield from _feature_options(student, teacher, preset, origin)
 
 
 def _cwd_logits(

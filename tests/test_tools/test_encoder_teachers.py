@@ -57,7 +57,7 @@ def test_a_draft_takes_the_stage_of_the_nearest_stride(
     text, cfg = draft(stock(student), f'--encoder={encoder()}')
     term = cfg.model.terms.cwd
     assert term.at == dict(student=stage, teacher='backbone')
-    assert term.loss == preset('cwd_openmmlab-det').cwd.loss
+    assert term.loss == preset('cwd_encoder').cwd.loss
     assert ' learns from vit.' in text
     lines = teacher_lines(text)
     assert len(lines) <= 8

@@ -18,11 +18,23 @@ from .inputs import Assignment, Extras, extra, on_grid
 from .temperature_loss import TemperatureLoss
 
 #: What MMDetection 3.x adds to the divisor of a sum.
-MMDET_EPS = 2.0**-23
+_EPS = 2.0**-23
+
+
+class _EdgeLoss(TemperatureLoss):
+    """A loss of edges, with ``eps`` added to their number."""
+
+    def __init__(self, tau: float, eps: float, loss_weight: float) -> None:
+        super().__init__(tau, loss_weight)
+        check_not_negative(type(self).__name__, eps=eps)
+        self.eps = eps
+
+    def extra_repr(self) -> str:
+        return f'eps={self.eps}, {super().extra_repr()}'
 
 
 @MODELS.register_module()
-class LocalisationLoss(TemperatureLoss):
+class LocalisationLoss(_EdgeLoss):
     r"""Localisation distillation of a GFL head (LD, CVPR 2022).
 
     ``loss_weight / (4 B) * edge_divergence``: of each positive, weighted by
@@ -45,9 +57,7 @@ class LocalisationLoss(TemperatureLoss):
     def __init__(
         self, tau: float = 10.0, eps: float = 0.0, loss_weight: float = 1.0
     ) -> None:
-        super().__init__(tau, loss_weight)
-        check_not_negative(type(self).__name__, eps=eps)
-        self.eps = eps
+        super().__init__(tau, eps, loss_weight)
 
     def forward(
         self,
@@ -77,16 +87,11 @@ class LocalisationLoss(TemperatureLoss):
         bins = student.shape[1] / EDGES
         return self.loss_weight * total / (bins * (EDGES + self.eps))
 
-    def extra_repr(self) -> str:
-        return f'eps={self.eps}, {super().extra_repr()}'
-
 
 class _OverPositives(DistillationLoss):
     """A sum over the number of positives, plus ``eps``."""
 
-    def __init__(
-        self, eps: float = MMDET_EPS, loss_weight: float = 1.0
-    ) -> None:
+    def __init__(self, eps: float = _EPS, loss_weight: float = 1.0) -> None:
         super().__init__(loss_weight)
         check_not_negative(type(self).__name__, eps=eps)
         self.eps = eps
@@ -128,7 +133,7 @@ class FocalScoreLoss(_OverPositives):
 
 
 @MODELS.register_module()
-class EdgeDistributionLoss(TemperatureLoss):
+class EdgeDistributionLoss(_EdgeLoss):
     """KL divergence of the edges of all boxes of a GFL head (CrossKD).
 
     ``loss_weight / 4 * edge_divergence`` over the sum of the weights of all
@@ -146,14 +151,9 @@ class EdgeDistributionLoss(TemperatureLoss):
     """
 
     def __init__(
-        self,
-        tau: float = 1.0,
-        eps: float = MMDET_EPS,
-        loss_weight: float = 1.0,
+        self, tau: float = 1.0, eps: float = _EPS, loss_weight: float = 1.0
     ) -> None:
-        super().__init__(tau, loss_weight)
-        check_not_negative(type(self).__name__, eps=eps)
-        self.eps = eps
+        super().__init__(tau, eps, loss_weight)
 
     def forward(
         self,
