@@ -69,13 +69,9 @@ def correlation_distance(
     check_maps(name, student=student, teacher=teacher)
     check_positive(name, eps=eps)
     squares = partial(_squares, eps=eps, constant_gradient=constant_gradient)
-    # A channel is whole in each piece.
-    total = sum_over_pieces(squares, student, teacher, _by_channel, 1)
-    return total / (2 * student.numel())
-
-
-def _by_channel(x: Tensor) -> Tensor:
-    return x.transpose(0, 1)[None]  # N,C,H,W -> 1,C,N,H,W
+    # A channel is whole in each piece: N,C,H,W -> 1,C,N,H,W.
+    s, t = (x.transpose(0, 1)[None] for x in (student, teacher))
+    return sum_over_pieces(squares, s, t, 1) / (2 * student.numel())
 
 
 def _squares(

@@ -117,7 +117,8 @@ class _Divergence(Function):
     @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
-        return scale_gradient(gradient, grad_output / ctx.divisor), *[None] * 5
+        factor, dim = grad_output / ctx.divisor, gradient.ndim - 3
+        return scale_gradient(gradient, factor, dim), *[None] * 5
 
 
 def _in_pieces(

@@ -84,7 +84,7 @@ def summed_squared_distance(*, student: Tensor, teacher: Tensor) -> Tensor:
 def _sum_of_squares(student: Tensor, teacher: Tensor) -> Tensor:
     """Sum of the squared differences of all elements."""
     if student.ndim == 4 and student.numel():
-        return sum_over_pieces(_squares, student, teacher, Tensor.detach, 1)
+        return sum_over_pieces(_squares, student, teacher, 1)
     with full_precision(student, teacher.detach()) as (s, t):
         return (s - t).square().sum()
 
@@ -139,13 +139,8 @@ def cosine_distance(
     check_positive(name, eps=eps)
     count = student.shape[0] * student.shape[2:].numel()
     angles = partial(_angles, eps=eps)
-    # Channels are whole in each piece.
-    total = sum_over_pieces(angles, student, teacher, _flat, 2)
-    return total / count
-
-
-def _flat(x: Tensor) -> Tensor:
-    return x.flatten(2)  # N,C,H,W -> N,C,HW
+    # Channels are whole in each piece, rows are not.
+    return sum_over_pieces(angles, student, teacher, 2) / count
 
 
 def _angles(

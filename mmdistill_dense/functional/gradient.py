@@ -67,7 +67,7 @@ def pieces(like: Tensor, dim: int = 1) -> Iterator[Index]:
             yield slice(n, n + images), *whole, slice(c, c + step)
 
 
-def scale_gradient(saved: Tensor, factor: Tensor) -> Tensor:
+def scale_gradient(saved: Tensor, factor: Tensor, dim: int = 1) -> Tensor:
     """``saved * factor``, computed in full precision and rounded once.
 
     A loss saves its gradient without ``1 / (N C)``, the temperature, the
@@ -81,11 +81,12 @@ def scale_gradient(saved: Tensor, factor: Tensor) -> Tensor:
         saved: Tensor (N, C, H, W), or with more dimensions after N, of
             ``ctx.saved_tensors``, used nowhere else.
         factor: A scalar, or (N, 1, H, W).
+        dim: Dimension besides N by which a large one is cut.
     """
     whole = saved if _frees_graph() else torch.empty_like(saved)
     if saved.dtype == factor.dtype:
         return torch.mul(saved, factor, out=whole)
-    for index in pieces(saved, saved.ndim - 3):
+    for index in pieces(saved, dim):
         part = factor[index[0]] if factor.ndim else factor
         whole[index] = saved[index].to(factor.dtype).mul_(part)
     return whole

@@ -18,16 +18,10 @@ from .gradient import (
 #: Returns the sum over a piece of the student's and the teacher's map, and
 #: its gradient for the student's piece.
 PieceSum = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-#: Returns a view of a map.
-View = Callable[[Tensor], Tensor]
 
 
 def sum_over_pieces(
-    function: PieceSum,
-    student: Tensor,
-    teacher: Tensor,
-    view: View,
-    dim: int,
+    function: PieceSum, student: Tensor, teacher: Tensor, dim: int
 ) -> Tensor:
     """Sum of a function over pieces of two maps.
 
@@ -38,18 +32,17 @@ def sum_over_pieces(
 
     Args:
         function: Its value for the whole is the sum of those of the pieces.
-        student: Map of shape (N, C, H, W).
+        student: Map of shape (N, C, H, W), or a view of one with more
+            dimensions.
         teacher: Map of the same shape.
-        view: Dimension 0 of the view and ``dim`` may be cut, the others are
-            whole in each piece.
-        dim: See ``view``.
+        dim: It and dimension 0 may be cut, the others are whole in each
+            piece.
 
     Returns:
         A scalar.
     """
     total: Tensor = _Sum.apply(  # type: ignore[no-untyped-call]
-        *(student, teacher.detach(), function, view, dim),
-        needs_gradient(student),
+        student, teacher.detach(), function, dim, needs_gradient(student)
     )
     return total
 
@@ -61,19 +54,20 @@ class _Sum(Function):
         student: Tensor,
         teacher: Tensor,
         function: PieceSum,
-        view: View,
         dim: int,
         with_gradient: bool,
     ) -> Tensor:
         dtype = working_dtype(student, teacher)
-        s, t = view(student), view(teacher)
+        ctx.dim = dim
         gradient = torch.empty_like(student) if with_gradient else None
         sums = []
-        for index in pieces(s, dim):
-            value, slopes = function(s[index].to(dtype), t[index].to(dtype))
+        for index in pieces(student, dim):
+            value, slopes = function(
+                student[index].to(dtype), teacher[index].to(dtype)
+            )
             sums.append(value)
             if gradient is not None:
-                view(gradient)[index] = slopes
+                gradient[index] = slopes
         if gradient is not None:
             ctx.save_for_backward(gradient)
         return torch.stack(sums).sum()
@@ -82,4 +76,4 @@ class _Sum(Function):
     @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
-        return scale_gradient(gradient, grad_output), *[None] * 5
+        return scale_gradient(gradient, grad_output, ctx.dim), *[None] * 4

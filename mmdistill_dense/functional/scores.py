@@ -150,7 +150,8 @@ class _FocalDistance(Function):
     @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
-        return scale_gradient(gradient, grad_output / ctx.scale), *[None] * 3
+        factor = grad_output / ctx.scale
+        return scale_gradient(gradient, factor, 2), *[None] * 3
 
 
 def _distance_and_slope(

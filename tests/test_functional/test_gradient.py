@@ -286,7 +286,9 @@ def test_operators_that_touch_the_whole_map(loss):
     assert (forward.count, backward.count) == WHOLE[loss]
 
 
-@pytest.mark.parametrize('form', ['plain', 'channels_last', 'strided'])
+@pytest.mark.parametrize(
+    'form', ['plain', 'channels_last', 'strided', 'transposed']
+)
 @pytest.mark.parametrize('loss', LOSSES, ids=lambda f: f.__name__)
 def test_pieces_are_the_whole(loss, form, monkeypatch):
     maps = draw(3, 20, 17, 13, dtype=torch.float64)
@@ -310,6 +312,8 @@ GRADIENT = 'mmdistill_dense.functional.gradient'
 def reshaped(x, form):
     if form == 'channels_last':
         return x.to(memory_format=torch.channels_last)
+    if form == 'transposed':
+        return x.mT.contiguous().mT
     if form == 'strided':
         wide = x.repeat_interleave(2, 3)[..., ::2]
         assert not wide.is_contiguous()
