@@ -2,23 +2,20 @@
 
 from collections.abc import Mapping
 
-from mmengine.config import Config
-
-from mmdistill_dense.compat import own_config
-
+from .options import Draft, preset_terms
 from .stock_model import StockModel, describe_match
 
 #: Layer by which a dense head is known, and the name of its kind.
 _KINDS = dict(gfl_reg='GFL', retina_reg='RetinaNet')
 
 
-def head_terms(
+def draft_heads(
     method: str,
     presets: Mapping[str, str],
     student: StockModel,
     teacher: StockModel,
-) -> tuple[dict[str, dict], str, list[str]]:
-    """Terms, note and reasons of a method between two dense heads.
+) -> Draft:
+    """Draft of a method between two dense heads.
 
     Args:
         method: Its name, for messages.
@@ -37,11 +34,10 @@ def head_terms(
             f'({teacher.name}): it needs the same dense head on both sides, '
             f'of {" or ".join(presets)}. Any two models have --method cwd.'
         )
-    path = own_config(f'_base_/terms/{presets[kind]}.py')
-    terms: dict[str, dict] = Config.fromfile(path).to_dict()['terms']
+    terms = preset_terms(presets[kind])
     match = describe_match(student.levels('logits'), teacher.levels('logits'))
     note = f"The values are {method}'s for {kind} on COCO."
-    return terms, note, [f'head: {match}. {note}']
+    return Draft(terms, note, [f'head: {match}. {note}'])
 
 
 def _kind(model: StockModel) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
-from .dense_heads import head_terms
+from .dense_heads import draft_heads
 from .encoders import EncoderModel, nearest_stage
 from .options import Draft, Option, first_match, preset_option
 from .stock_model import StockModel
@@ -164,13 +164,13 @@ def cosine(student: StockModel, teacher: StockModel) -> Draft:
 
 def ld(student: StockModel, teacher: StockModel) -> Draft:
     """Localisation distillation between two GFL heads."""
-    return Draft(*head_terms('LD', dict(GFL='ld'), student, teacher))
+    return draft_heads('LD', dict(GFL='ld'), student, teacher)
 
 
 def crosskd(student: StockModel, teacher: StockModel) -> Draft:
     """CrossKD between two heads of GFL, or of RetinaNet."""
     presets = dict(GFL='crosskd_gfl', RetinaNet='crosskd_retinanet')
-    return Draft(*head_terms('CrossKD', presets, student, teacher))
+    return draft_heads('CrossKD', presets, student, teacher)
 
 
 #: By name, as in ``--method``.

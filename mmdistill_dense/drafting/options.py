@@ -122,6 +122,12 @@ def _level_weights(
     return weights
 
 
+def preset_terms(preset: str) -> dict[str, dict]:
+    """Terms of a file in ``configs/_base_/terms``, by its name."""
+    path = own_config(f'_base_/terms/{preset}.py')
+    return Config.fromfile(path).to_dict()['terms']
+
+
 def preset_option(
     preset: str,
     at: str | None,
@@ -139,9 +145,8 @@ def preset_option(
         take: ``'output'`` or ``'input'`` of the module.
         term: Name of the term; ``None``: the preset has one only.
     """
-    cfg = Config.fromfile(own_config(f'_base_/terms/{preset}.py')).to_dict()
-    terms = cfg['terms'] if term is None else {term: cfg['terms'][term]}
-    (found,) = terms.values()
+    terms = preset_terms(preset)
+    (found,) = terms.values() if term is None else [terms[term]]
     own_at = found.pop('at')
     found.pop('level_weights', None)  # for as many levels as the preset's
     loss = found['loss']

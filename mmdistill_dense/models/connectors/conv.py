@@ -77,3 +77,18 @@ class ConvConnector(nn.Module):
     def forward(self, feature: Tensor) -> Tensor:
         """(N, in_channels, H, W) -> (N, out_channels, H, W)."""
         return self.block(feature)
+
+
+def align_channels(
+    in_channels: int, out_channels: int, bias: bool = False
+) -> nn.Module:
+    """A 1x1 convolution where channels differ, else the identity.
+
+    Args:
+        in_channels: Channels of the map.
+        out_channels: Channels that are wanted.
+        bias: Whether the convolution has a bias.
+    """
+    if in_channels == out_channels:
+        return nn.Identity()
+    return nn.Conv2d(in_channels, out_channels, 1, bias=bias)

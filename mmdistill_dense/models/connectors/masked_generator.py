@@ -6,6 +6,8 @@ from torch import Tensor, nn
 from mmdistill_dense.functional import keep_mask
 from mmdistill_dense.registry import MODELS
 
+from .conv import align_channels
+
 
 @MODELS.register_module()
 class MaskedGenerator(nn.Module):
@@ -47,9 +49,7 @@ class MaskedGenerator(nn.Module):
                 f'{per!r}.'
             )
         self.mask_ratio, self.per = mask_ratio, per
-        self.align: nn.Module = nn.Identity()
-        if in_channels != out_channels:
-            self.align = nn.Conv2d(in_channels, out_channels, 1)
+        self.align = align_channels(in_channels, out_channels, bias=True)
         self.generation = nn.Sequential(
             nn.Conv2d(out_channels, out_channels, 3, padding=1),
             nn.ReLU(),

@@ -6,6 +6,8 @@ from mmdistill_dense.functional import standardise
 from mmdistill_dense.functional.standardise import NORM_DIMS
 from mmdistill_dense.registry import MODELS
 
+from .conv import align_channels
+
 
 @MODELS.register_module()
 class NormConnector(nn.Module):
@@ -42,9 +44,7 @@ class NormConnector(nn.Module):
                 f'{over!r}.'
             )
         self.over, self.eps = over, eps
-        self.align: nn.Module = nn.Identity()
-        if in_channels != out_channels:
-            self.align = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+        self.align = align_channels(in_channels, out_channels)
 
     def forward(self, feature: Tensor) -> Tensor:
         """(N, in_channels, H, W) -> (N, out_channels, H, W)."""

@@ -8,6 +8,8 @@ from mmdistill_dense.functional import transferred_statistics
 from mmdistill_dense.functional.checks import check_positive
 from mmdistill_dense.registry import MODELS
 
+from .conv import align_channels
+
 
 @MODELS.register_module()
 class StatisticsConnector(nn.Module):
@@ -35,9 +37,7 @@ class StatisticsConnector(nn.Module):
         super().__init__()
         check_positive(type(self).__name__, eps=eps)
         self.eps = eps
-        self.align: nn.Module = nn.Identity()
-        if in_channels != out_channels:
-            self.align = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+        self.align = align_channels(in_channels, out_channels)
 
     def forward(
         self, feature: Tensor, extras: Mapping[str, Mapping[str, Tensor]]

@@ -87,12 +87,16 @@ class AlignedLevels(nn.Module):
             )
             for _, j in self.pairs
         )
+        # Found once: signatures are slow to read.
+        self._keywords = [
+            [keywords_of_connector(one) for one in side]
+            for side in (self.connectors, self.teacher_connectors)
+        ]
 
     @property
     def connector_keywords(self) -> set[str]:
         """Optional keywords that a connector of either side takes."""
-        connectors = *self.connectors, *self.teacher_connectors
-        return {k for one in connectors for k in keywords_of_connector(one)}
+        return {k for side in self._keywords for names in side for k in names}
 
     def _build(self, cfg: Any, i: int, j: int, equal: bool) -> nn.Module:
         levels = self.student_specs[i], self.teacher_specs[j]
@@ -156,17 +160,24 @@ class AlignedLevels(nn.Module):
             teacher: The teacher's levels.
             image: Height and width of the batch, in pixels; ``None``: those
                 of the dry run.
-            optional: Keywords keywords of the connectors; ``None``: they use
+            keywords: Optional keywords of the connectors; ``None``: they use
                 their defaults.
             through: Runs the student's map on through the teacher.
         """
         i, j = self.pairs[pair_index]
         s = self.classes.select('student', self.student_specs[i], student[i])
         t = self.classes.select('teacher', self.teacher_specs[j], teacher[j])
-        connectors = self.connectors, self.teacher_connectors
+        given = keywords or {}
         s, t = (
-            _connect(side[pair_index], x, keywords or {})
-            for side, x in zip(connectors, (s, t), strict=True)
+            side[pair_index](
+                x, **{k: given[k]() for k in names[pair_index] if k in given}
+            )
+            for side, names, x in zip(
+                (self.connectors, self.teacher_connectors),
+                self._keywords,
+                (s, t),
+                strict=True,
+            )
         )
         if through is not None:
             s = through(j, s)
@@ -177,8 +188,3 @@ class AlignedLevels(nn.Module):
             else:
                 t = on_grid_of(sides[0], sides[1], image)
         return dict(student=s, teacher=t)
-
-
-def _connect(connector: nn.Module, x: Tensor, keywords: Keywords) -> Tensor:
-    names = [n for n in keywords_of_connector(connector) if n in keywords]
-    return connector(x, **{name: keywords[name]() for name in names})

@@ -90,9 +90,7 @@ def sum_of_losses(losses: Mapping[str, Tensor | list[Tensor]]) -> Tensor:
         if 'loss' in key
         for value in (values if isinstance(values, list) else [values])
     ]
-    return torch.stack(
-        [p.float() if p.itemsize < 4 else p for p in parts]
-    ).sum()
+    return torch.stack([full_digits(p) for p in parts]).sum()
 
 
 def full_digits(x: Tensor) -> Tensor:
