@@ -13,6 +13,7 @@ from mmdistill_dense.functional import (
     resize_to,
     summed_squared_distance,
 )
+from tests.helpers.published import check_published, fixture_maps
 
 SQUARES = [mean_squared_distance, summed_squared_distance]
 DISTANCES = [correlation_distance, cosine_distance, *SQUARES]
@@ -21,25 +22,12 @@ DISTANCES = [correlation_distance, cosine_distance, *SQUARES]
 @pytest.fixture
 def base():
     """The larger maps of the parity fixtures: (2, 8, 4, 6), float64."""
-    rs = np.random.RandomState(0)
-    student, teacher = (
-        torch.from_numpy(2 * rs.randn(2, 8, 4, 6)) for _ in range(2)
-    )
-    return student.requires_grad_(), teacher
-
-
-def check(value, student, expected, norm, first=None):
-    (gradient,) = torch.autograd.grad(value, student, retain_graph=True)
-    assert value.item() == pytest.approx(expected, rel=1e-12)
-    assert gradient.norm().item() == pytest.approx(norm, rel=1e-12)
-    if first is not None:
-        found = gradient.flatten()[:3].tolist()
-        assert found == pytest.approx(first, rel=1e-11)
+    return fixture_maps()
 
 
 def test_pkd_equals_its_published_code(base):
     student, teacher = base
-    check(
+    check_published(
         correlation_distance(student=student, teacher=teacher),
         student,
         1.0071893144912212,
@@ -121,7 +109,7 @@ def test_sums_are_over_each_image_and_means_over_images(maps):
 
 def test_the_cosine_equals_torchs(base):
     student, teacher = base
-    check(
+    check_published(
         cosine_distance(student=student, teacher=teacher),
         student,
         1.050058204324834,
@@ -140,7 +128,7 @@ def test_the_cosine_after_a_projection_equals_rt_detrs(base):
         return linear(student.movedim(1, -1)).movedim(-1, 1)
 
     value = cosine_distance(student=projected(), teacher=base[1])
-    check(
+    check_published(
         value,
         student,
         1.0070648648273939,
@@ -156,7 +144,7 @@ def test_the_cosine_after_a_projection_equals_rt_detrs(base):
     expected = [0.13850102549388385, 0.046459279478020477]
     assert norms == pytest.approx(expected, rel=1e-12)
     large = torch.from_numpy(np.random.RandomState(2).randn(2, 8, 8, 12))
-    check(
+    check_published(
         cosine_distance(student=projected(), teacher=resize_to(large, (4, 6))),
         student,
         1.1367621823574505,

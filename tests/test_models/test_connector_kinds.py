@@ -26,18 +26,10 @@ from mmdistill_dense.models.losses import DistillationLoss
 
 from ..helpers.batches import segmentation_batch, step_losses, total
 from ..helpers.models import STILL, cwd, distiller, pspnet
+from ..helpers.published import fixture_maps
 
 NORM = dict(type='mmdistill_dense.NormConnector')
 GENERATOR = dict(type='mmdistill_dense.MaskedGenerator')
-
-
-def fixture_maps(channels=8):
-    """Maps of the parity fixtures in float64; the student's of 5 or 8."""
-    rs = np.random.RandomState(0)
-    student, teacher = (
-        torch.from_numpy(2 * rs.randn(2, 8, 4, 6)) for _ in range(2)
-    )
-    return student[:, :channels].clone().requires_grad_(), teacher
 
 
 def fill(parameters, arrays):

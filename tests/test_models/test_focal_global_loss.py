@@ -15,6 +15,7 @@ from mmdistill_tools.benchmark.meter import measure, saved_bytes
 from ..helpers.batches import detection_batch, step_losses, total
 from ..helpers.focal_global import plain_loss
 from ..helpers.models import distiller, mask_rcnn, pspnet
+from ..helpers.published import fixture_maps
 from . import zoo
 
 WEIGHTS = 'foreground', 'background', 'attention', 'context'
@@ -28,11 +29,7 @@ WHOLE, POINT = [[0, 0, 48, 32]], [[16, 16, 16, 16]]
 
 @pytest.fixture
 def maps():
-    rs = np.random.RandomState(0)
-    student, teacher = (
-        torch.from_numpy(2 * rs.randn(2, 8, 4, 6)) for _ in range(2)
-    )
-    return dict(student=student.requires_grad_(), teacher=teacher)
+    return dict(zip(('student', 'teacher'), fixture_maps(), strict=True))
 
 
 def targets(*boxes, image=(32, 48), stride=(8.0, 8.0)):
