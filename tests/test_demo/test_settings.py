@@ -2,6 +2,8 @@
 
 import logging
 import os
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -217,6 +219,47 @@ def test_an_unfinished_data_set_is_not_taken(tmp_path, monkeypatch):
     assert len([*tmp_path.glob('data/images/*/*.jpg')]) == 4
     with steps._drawn_dataset(tmp_path / 'data', console):
         pass
+
+
+def running(group):
+    """Processes of a group that have not ended."""
+    stats = (read_stat(path) for path in Path('/proc').glob('[0-9]*/stat'))
+    return [
+        stat for stat in stats if stat[2:3] == [str(group)] and stat[0] != 'Z'
+    ]
+
+
+def read_stat(path):
+    with suppress(OSError):
+        return path.read_text().rpartition(') ')[2].split()
+    return []
+
+
+def test_an_interrupt_leaves_no_process_that_draws(tmp_path, monkeypatch):
+    started, start = [], steps.subprocess.Popen
+
+    def popen(*args, **options):
+        started.append(start(*args, **options))
+        return started[0]
+
+    monkeypatch.setattr(steps.subprocess, 'Popen', popen)
+    monkeypatch.setattr(steps, 'available_cores', lambda: 2)
+    console = steps.Console(quiet=True)
+
+    def draw_and_interrupt():
+        with steps._drawn_dataset(tmp_path / 'data', console):
+            while not [*tmp_path.glob('*/images/train/*.jpg')]:
+                time.sleep(0.1)
+            assert len(running(started[0].pid)) == 3
+            raise KeyboardInterrupt('by the user')
+
+    with pytest.raises(KeyboardInterrupt, match='by the user'):
+        draw_and_interrupt()
+    group = started[0].pid
+    deadline = time.monotonic() + 30
+    while running(group) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not running(group)
 
 
 def test_a_data_set_that_cannot_be_drawn(tmp_path):

@@ -3,11 +3,12 @@
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mmengine.device import get_device
@@ -127,14 +128,18 @@ def _drawn_dataset(folder: Path, console: Console) -> Iterator[None]:
     with (
         console.status('drawing the pictures'),
         subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # so that its workers end with it
         ) as process,
     ):
         try:
             yield
             output, _ = process.communicate()
         finally:
-            process.kill()  # nothing if it has ended
+            with suppress(ProcessLookupError):  # it has ended
+                os.killpg(process.pid, signal.SIGKILL)
     if process.returncode:
         raise DemoError(
             f'the data set could not be drawn: {output.decode().strip()}'
