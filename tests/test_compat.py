@@ -225,7 +225,7 @@ def test_installing_twice_wraps_the_config_parser_once():
 
 @pytest.fixture
 def no_torchvision(monkeypatch):
-    """As where torchvision is not installed; addresses that are asked for."""
+    """As where torchvision is not installed; addresses that are requested."""
     find_spec = compat.find_spec
     monkeypatch.setattr(
         compat,
@@ -235,14 +235,14 @@ def no_torchvision(monkeypatch):
     schemes = dict(CheckpointLoader._schemes)
     monkeypatch.setattr(CheckpointLoader, '_schemes', schemes)
     compat._load_torchvision_urls()
-    asked = []
+    requested = []
 
     def load(filename, map_location=None):
-        asked.append((filename, map_location))
+        requested.append((filename, map_location))
         return dict(weight=torch.ones(1))
 
     monkeypatch.setattr(checkpoint, 'load_from_http', load)
-    return asked
+    return requested
 
 
 @pytest.mark.parametrize('scheme', ['torchvision', 'modelzoo'])

@@ -131,7 +131,7 @@ TOOL_FLOORS = {
         ['cpu', 'documents', 'runs'],
         {'mmengine', 'matplotlib', 'rich', *ANYWHERE},
     ),
-    # The only place that knows the peer; it is imported where asked for.
+    # The only place that knows the peer; it is imported on request.
     'benchmark.peer': (['benchmark'], {'mmengine', 'mmrazor', *ANYWHERE}),
     'study': (
         ['documents', 'figures', 'launch', 'overlay', 'runs'],

@@ -28,7 +28,7 @@ def executable(path: Path, text: str) -> str:
 
 @pytest.fixture
 def refused(tmp_path):
-    """Run setup.sh where it must refuse; return what it said."""
+    """Run setup.sh where it must refuse; return what it printed."""
     venv = tmp_path / 'venv'
 
     def run(**env: str) -> str:
@@ -108,9 +108,9 @@ def test_other_stack_in_the_same_place_is_refused(refused, tmp_path):
 @pytest.mark.parametrize('version', ['3.9', '3.14'])
 def test_unsupported_python_is_refused(version, refused, tmp_path):
     python = executable(tmp_path / 'python', f'echo {version}')
-    said = refused(PYTHON=python)
+    printed = refused(PYTHON=python)
     assert f'3.13 is needed, but {str(python)!r} is {version}' in ' '.join(
-        said.split()
+        printed.split()
     )
 
 

@@ -1,4 +1,4 @@
-"""What is said to a logger."""
+"""What is sent to a logger."""
 
 import logging
 

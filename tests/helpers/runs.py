@@ -15,7 +15,7 @@ SGD = dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=1e-4)
 
 
 def run_config(model, data, work_dir, iters=None, epochs=None, **settings):
-    """Config of a training run, with validation where it is asked for.
+    """Config of a training run, with validation on request.
 
     Args:
         model: Model config; its host is read from ``_scope_``, its own or
@@ -159,7 +159,7 @@ def differing(first, second):
     )
 
 
-def without_ours(state):
+def student_part(state):
     """The student's part of a distilled model's state dict or log."""
     return {
         key: value

@@ -6,7 +6,7 @@ import torch
 
 from mmdistill_tools.runs import process_pool
 
-#: Writes what a training of 4 iterations leaves, once all of AWAIT was told.
+#: Writes what a training of 4 iterations leaves, once all of AWAIT happened.
 #: A run is named by its work dir below ROOT; if it begins with FAILING, it
 #: fails.
 TRAIN = """
@@ -39,7 +39,7 @@ shutil.copy(os.environ['CHECKPOINT'], folder / 'iter_4.pth')
 
 
 class TrainStandIn:
-    """What trains from here on, and what it told.
+    """What trains from here on, and the events it wrote.
 
     Args:
         folder: Gets the script; must not exist.

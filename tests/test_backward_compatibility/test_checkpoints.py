@@ -17,7 +17,7 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 
 from ..helpers.rules import for_each
-from ..helpers.runs import differing, snapshot, without_ours
+from ..helpers.runs import differing, snapshot, student_part
 from .runs import FILES, KEPT, LENGTH, logged
 
 
@@ -137,7 +137,7 @@ def test_the_student_of_a_distilled_checkpoint_is_exported(saved, tool):
     student, exported = build('out.py'), read('out.pth')['state_dict']
     assert type(student).__name__ == 'RetinaNet'
     student.load_state_dict(exported, strict=True)
-    assert not differing(snapshot(student), without_ours(weights))
+    assert not differing(snapshot(student), student_part(weights))
 
 
 def test_a_distillation_goes_on(saved):
@@ -158,9 +158,9 @@ def test_a_distillation_starts_from_a_checkpoint(saved):
 def test_tokens_know_what_they_were_learned_on(saved, log_lines, file):
     place = "{'path': 'backbone'}"
     start_with_tokens(file)
-    said = '\n'.join(log_lines)
-    assert f'loaded from {file}, learned at {place}' in said
-    assert 'learned on other weights' not in said
+    log = '\n'.join(log_lines)
+    assert f'loaded from {file}, learned at {place}' in log
+    assert 'learned on other weights' not in log
     double('segmentor_teacher.pth', 'backbone.conv1.weight')
     start_with_tokens(file)
     assert 'learned on other weights' in '\n'.join(log_lines)

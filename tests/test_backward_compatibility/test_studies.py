@@ -32,11 +32,11 @@ def test_a_report_is_made_from_earlier_results(tool):
     Path('page.md').write_text(
         '<!-- study: finished.yaml scores -->\n<!-- end of study -->\n'
     )
-    said = tool(
+    text = tool(
         'study.py', 'finished.yaml', '--report', '--documents', 'page.md'
     )
     found = results('finished')
-    (line,) = (s for s in said.splitlines() if s.startswith('| the student '))
+    (line,) = (s for s in text.splitlines() if s.startswith('| the student '))
     scores = [found['student', seed]['scores'] for seed in (0, 1)]
     for key in ('mIoU', 'aAcc'):
         values = [score[key] for score in scores]
@@ -57,8 +57,8 @@ def test_a_report_is_made_from_earlier_results(tool):
 @pytest.mark.usefixtures('study')
 def test_a_finished_study_is_not_run_again(tool):
     before = Path('finished.json').read_bytes()
-    said = tool('study.py', 'finished.yaml')
-    assert '0 runs left, nothing to do' in said
+    text = tool('study.py', 'finished.yaml')
+    assert '0 runs left, nothing to do' in text
     assert Path('finished.json').read_bytes() == before
     assert not list(Path('finished_work').glob('*/seed_*'))
 
@@ -71,9 +71,9 @@ def test_an_interrupted_study_goes_on(tool):
     (checkpoint,) = cwd.glob('iter_*.pth')
     done = int(checkpoint.stem.rpartition('_')[2])
     starts = json.loads((cwd / 'starts.json').read_text())
-    said = tool('study.py', 'interrupted.yaml')
-    assert '1 runs left' in said
-    assert '0 runs left, nothing to do' in said
+    text = tool('study.py', 'interrupted.yaml')
+    assert '1 runs left' in text
+    assert '0 runs left, nothing to do' in text
     # What had ended stays as it was.
     assert files_below(student) == before
     found = results('interrupted')

@@ -139,8 +139,8 @@ def test_stage_2_of_a_detector_learns_as_the_readme_says(path):
 
 
 def test_the_readme_says_when_the_students_own_masks_join():
-    said = documented(r'after ([\d,]+) to ([\d,]+) iterations')
-    assert said == [min(JOINS.values()), max(JOINS.values())]
+    found = documented(r'after ([\d,]+) to ([\d,]+) iterations')
+    assert found == [min(JOINS.values()), max(JOINS.values())]
 
 
 @for_each(CITYSCAPES)

@@ -38,8 +38,8 @@ def test_a_camvid_folder_is_taken(camvid):
 @pytest.mark.parametrize('name', settings.REQUIRED_FILES)
 def test_what_a_folder_lacks_is_named(camvid, name):
     (camvid / name.replace('*', '0')).unlink()
-    said = rf'lacks {re.escape(name)}\. .*configs/camvid/README\.md'
-    with pytest.raises(DemoError, match=said):
+    match = rf'lacks {re.escape(name)}\. .*configs/camvid/README\.md'
+    with pytest.raises(DemoError, match=match):
         settings.check_camvid(camvid)
 
 
@@ -50,8 +50,8 @@ def test_a_folder_that_is_none_is_named(tmp_path):
 
 @pytest.mark.parametrize('length', [0, -1, float('nan'), float('inf')])
 def test_a_length_that_is_none_is_refused(tmp_path, length):
-    said = f'--length must be more than 0 and finite, got {length:g}:'
-    with pytest.raises(DemoError, match=said):
+    match = f'--length must be more than 0 and finite, got {length:g}:'
+    with pytest.raises(DemoError, match=match):
         check_settings(Settings(tmp_path / 'x', length=length))
     assert not (tmp_path / 'x').exists()
 
@@ -68,8 +68,8 @@ def test_a_folder_of_other_data_is_refused(tmp_path, camvid):
 def test_two_calls_at_once_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(lock, 'LOCK_TIMEOUT', 0)
     with locked(tmp_path, 'demo'):
-        said = f'{tmp_path} is in use by another demo, or by'
-        with pytest.raises(StudyError, match=said), locked(tmp_path, 'demo'):
+        match = f'{tmp_path} is in use by another demo, or by'
+        with pytest.raises(StudyError, match=match), locked(tmp_path, 'demo'):
             pytest.fail('both at once')
     with locked(tmp_path, 'demo'):
         pass
@@ -81,8 +81,8 @@ def test_two_calls_at_once_are_refused(tmp_path, monkeypatch):
 def test_settings_that_cannot_be_read_are_named(tmp_path, content):
     path = tmp_path / 'settings.json'
     path.write_bytes(content)
-    said = rf'{path} cannot be read .* Remove it if the runs beside it'
-    with pytest.raises(DemoError, match=said):
+    match = rf'{path} cannot be read .* Remove it if the runs beside it'
+    with pytest.raises(DemoError, match=match):
         check_settings(Settings(tmp_path))
 
 
@@ -103,8 +103,8 @@ def test_interrupted_settings_are_written_again(tmp_path, monkeypatch):
 @pytest.mark.parametrize('name', ['file', 'file/below'])
 def test_a_work_dir_that_cannot_be_made_is_named(tmp_path, name):
     (tmp_path / 'file').write_text('kept')
-    said = rf'--work-dir {tmp_path / name} cannot be used: .*Errno'
-    with pytest.raises(DemoError, match=said):
+    match = rf'--work-dir {tmp_path / name} cannot be used: .*Errno'
+    with pytest.raises(DemoError, match=match):
         check_settings(Settings(tmp_path / name))
     assert (tmp_path / 'file').read_text() == 'kept'
 
@@ -112,8 +112,8 @@ def test_a_work_dir_that_cannot_be_made_is_named(tmp_path, name):
 @pytest.mark.parametrize('character', [' ', ',', '"', "'", '\\'])
 def test_a_work_dir_that_options_would_split_is_refused(tmp_path, character):
     folder = tmp_path / f'my{character}demo'
-    said = rf'--work-dir .* has {re.escape(repr(character))} in it'
-    with pytest.raises(DemoError, match=said):
+    match = rf'--work-dir .* has {re.escape(repr(character))} in it'
+    with pytest.raises(DemoError, match=match):
         check_settings(Settings(folder))
     assert not folder.exists()
 
@@ -165,8 +165,8 @@ def test_an_interrupt_ends_the_tool_in_a_sentence(monkeypatch, capsys):
     monkeypatch.setattr(sys, 'argv', ['demo.py'])
     with pytest.raises((SystemExit, KeyboardInterrupt), match='130'):
         runpy.run_path(str(TOOL), run_name='__main__')
-    (said,) = capsys.readouterr().err.splitlines()
-    assert said == 'demo: interrupted; the same command goes on where it was.'
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == 'demo: interrupted; the same command goes on where it was.'
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""From what the demo is asked for to its trainings."""
+"""From the demo's settings to its trainings."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""How the stages of a method went: read, told, drawn, handed on."""
+"""How the stages of a method went: read, described, drawn, handed on."""
 
 import json
 from dataclasses import replace
@@ -41,12 +41,12 @@ def stage_1(tmp_path):
     return dict(tokens=run(tmp_path / 'tokens', lines))
 
 
-def test_how_tokens_were_learned_is_told(stage_1):
+def test_how_tokens_were_learned_is_described(stage_1):
     found = tokens.read_summary(with_runs(DET, stage_1))
     assert found == tokens.TokenSummary(4.95, 0.25, 12.0, 15.0)
-    said = found.to_sentence(DET)
-    assert 'from 4.95 to 0.25' in said
-    assert 'mask AP 12.0 through the masks, 15.0 without' in said
+    sentence = found.to_sentence(DET)
+    assert 'from 4.95 to 0.25' in sentence
+    assert 'mask AP 12.0 through the masks, 15.0 without' in sentence
 
 
 def test_curves_of_stage_1_show_both_losses(stage_1, tmp_path, monkeypatch):
@@ -106,17 +106,17 @@ def stages(tmp_path):
     )
 
 
-def test_how_the_contrast_went_is_told(stages):
+def test_how_the_contrast_went_is_described(stages):
     found = pretraining.read_summary(with_runs(SEG, stages))
     assert found.top1 == (0, pytest.approx(0.5))
     assert found.positive == (0.1, pytest.approx(0.8))
     assert found.hardest == (0.25, pytest.approx(0.25))
     assert found.image_top1 == (0.125, pytest.approx(0.4375))
-    said = found.to_sentence(SEG)
-    assert said.startswith('PSPNet pre-training, without labels:')
-    assert 'went from 0 % to 50 %; the cosine with the teacher' in said
-    assert 'from 0.10 to 0.80, with the hardest negative from 0.25' in said
-    assert '44 % of the images of a batch' in said
+    sentence = found.to_sentence(SEG)
+    assert sentence.startswith('PSPNet pre-training, without labels:')
+    assert 'went from 0 % to 50 %; the cosine with the teacher' in sentence
+    assert 'from 0.10 to 0.80, with the hardest negative from 0.25' in sentence
+    assert '44 % of the images of a batch' in sentence
 
 
 def test_curves_of_the_contrast_show_what_is_logged(

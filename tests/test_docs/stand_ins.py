@@ -100,7 +100,7 @@ CHANGED: dict[str, dict[str, tuple[str, str]]] = {
 NOT_CHECKED: dict[tuple[str, str], str] = {
     ('docs/from_mmrazor.md', '_base_ = ['): (
         'mmrazor 1.0.0 cannot be imported beside torch 2; test_mmrazor.py '
-        'compares its config with ours'
+        'compares the two configs'
     ),
     (
         'docs/encoders.md',

@@ -8,7 +8,7 @@ from .blocks import blocks_of
 
 @pytest.fixture
 def models():
-    """``model`` of mmrazor's config and of ours."""
+    """``model`` of mmrazor's config and of this package's."""
     configs = [
         Config.fromstring(block.text, '.py')
         for block in blocks_of('docs/from_mmrazor.md')
@@ -19,18 +19,18 @@ def models():
 
 
 def test_both_name_the_same_models(models):
-    theirs, ours = models
-    student = Config._get_cfg_path(theirs.architecture.cfg_path, '')[0]
+    mmrazor, distilled = models
+    student = Config._get_cfg_path(mmrazor.architecture.cfg_path, '')[0]
     stock = Config.fromfile(student).model
-    assert {**ours.student, '_scope_': 0} == {**stock, '_scope_': 0}
-    assert ours.teacher.cfg == theirs.teacher.cfg_path
-    assert ours.teacher.checkpoint == theirs.teacher_ckpt
+    assert {**distilled.student, '_scope_': 0} == {**stock, '_scope_': 0}
+    assert distilled.teacher.cfg == mmrazor.teacher.cfg_path
+    assert distilled.teacher.checkpoint == mmrazor.teacher_ckpt
 
 
 def test_both_say_the_same_loss_at_the_same_place(models):
-    theirs, ours = models
-    ((name, loss),) = theirs.distiller.distill_losses.items()
-    ((term, settings),) = ours.terms.items()
+    mmrazor, distilled = models
+    ((name, loss),) = mmrazor.distiller.distill_losses.items()
+    ((term, settings),) = distilled.terms.items()
     assert name == f'loss_{term}'
     assert (settings.loss.tau, settings.loss.loss_weight) == (
         loss.tau,
@@ -39,5 +39,5 @@ def test_both_say_the_same_loss_at_the_same_place(models):
     # What 'logits' stands for in a segmentor.
     assert settings['at'] == 'logits'
     for side in ('student', 'teacher'):
-        recorder = theirs.distiller[f'{side}_recorders'].logits
+        recorder = mmrazor.distiller[f'{side}_recorders'].logits
         assert recorder.source == 'decode_head.conv_seg'

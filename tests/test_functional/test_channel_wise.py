@@ -75,18 +75,18 @@ def test_toolboxes_that_report_cross_entropy_add_the_entropy(maps, tau):
 
 
 @pytest.mark.parametrize(
-    ('tau', 'ours', 'theirs'),
+    ('tau', 'expected', 'toolbox'),
     [
         (1, 1.934063573650399, 2.901095360475598),
         (4, 2.368418802601286, 3.552628203901929),
     ],
 )
-def test_divisor_is_the_teachers_channels(maps, tau, ours, theirs):
+def test_divisor_is_the_teachers_channels(maps, tau, expected, toolbox):
     # Toolboxes that divide before their align conv are C_t/C_s = 3/2 higher.
     _, teacher = maps
     rs = np.random.RandomState(2)
     student = torch.from_numpy(2 * rs.randn(2, 2, 4, 5))
     weight = torch.from_numpy(0.5 * rs.randn(3, 2)).view(3, 2, 1, 1)
     value = cwd(student=conv2d(student, weight), teacher=teacher, tau=tau)
-    assert value.item() == pytest.approx(ours, abs=1e-12)
-    assert value.item() * 3 / 2 == pytest.approx(theirs, abs=1e-12)
+    assert value.item() == pytest.approx(expected, abs=1e-12)
+    assert value.item() * 3 / 2 == pytest.approx(toolbox, abs=1e-12)

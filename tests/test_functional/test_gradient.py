@@ -200,7 +200,7 @@ def test_no_second_gradient_is_allocated(loss, dtype):
     assert student.grad.abs().max() > 0
 
 
-def test_the_gradient_may_be_asked_for_again(loss):
+def test_the_gradient_may_be_computed_again(loss):
     # As TermBalanceHook does, in the graph of the step to come.
     maps = draw(2, 8, 5, 6)
     student = maps['student']

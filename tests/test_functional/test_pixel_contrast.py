@@ -54,10 +54,10 @@ def differentiated(function, student, **given):
 
 
 def assert_like_plain(given, plain_tolerance=1e-14, **settings):
-    ours = differentiated(pixel_contrast, **given, **settings)
+    actual = differentiated(pixel_contrast, **given, **settings)
     settings.pop('chunk', None)
-    theirs = differentiated(plain, **given, **settings)
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=plain_tolerance)
+    expected = differentiated(plain, **given, **settings)
+    torch.testing.assert_close(actual, expected, rtol=0, atol=plain_tolerance)
 
 
 def test_a_value_derived_by_hand():
@@ -68,9 +68,9 @@ def test_a_value_derived_by_hand():
         teacher=torch.tensor([0.1, 0.0]).view(1, 2, 1, 1),
     )
     queue = torch.tensor([[0.0], [1.0]])
-    value, told = pixel_contrast_statistics(**maps, queue=queue, tau=0.5)
+    value, stats = pixel_contrast_statistics(**maps, queue=queue, tau=0.5)
     assert value.item() == pytest.approx(math.log(1 + math.exp(0.4)))
-    assert {k: round(v.item(), 6) for k, v in told.items()} == dict(
+    assert {k: round(v.item(), 6) for k, v in stats.items()} == dict(
         positive=0.6, hardest=0.8, top1=0.0
     )
 
@@ -100,8 +100,8 @@ def test_nothing_to_compare_is_exactly_zero(given):
     value, gradient = differentiated(pixel_contrast, **given, valid=none)
     assert value.item() == 0
     assert not gradient.any()
-    _, told = pixel_contrast_statistics(**given, valid=none)
-    assert [v.item() for v in told.values()] == [0, 0, 0]
+    _, stats = pixel_contrast_statistics(**given, valid=none)
+    assert [v.item() for v in stats.values()] == [0, 0, 0]
 
 
 def test_cells_without_a_length_are_those_of_normalize(given):
@@ -164,7 +164,7 @@ def test_statistics_are_those_of_the_logits(given):
     given['teacher'][0] = given['student'].detach()[0]
     every = 0.2 * logits(**given, valid=valid)
     hardest = every[:, 1:].amax(1)
-    value, told = pixel_contrast_statistics(**given, valid=valid, chunk=9)
+    value, stats = pixel_contrast_statistics(**given, valid=valid, chunk=9)
     expected = dict(
         positive=every[:, 0].mean(),
         hardest=hardest.mean(),
@@ -172,8 +172,8 @@ def test_statistics_are_those_of_the_logits(given):
     )
     assert 0.2 < expected['top1'] < 0.8
     for name, number in expected.items():
-        assert told[name].item() == pytest.approx(number.item(), abs=1e-14)
-        assert not told[name].requires_grad
+        assert stats[name].item() == pytest.approx(number.item(), abs=1e-14)
+        assert not stats[name].requires_grad
     assert value == pixel_contrast(**given, valid=valid, chunk=9)
 
 

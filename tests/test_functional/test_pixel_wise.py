@@ -62,12 +62,12 @@ def test_ifvd_and_torch_distiller_are_c_times_lower(maps):
     # KLDivLoss with its default reduction: the mean of all elements.
     student, teacher = maps
     p, log_q = softmax(teacher, 1), log_softmax(student, 1)
-    theirs = kl_div(log_q, p, reduction='none').mean()
-    assert theirs.item() == pytest.approx(0.485639325912061, abs=1e-12)
+    reference = kl_div(log_q, p, reduction='none').mean()
+    assert reference.item() == pytest.approx(0.485639325912061, abs=1e-12)
     value = pixel_wise_divergence(student=student, teacher=teacher)
-    assert value.item() == pytest.approx(3 * theirs.item(), abs=1e-12)
+    assert value.item() == pytest.approx(3 * reference.item(), abs=1e-12)
     torch.testing.assert_close(
-        gradient(value, student), 3 * gradient(theirs, student)
+        gradient(value, student), 3 * gradient(reference, student)
     )
 
 

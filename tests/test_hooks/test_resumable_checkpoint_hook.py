@@ -125,7 +125,7 @@ def test_a_checkpoint_of_mmengine_resumes_with_a_sentence(tmp_path, capsys):
     assert 'has no random states' in lines[0]
 
 
-def test_another_number_of_processes_or_workers_is_said(tmp_path, capsys):
+def test_another_number_of_processes_or_workers_is_logged(tmp_path, capsys):
     train(tmp_path, iters=4)
     path = tmp_path / 'iter_4.pth'
     content = torch.load(path, weights_only=False)

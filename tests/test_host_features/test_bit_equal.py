@@ -10,7 +10,7 @@ from ..helpers.runs import (
     distilled,
     runner,
     snapshot,
-    without_ours,
+    student_part,
 )
 
 STEPS = 10
@@ -44,11 +44,11 @@ def stock(data, tmp_path_factory):
     }
 
 
-def check_equal(stock, ours):
+def check_equal(stock, trained):
     state, steps = stock
-    assert not differing(state, without_ours(ours[0]))
-    assert len(steps) == len(ours[1]) == STEPS
-    for expected, logged in zip(steps, ours[1], strict=True):
+    assert not differing(state, student_part(trained[0]))
+    assert len(steps) == len(trained[1]) == STEPS
+    for expected, logged in zip(steps, trained[1], strict=True):
         kept = {k: v for k, v in logged.items() if k != 'loss_kd'}
         assert not differing(expected, kept)
 
@@ -64,9 +64,9 @@ def test_ten_iterations_of_an_idle_run_equal_the_stock_ones(
     terms = IDLE[idle](at, levels)
     kind = 'det' if build is mask_rcnn else 'seg'
     teacher = request.getfixturevalue(f'{kind}_teacher')
-    ours = train(distilled(build(), teacher, terms), data, tmp_path)
-    check_equal(stock[build], ours)
-    found = [k for k in ours[0] if k.startswith('distill.')]
+    trained = train(distilled(build(), teacher, terms), data, tmp_path)
+    check_equal(stock[build], trained)
+    found = [k for k in trained[0] if k.startswith('distill.')]
     assert len(found) == (connectors if terms else 0)
 
 
@@ -76,7 +76,7 @@ def test_the_stock_run_trains_and_a_term_with_a_weight_changes_it(
     # What the comparisons above would look like if they could not fail.
     model = distilled(pspnet(), seg_teacher, dict(kd=cwd('backbone')))
     state, steps = train(model, data, tmp_path)
-    changed = differing(stock[pspnet][0], without_ours(state))
+    changed = differing(stock[pspnet][0], student_part(state))
     assert 'backbone.layer4.1.conv2.weight' in changed
     assert steps[0]['loss_kd'] > 0
     assert torch.equal(

@@ -13,7 +13,7 @@ from ..helpers.runs import (
     distilled,
     runner,
     snapshot,
-    without_ours,
+    student_part,
 )
 from ..helpers.stack import unpickles_code
 
@@ -38,7 +38,7 @@ def test_load_from_a_stock_checkpoint_loads_the_student(
     run = runner(model, data, tmp_path, iters=1, load_from=path, hooks=[start])
     run.train()
     saved = torch.load(path, weights_only=True)['state_dict']
-    assert not differing(saved, without_ours(start.state))
+    assert not differing(saved, student_part(start.state))
     # MMEngine prints this; the log file does not have it.
     printed = capsys.readouterr().out
     missing = printed.split('missing keys in source state_dict: ')[1]

@@ -94,8 +94,8 @@ def test_a_compiled_backbone_and_neck_give_the_eager_losses(built):
             step = step_losses(model, detection_batch(1, (64, 64)))
         total(model, step).backward()
         gradient = model.backbone.layer2[0].conv1.weight.grad
-        ours = [step[f'loss_{name}'] for name in model.distill.terms]
-        losses.append([torch.stack(ours).detach(), gradient])
+        values = [step[f'loss_{name}'] for name in model.distill.terms]
+        losses.append([torch.stack(values).detach(), gradient])
     for eager, compiled in zip(*losses, strict=True):
         torch.testing.assert_close(compiled, eager, rtol=1e-4, atol=1e-6)
 
@@ -117,8 +117,8 @@ def test_a_whole_step_is_one_graph(built, monkeypatch):
         losses = function()
         total(model, losses).backward()
         gradient = model.backbone.layer1[0].conv1.weight.grad
-        ours = [losses[f'loss_{name}'] for name in model.distill.terms]
-        return torch.stack(ours).detach(), gradient.clone()
+        values = [losses[f'loss_{name}'] for name in model.distill.terms]
+        return torch.stack(values).detach(), gradient.clone()
 
     # The first step looks for mistakes, and only it.
     results(step)

@@ -13,7 +13,7 @@ from mmdistill_dense.models.utils import plain_state
 from ..helpers.batches import detection_batch, step_losses, total
 from ..helpers.configs import preset
 from ..helpers.models import distiller, save_weights
-from ..helpers.runs import differing, snapshot, without_ours
+from ..helpers.runs import differing, snapshot, student_part
 from ..test_models import zoo
 
 #: Student and terms by preset.
@@ -88,7 +88,7 @@ def test_it_trains_the_student_and_leaves_the_plain_model(name, teachers):
 def test_with_weights_of_zero_it_is_the_stock_model(name, teachers):
     state, _ = trained(built(name, teachers, loss_weight=0.0))
     expected, _ = trained(stock(METHODS[name]))
-    assert not differing(expected, without_ours(state))
+    assert not differing(expected, student_part(state))
 
 
 @pytest.mark.parametrize('name', METHODS)

@@ -106,9 +106,9 @@ def test_the_checkpoint_holds_averages_and_no_teacher(model, data, tmp_path):
     assert not differing(averages, snapshot(ema_of(run).ema_model.module))
     assert not differing(current, snapshot(run.model))
     assert differing(averages, current)
-    ours = [k for k in averages if k.startswith('distill.')]
-    assert len(ours) == 8
-    assert all('.connectors.' in key for key in ours)
+    added = [k for k in averages if k.startswith('distill.')]
+    assert len(added) == 8
+    assert all('.connectors.' in key for key in added)
 
 
 def test_a_run_with_averages_resumes(model, data, tmp_path):

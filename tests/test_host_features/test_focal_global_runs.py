@@ -15,7 +15,7 @@ from ..helpers.runs import (
     distilled,
     runner,
     snapshot,
-    without_ours,
+    student_part,
 )
 from ..test_models import zoo
 
@@ -60,7 +60,7 @@ def test_a_run_trains_connectors_and_both_blocks(trained):
 def test_what_is_exported_is_the_plain_student(trained):
     state = trained[0]
     exported = plain_state(state)
-    assert not differing(exported, without_ours(state))
+    assert not differing(exported, student_part(state))
     student = MODELS.build(mask_rcnn())
     student.load_state_dict(exported, strict=True)
 
@@ -72,8 +72,8 @@ def test_with_a_weight_of_zero_a_run_is_the_stock_run(
     still = distilled(student, det_teacher, term(weight=0.0))
     found, _, _ = train(still, data, tmp_path / 'still')
     stock, _, _ = train(student, data, tmp_path / 'stock')
-    assert not differing(stock, without_ours(found))
-    assert differing(stock, without_ours(trained[0]))
+    assert not differing(stock, student_part(found))
+    assert differing(stock, student_part(trained[0]))
 
 
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])

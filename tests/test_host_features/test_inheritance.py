@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from ..helpers.models import pspnet, save_weights
-from ..helpers.runs import AtStart, differing, distilled, runner, without_ours
+from ..helpers.runs import AtStart, differing, distilled, runner, student_part
 
 
 @pytest.fixture
-def lending(tmp_path):
+def inheriting(tmp_path):
     """Model config of a student that inherits, and what it inherits."""
     path = save_weights(
         pspnet(), tmp_path / 'teacher.pth', seed=3, scope='mmseg'
@@ -22,16 +22,16 @@ def head(state):
     return {k: v for k, v in state.items() if k.startswith('decode_head.')}
 
 
-def test_a_run_starts_with_what_is_inherited(lending, data, tmp_path):
-    model, theirs = lending
+def test_a_run_starts_with_what_is_inherited(inheriting, data, tmp_path):
+    model, teacher_state = inheriting
     start = AtStart()
     runner(model, data, tmp_path, iters=1, hooks=[start]).train()
-    assert not differing(head(start.state), head(theirs))
-    assert differing(start.state, theirs)
+    assert not differing(head(start.state), head(teacher_state))
+    assert differing(start.state, teacher_state)
 
 
-def test_load_from_and_resume_win(lending, data, tmp_path):
-    model, theirs = lending
+def test_load_from_and_resume_win(inheriting, data, tmp_path):
+    model, teacher_state = inheriting
     path = save_weights(pspnet(), tmp_path / 'own.pth', seed=7, scope='mmseg')
     start = AtStart()
     run = runner(
@@ -40,7 +40,7 @@ def test_load_from_and_resume_win(lending, data, tmp_path):
     )
     run.train()
     own = torch.load(path, weights_only=True)['state_dict']
-    assert not differing(own, without_ours(start.state))
+    assert not differing(own, student_part(start.state))
     saved = torch.load(tmp_path / 'iter_1.pth', weights_only=False)
     start = AtStart()
     resumed = runner(
@@ -51,4 +51,4 @@ def test_load_from_and_resume_win(lending, data, tmp_path):
     resumed.train()
     assert resumed.iter == 2
     assert not differing(saved['state_dict'], start.state)
-    assert differing(head(start.state), head(theirs))
+    assert differing(head(start.state), head(teacher_state))

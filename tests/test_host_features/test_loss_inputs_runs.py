@@ -25,7 +25,7 @@ from ..helpers.runs import (
     distilled,
     runner,
     snapshot,
-    without_ours,
+    student_part,
 )
 from ..helpers.tool_runs import in_two_processes
 from ..test_models import zoo
@@ -241,7 +241,7 @@ def test_a_resumed_run_equals_one_that_never_stopped(
     for before, after in zip(expected[4:], steps, strict=True):
         assert not differing(before, after)
     # What is exported has none of it.
-    assert plain_state(resumed).keys() == without_ours(resumed).keys()
+    assert plain_state(resumed).keys() == student_part(resumed).keys()
 
 
 def test_masks_of_a_resumed_run_have_the_seed_of_the_first(
@@ -274,12 +274,12 @@ def test_with_weights_of_zero_a_run_is_the_stock_run(
 
     student = pspnet()
     terms = segmentation_terms(weight=0.0, share=0.0)
-    ours, _ = train(distilled(student, seg_teacher, terms), 'ours')
+    idle, _ = train(distilled(student, seg_teacher, terms), 'idle')
     stock, _ = train(student, 'stock')
-    assert not differing(stock, without_ours(ours))
+    assert not differing(stock, student_part(idle))
     masked = segmentation_terms(weight=1.0, share=0.0)
     changed, _ = train(distilled(student, seg_teacher, masked), 'changed')
-    assert differing(stock, without_ours(changed))
+    assert differing(stock, student_part(changed))
 
 
 def test_copies_compute_the_same(parts):

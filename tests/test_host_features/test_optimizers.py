@@ -103,11 +103,11 @@ def plain(cfg, scope):
         return ROOT.build(deepcopy(cfg))
 
 
-def split(rates_of_ours):
+def split(all_rates):
     """The student's rates, and those of connectors."""
-    ours = {k for k in rates_of_ours if k.startswith('distill.')}
-    student = {k: v for k, v in rates_of_ours.items() if k not in ours}
-    return student, {k: rates_of_ours[k] for k in ours}
+    connectors = {k for k in all_rates if k.startswith('distill.')}
+    student = {k: v for k, v in all_rates.items() if k not in connectors}
+    return student, {k: all_rates[k] for k in connectors}
 
 
 @pytest.mark.parametrize('decay_type', ['layer_wise', 'stage_wise'])

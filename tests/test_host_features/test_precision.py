@@ -27,9 +27,9 @@ def check_step(model, batch, dtype):
         losses = step_losses(model, batch)
         loss = total(model, losses)
     loss.backward()
-    ours = {k: v for k, v in losses.items() if k.startswith('loss_kd')}
-    assert ours
-    for name, value in ours.items():
+    kd_losses = {k: v for k, v in losses.items() if k.startswith('loss_kd')}
+    assert kd_losses
+    for name, value in kd_losses.items():
         assert value.dtype == torch.float32
         assert value.item() == pytest.approx(
             expected[name].item(), rel=0.05, abs=1e-3

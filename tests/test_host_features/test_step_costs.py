@@ -21,14 +21,14 @@ def models(request, tmp_path):
     build = request.param
     at, batch = HOSTS[build]
     path = save_weights(build(), tmp_path / 'teacher.pth')
-    ours = distiller(
+    distilled = distiller(
         build(), dict(cfg=build(), checkpoint=path), dict(kd=cwd(at))
     )
-    ours.init_weights()
+    distilled.init_weights()
     stock = MODELS.build(build())
-    stock.load_state_dict(ours.state_dict())
-    step_losses(ours, batch)  # the first one looks for mistakes
-    return ours.train(), stock.train(), batch
+    stock.load_state_dict(distilled.state_dict())
+    step_losses(distilled, batch)  # the first one looks for mistakes
+    return distilled.train(), stock.train(), batch
 
 
 def run(model, batch):
@@ -52,18 +52,18 @@ def recorded_bytes(model, batch):
 
 
 def test_backward_needs_one_more_map_for_each_level(models):
-    ours, stock, batch = models
-    size = recorded_bytes(ours, batch)
-    added = saved_bytes(lambda: run(ours, batch)) - saved_bytes(
+    distilled, stock, batch = models
+    size = recorded_bytes(distilled, batch)
+    added = saved_bytes(lambda: run(distilled, batch)) - saved_bytes(
         lambda: run(stock, batch)
     )
     assert size <= added <= 1.02 * size + 1024
 
 
 def test_no_map_of_the_teacher_outlives_its_comparison(models):
-    ours, _, batch = models
+    distilled, _, batch = models
     maps = []
-    teacher = ours.distill.teachers['teacher']
+    teacher = distilled.distill.teachers['teacher']
     look = teacher.forward
 
     def keep(*args, **kwargs):
@@ -72,20 +72,20 @@ def test_no_map_of_the_teacher_outlives_its_comparison(models):
         return found
 
     teacher.forward = keep
-    result = run(ours, batch)
+    result = run(distilled, batch)
     assert maps
     assert all(ref.expired() for ref in maps)
     del result
 
 
 def test_the_teacher_runs_nothing_that_is_not_recorded(models):
-    ours, _, batch = models
+    distilled, _, batch = models
     ran = set()
-    model = ours.distill.teachers['teacher'].model
+    model = distilled.distill.teachers['teacher'].model
     for name, module in model.named_modules():
         module.register_forward_pre_hook(
             lambda *_, name=name: ran.add(name.partition('.')[0])
         )
-    run(ours, batch)
-    detects = hasattr(ours, 'neck') and ours.neck is not None
+    run(distilled, batch)
+    detects = hasattr(distilled, 'neck') and distilled.neck is not None
     assert ran == {'backbone', 'neck' if detects else 'decode_head'}

@@ -1,4 +1,4 @@
-"""Training through the scripts: ours, the hosts', one process and two."""
+"""Training by the package's scripts and the hosts', in one process and two."""
 
 import re
 from functools import partial

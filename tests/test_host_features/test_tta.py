@@ -87,10 +87,10 @@ def test_test_time_augmentation_gives_what_the_stock_model_gives(
     save_undecided(MODELS.build(deepcopy(model)), data, checkpoint)
     # A test needs no teacher file.
     teacher['checkpoint'] = str(tmp_path / 'moved_away.pth')
-    ours, metrics = predict(model, data, tmp_path / 'ours', checkpoint)
+    result, metrics = predict(model, data, tmp_path / 'distilled', checkpoint)
     stock, expected = predict(pspnet(), data, tmp_path / 'stock', checkpoint)
-    assert torch.equal(ours, stock)
-    assert len(ours.unique()) > 1
+    assert torch.equal(result, stock)
+    assert len(result.unique()) > 1
     assert metrics == expected
     # MMEngine prints this; the log file does not have it.
     printed = capsys.readouterr().out

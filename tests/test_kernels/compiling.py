@@ -78,12 +78,12 @@ def usage(binary, folder):
     """Registers a thread and bytes a thread keeps elsewhere."""
     path = folder / 'kernel.cubin'
     path.write_bytes(binary)
-    told = subprocess.run(
+    printed = subprocess.run(
         [CUOBJDUMP, '--dump-resource-usage', path],
         check=True,
         capture_output=True,
         text=True,
     ).stdout
-    found = re.search(r'REG:(\d+) STACK:(\d+) .*LOCAL:(\d+)', told)
+    found = re.search(r'REG:(\d+) STACK:(\d+) .*LOCAL:(\d+)', printed)
     registers, stack, local = map(int, found.groups())
     return registers, stack + local

@@ -189,7 +189,7 @@ def test_contrast(compiled, capability, precision, lanes, dtype):
         warps=8,
         stages=2,
     )
-    # On tensor cores or not, as was asked.
+    # On tensor cores or not, as requested.
     assert ('mma' in result.ptx) == (precision == 'tf32')
     # Of a desktop's GPU, 99 KiB.
     assert result.shared <= 99 * 2**10

@@ -53,6 +53,6 @@ def test_interpreted():
     assert done.returncode == 0, done.stdout + done.stderr
     # Nothing but passed, and no fewer than there are to pass.
     last = done.stdout.strip().splitlines()[-1]
-    told = re.fullmatch(r'(\d+) passed(, \d+ warnings?)? in .*', last)
-    assert told, done.stdout
-    assert int(told[1]) >= sum(FILES.values())
+    summary = re.fullmatch(r'(\d+) passed(, \d+ warnings?)? in .*', last)
+    assert summary, done.stdout
+    assert int(summary[1]) >= sum(FILES.values())

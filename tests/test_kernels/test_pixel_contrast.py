@@ -35,14 +35,14 @@ def expected(rows, targets, queue, tau, learns):
 
 
 def assert_like_part(rows, targets, queue, tau=0.2, learns=True, atol=2e-6):
-    ours = kernels.pixel_contrast(rows, targets, queue, tau, learns)
-    theirs = expected(rows, targets, queue, tau, learns)
-    assert [x.dtype for x in ours] == [torch.float32] * 4
+    actual = kernels.pixel_contrast(rows, targets, queue, tau, learns)
+    reference = expected(rows, targets, queue, tau, learns)
+    assert [x.dtype for x in actual] == [torch.float32] * 4
     # Errors of a cosine are divided by the temperature.
     atol = atol * max(1, 0.2 / tau)
-    for x, y in zip(ours, theirs, strict=True):
+    for x, y in zip(actual, reference, strict=True):
         torch.testing.assert_close(x.double(), y, rtol=2e-6, atol=atol)
-    return ours
+    return actual
 
 
 @pytest.mark.parametrize('learns', [True, False])
@@ -98,19 +98,19 @@ def test_extremes(device):
     losses, *_, gradient = kernels.pixel_contrast(
         rows, targets, queue, 1e-3, True
     )
-    theirs = expected(rows, targets, queue, 1e-3, True)
+    reference = expected(rows, targets, queue, 1e-3, True)
     assert losses[3] >= 2000
     torch.testing.assert_close(
-        losses.double(), theirs[0], rtol=1e-5, atol=1e-3
+        losses.double(), reference[0], rtol=1e-5, atol=1e-3
     )
-    scale = theirs[3].norm(dim=1, keepdim=True) + 1e-3
-    assert ((gradient - theirs[3]).abs() / scale).max() < 1e-3
+    scale = reference[3].norm(dim=1, keepdim=True) + 1e-3
+    assert ((gradient - reference[3]).abs() / scale).max() < 1e-3
 
 
 def test_no_rows(device):
     rows, targets, queue = given(0, 24, 130, device)
-    ours = kernels.pixel_contrast(rows, targets, queue, 0.2, True)
-    assert [tuple(x.shape) for x in ours] == [(0,), (0,), (0,), (0, 24)]
+    actual = kernels.pixel_contrast(rows, targets, queue, 0.2, True)
+    assert [tuple(x.shape) for x in actual] == [(0,), (0,), (0,), (0, 24)]
 
 
 def test_it_follows_the_switch_for_tf32(device, set_tf32):
@@ -126,7 +126,7 @@ def test_it_follows_the_switch_for_tf32(device, set_tf32):
 def test_a_gradient_is_not_recorded(device):
     rows, targets, queue = given(5, 3, 7, device)
     rows.requires_grad_()
-    ours = assert_like_part(rows.detach(), targets, queue)
+    detached = assert_like_part(rows.detach(), targets, queue)
     recorded = kernels.pixel_contrast(rows, targets, queue, 0.2, True)
     assert not any(x.requires_grad for x in recorded)
-    assert all(map(torch.equal, recorded, ours))
+    assert all(map(torch.equal, recorded, detached))

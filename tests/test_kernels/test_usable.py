@@ -104,7 +104,7 @@ def test_not_while_compiling(pretended, monkeypatch):
     assert not usable(on_gpu())
 
 
-def test_a_gpu_that_refuses_is_told_once(monkeypatch):
+def test_a_gpu_that_refuses_warns_once(monkeypatch):
     def refuse(device):
         raise RuntimeError('no C compiler')
 

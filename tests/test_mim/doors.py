@@ -30,7 +30,7 @@ rows:
     options: {train_cfg.max_iters: 2, train_cfg.val_interval: 2}
 """
 #: The hosts' distributions, and what MMSegmentation's own scripts are given:
-#: OneDL's cannot read ``mmseg::`` in a config, only the dump of a run of ours.
+#: OneDL's cannot read ``mmseg::`` in a config, only what a run has dumped.
 STACKS = dict(
     stock=dict(mmdet='mmdet', mmseg='mmsegmentation', pspnet='pspnet.py'),
     onedl=dict(

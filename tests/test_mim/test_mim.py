@@ -76,8 +76,8 @@ def test_search_filters_our_models(mim, tmp_path, installed):
 
 
 def test_list_shows_us(mim):
-    ours = [s for s in mim('list').splitlines() if 'distill' in s]
-    assert [line.split() for line in ours] == [
+    lines = [s for s in mim('list').splitlines() if 'distill' in s]
+    assert [line.split() for line in lines] == [
         ['mmdistill-dense', mmdistill_dense.__version__]
     ]
 
@@ -102,16 +102,16 @@ def test_a_tool_is_found_by_its_name_alone(installed):
 
 
 def test_train_takes_a_basename(mim, tmp_path, installed):
-    """MIM adds ``--gpus`` to scripts whose help has it; ours must not."""
+    """MIM adds ``--gpus`` where a script's help has it; train.py's has not."""
     write_dataset(tmp_path / 'shapes', train=4, val=1)
     options = ('--cfg-options', 'train_cfg.max_iters=1')
-    said = mim(
+    printed = mim(
         'train', 'mmdistill_dense', 'pspnet_student_shapes.py', *options
     )
     script = installed / 'mmdistill_dense/.mim/tools/train.py'
     config = script.parents[1] / 'configs/demo/pspnet_student_shapes.py'
     command = [sys.executable, script, config, '--launcher', 'none', *options]
-    assert f'Training command is {" ".join(map(str, command))}. ' in said
+    assert f'Training command is {" ".join(map(str, command))}. ' in printed
     folder = tmp_path / 'work_dirs' / 'pspnet_student_shapes'
     assert (folder / 'iter_1.pth').is_file()
 

@@ -33,24 +33,24 @@ def test_a_mobilenet_has_the_strides_of_a_classifier(arch, channels):
 
 @pytest.mark.parametrize('arch', LAST)
 def test_its_weights_are_mmsegs(arch):
-    ours = build('mmdistill_dense', arch)
-    theirs = build('mmseg', arch, out_indices=(3, LAST[arch]))
-    theirs.load_state_dict(ours.state_dict(), strict=True)
-    theirs.eval()
+    model = build('mmdistill_dense', arch)
+    stock = build('mmseg', arch, out_indices=(3, LAST[arch]))
+    stock.load_state_dict(model.state_dict(), strict=True)
+    stock.eval()
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
-        early, last = theirs(images)
-        ours.out_indices = (3,)
-        ours.eval()
-        assert torch.equal(ours(images)[0], early)
+        early, last = stock(images)
+        model.out_indices = (3,)
+        model.eval()
+        assert torch.equal(model(images)[0], early)
     # mmseg's own is left as it is for segmentation.
     assert last.shape[-1] == 8
 
 
 def test_it_is_mmsegs_but_for_strides():
-    ours, theirs = build('mmdistill_dense'), build('mmseg')
-    assert type(ours) is type(theirs)
-    for conv in ours.modules():
+    model, stock = build('mmdistill_dense'), build('mmseg')
+    assert type(model) is type(stock)
+    for conv in model.modules():
         if isinstance(conv, torch.nn.Conv2d):
             adaptive = type(conv).__name__ == 'Conv2dAdaptivePadding'
             half = 0 if adaptive else conv.kernel_size[0] // 2

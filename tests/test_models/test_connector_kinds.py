@@ -72,7 +72,7 @@ def test_the_masked_generator_equals_the_authors(
 ):
     shape = (2, 1, 4, 6) if per == 'position' else (2, 8, 1, 1)
     drawn = torch.from_numpy(np.random.RandomState(2).rand(*shape))
-    if per == 'channel':  # theirs masks U < ratio there
+    if per == 'channel':  # the authors mask U < ratio there
         drawn = 1 - drawn
     monkeypatch.setattr(torch, 'rand', lambda size, **_: drawn.view(size))
     student, teacher = fixture_maps(channels)

@@ -55,7 +55,7 @@ def test_a_norm_replaces_the_bias_and_an_activation_follows():
 
 
 @pytest.mark.parametrize(('bias', 'kept'), [(True, True), (False, False)])
-def test_a_bias_may_be_asked_for(bias, kept):
+def test_a_bias_may_be_set(bias, kept):
     assert (ConvConnector(4, 6, bias=bias).block.conv.bias is not None) is kept
 
 

@@ -181,7 +181,7 @@ def test_no_tensor_and_no_graph_outlives_the_step(two_terms):
         handle.remove()
     del losses
     gc.collect()
-    # The teacher stops at conv_seg, before the last hook of ours.
+    # The teacher stops at conv_seg, before the last of these hooks.
     assert len(alive) == 4 + 1 + 4
     assert not [ref for ref in alive if ref() is not None]
     deepcopy(model)  # which a live graph would not survive
@@ -210,9 +210,9 @@ class Named(DenseDistiller):
 def test_a_subclass_keeps_its_class_and_its_constructor(seg_teacher):
     student = MODELS.build(pspnet())
     terms = dict(kd=cwd('logits'))
-    model = Named(student, seg_teacher, terms, nickname='ours', **SIZE)
+    model = Named(student, seg_teacher, terms, nickname='small', **SIZE)
     assert model is student
     assert isinstance(model, Named)
     copied = deepcopy(model)
     assert type(copied) is type(model)
-    assert copied.nickname == 'ours'
+    assert copied.nickname == 'small'

@@ -93,12 +93,12 @@ def test_the_new_loss_is_summed_and_trains_the_backbone(case):
 
 def test_the_state_dict_is_the_stock_one_and_connectors(case):
     stock = case.stock.state_dict().keys()
-    ours = case.model.state_dict().keys()
-    assert stock <= ours
-    assert all(k.startswith('distill.terms.kd.') for k in ours - stock)
+    distilled = case.model.state_dict().keys()
+    assert stock <= distilled
+    assert all(k.startswith('distill.terms.kd.') for k in distilled - stock)
 
 
-def test_a_stock_model_loads_it_with_only_ours_unexpected(case):
+def test_a_stock_model_loads_it_with_only_distill_keys_unexpected(case):
     stock = deepcopy(case.stock)
     missing, unexpected = stock.load_state_dict(
         case.model.state_dict(), strict=False
@@ -150,5 +150,5 @@ def test_predictions_are_the_stock_models(case):
         with torch.no_grad():
             return deepcopy(model).eval()(**data, mode='tensor')
 
-    expected, ours = predict(case.stock), predict(case.model)
-    torch.testing.assert_close(ours, expected, rtol=0, atol=0)
+    expected, actual = predict(case.stock), predict(case.model)
+    torch.testing.assert_close(actual, expected, rtol=0, atol=0)

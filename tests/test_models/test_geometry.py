@@ -72,15 +72,15 @@ def aligned_centres(student, teacher, size, shape, grid):
 def test_a_dot_stays_at_its_pixels(shape, edge, grid):
     """With a teacher of patches of 14 pixels, built at another size."""
     centres = aligned_centres(Hat(8), Hat(14, edge), (96, 128), shape, grid)
-    for ours, other in centres:
-        assert (ours - other).abs().max() < 0.5
+    for student, teacher in centres:
+        assert (student - teacher).abs().max() < 0.5
 
 
-def test_equal_grids_of_other_strides_are_told_apart():
+def test_equal_grids_of_other_strides_are_distinguished():
     # Seven cells each: of 14 pixels, and of 16 with a part of one.
     centres = aligned_centres(Hat(16), Hat(14), (98, 98), (98, 98), 'teacher')
-    for ours, other in centres:
-        assert (ours - other).abs().max() < 0.5
+    for student, teacher in centres:
+        assert (student - teacher).abs().max() < 0.5
 
 
 def test_maps_that_cover_the_same_pixels_are_resized_as_before():

@@ -82,30 +82,30 @@ def watch(module, calls):
 def by_hand(model, head=BOX, extractor='roi_head.bbox_roi_extractor'):
     """A step's losses, the student's ``fc_reg``, and the teacher's.
 
-    The teacher is asked for the RoIs that the student's extractor was
-    given, by calling the host itself.
+    The teacher gets the RoIs that the student's extractor was given, by
+    calling the host itself.
     """
-    seen, pooled, images, asked = [], [], [], []
+    seen, pooled, images, given = [], [], [], []
     watch(model.get_submodule(f'{head}.fc_reg'), seen)
     watch(model.get_submodule(extractor), pooled)
     watch(model.backbone, images)
     losses = step_losses(model, batch())
     ((_, rois), _) = pooled[0]
     other = teacher_in(model)
-    watch(other.get_submodule(f'{head}.fc_reg'), asked)
+    watch(other.get_submodule(f'{head}.fc_reg'), given)
     stage = [int(part) for part in head.split('.') if part.isdigit()]
     with torch.no_grad():
         maps = other.extract_feat(images[0][0][0])
         other.roi_head._bbox_forward(*stage, maps, rois)
-    ours, theirs = seen[0][1], asked[0][1]
-    assert len(rois) == len(ours) > 10
-    return losses, ours, theirs
+    student_reg, teacher_reg = seen[0][1], given[0][1]
+    assert len(rois) == len(student_reg) > 10
+    return losses, student_reg, teacher_reg
 
 
-def test_both_sides_are_asked_about_the_students_regions(teacher):
+def test_both_sides_predict_for_the_students_regions(teacher):
     model = build(mask_rcnn(), teacher, reg=imitate(beta=0.5))
-    losses, ours, theirs = by_hand(model)
-    expected = smooth_l1_loss(ours, theirs, beta=0.5)
+    losses, student_reg, teacher_reg = by_hand(model)
+    expected = smooth_l1_loss(student_reg, teacher_reg, beta=0.5)
     assert losses['loss_reg'].item() == pytest.approx(expected.item())
     losses['loss_reg'].backward()
     assert model.roi_head.bbox_head.fc_reg.weight.grad.abs().max() > 0
@@ -114,8 +114,8 @@ def test_both_sides_are_asked_about_the_students_regions(teacher):
 
 def test_a_shared_head_is_passed_through(with_shared_head):
     model = build(with_shared_head['cfg'], with_shared_head, reg=imitate())
-    losses, ours, theirs = by_hand(model)
-    expected = smooth_l1_loss(ours, theirs)
+    losses, student_reg, teacher_reg = by_hand(model)
+    expected = smooth_l1_loss(student_reg, teacher_reg)
     assert losses['loss_reg'].item() == pytest.approx(expected.item())
 
 
@@ -128,10 +128,10 @@ def test_each_stage_of_a_cascade_has_regions_of_its_own(teacher_of):
         last=imitate(f'{heads[2]}.fc_reg'),
     )
     for name, k in (('first', 0), ('last', 2)):
-        losses, ours, theirs = by_hand(
+        losses, student_reg, teacher_reg = by_hand(
             deepcopy(model), heads[k], f'roi_head.bbox_roi_extractor.{k}'
         )
-        expected = smooth_l1_loss(ours, theirs).item()
+        expected = smooth_l1_loss(student_reg, teacher_reg).item()
         found = losses[f'loss_{name}'].item()
         assert found == pytest.approx(expected, rel=1e-5)
 
@@ -156,10 +156,10 @@ def test_nothing_of_the_student_is_changed(teacher):
     for one in (alone, model):
         torch.manual_seed(4)
         results.append(step_losses(one, batch()))
-    stock, ours = results
-    assert set(ours) - set(stock) == {'loss_reg', 'loss_neck_kd'}
+    stock, distilled = results
+    assert set(distilled) - set(stock) == {'loss_reg', 'loss_neck_kd'}
     for key, value in stock.items():
-        torch.testing.assert_close(ours[key], value, rtol=0, atol=0)
+        torch.testing.assert_close(distilled[key], value, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize('more', [False, True])
@@ -244,8 +244,8 @@ def test_a_dense_head_is_compared_level_by_level(teacher_of):
     losses = step_losses(model, batch())
     assert len(seen) == len(given) == 5
     expected = sum(
-        (ours - theirs).abs().mean()
-        for (_, ours), (_, theirs) in zip(seen, given, strict=True)
+        (student_reg - teacher_reg).abs().mean()
+        for (_, student_reg), (_, teacher_reg) in zip(seen, given, strict=True)
     )
     assert losses['loss_reg'].item() == pytest.approx(expected.item())
     losses['loss_reg'].backward()

@@ -117,18 +117,18 @@ def test_held_from_init_weights_on_in_the_students_dtype(case):
 
 
 @pytest.mark.parametrize(
-    ('checkpoint', 'error', 'said'),
+    ('checkpoint', 'error', 'message'),
     [
         ('nowhere.pth', FileNotFoundError, r'not exist: nowhere\.pth'),
         (None, ValueError, 'has no checkpoint, so it'),
     ],
 )
-def test_training_does_not_start_without_it(case, checkpoint, error, said):
+def test_training_does_not_start_without_it(case, checkpoint, error, message):
     if checkpoint is None and 'teacher' not in case.what:
         pytest.skip('tokens always have a file')
     model = case.build(checkpoint=checkpoint)
     for start in (model.init_weights, lambda: step_losses(model, case.batch)):
-        with pytest.raises(error, match=said):
+        with pytest.raises(error, match=message):
             start()
 
 
@@ -162,8 +162,8 @@ def test_absent_from_all_that_is_saved_trained_or_walked_through(case, model):
     for state in (model.state_dict(), get_state_dict(model)):
         assert tensors.isdisjoint(t.data_ptr() for t in state.values())
         assert {key.split('.')[0] for key in state} == case.parts
-        ours = [key for key in state if key.startswith('distill.')]
-        assert all('.connectors.' in key for key in ours)
+        added = [key for key in state if key.startswith('distill.')]
+        assert all('.connectors.' in key for key in added)
     cfg = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1))
     groups = build_optim_wrapper(model, cfg).optimizer.param_groups
     trained = {id(p) for group in groups for p in group['params']}
@@ -174,10 +174,10 @@ def test_absent_from_all_that_is_saved_trained_or_walked_through(case, model):
 
 def test_a_copy_shares_it_and_learns_for_itself(case, model):
     twin = deepcopy(model)
-    ours, theirs = case.holder(model), case.holder(twin)
-    assert theirs is not ours
-    assert theirs.model is not ours.model
-    shared = zip(ours.model.buffers(), theirs.model.buffers(), strict=True)
+    original, copied = case.holder(model), case.holder(twin)
+    assert copied is not original
+    assert copied.model is not original.model
+    shared = zip(original.model.buffers(), copied.model.buffers(), strict=True)
     assert all(one is other for one, other in shared)
     own = ([*m.parameters(), *m.buffers()] for m in (model, twin))
     assert not any(one is other for one, other in zip(*own, strict=True))

@@ -59,9 +59,9 @@ def test_the_copies_are_the_students_own(teacher):
     other = model.distill.teachers['teacher'].model
     with torch.no_grad():
         model.neck.lateral_convs[0].conv.weight.add_(1)
-    theirs = other.neck.lateral_convs[0].conv.weight
+    weight = other.neck.lateral_convs[0].conv.weight
     key = 'neck.lateral_convs.0.conv.weight'
-    assert torch.equal(theirs, weights(teacher)[key])
+    assert torch.equal(weight, weights(teacher)[key])
 
 
 def test_buffers_are_inherited_too(teacher_of):
@@ -99,7 +99,7 @@ def test_trained_weights_are_not_reset(teacher):
     assert not differing(trained, snapshot(model))
 
 
-def test_a_teacher_that_only_lends_is_not_kept(teacher, tmp_path):
+def test_a_teacher_that_gives_only_weights_is_not_kept(teacher, tmp_path):
     MMLogger.get_instance(
         'run', log_file=str(tmp_path / 'run.log'), log_level=logging.WARNING
     )
@@ -121,18 +121,18 @@ def test_one_line_says_so(teacher, log_lines):
 
 
 def test_one_of_several_teachers(teacher_of):
-    lender = teacher_of(pspnet)
+    small = teacher_of(pspnet)
     big = teacher_of(pspnet, depth=50)
-    inherit = dict(modules='decode_head.conv_seg', teacher='lender')
+    inherit = dict(modules='decode_head.conv_seg', teacher='small')
     model = build(
-        dict(big=big, lender=lender),
+        dict(big=big, small=small),
         inherit,
         pspnet,
         kd=cwd('logits', teacher='big'),
     )
     model.init_weights()
     key = 'decode_head.conv_seg'
-    assert not differing(of(snapshot(model), key), of(weights(lender), key))
+    assert not differing(of(snapshot(model), key), of(weights(small), key))
     assert set(model.distill.teachers) == {'big'}
     assert step_losses(model, segmentation_batch())['loss_kd'] > 0
 

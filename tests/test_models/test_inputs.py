@@ -74,32 +74,34 @@ def test_the_teachers_image_is_that_of_its_own_preprocessor(
     host, student, teacher
 ):
     build, make = HOSTS[host]
-    ours, theirs = build(student), build(teacher)
+    student, teacher = build(student), build(teacher)
     batch = two_sizes(make)
-    expected = theirs(deepcopy(batch), True)['inputs']
-    data = ours(batch, True)
-    adapter = InputAdapter(form_of(ours), form_of(theirs))
+    expected = teacher(deepcopy(batch), True)['inputs']
+    data = student(batch, True)
+    adapter = InputAdapter(form_of(student), form_of(teacher))
     images = adapter(data['inputs'], data['data_samples'])
     assert images.shape == (2, 3, 96, 96)
     torch.testing.assert_close(images, expected, rtol=1e-5, atol=1e-4)
 
 
 def test_a_teacher_of_the_other_host():
-    ours, theirs = mmseg_preprocessor('imagenet'), mmdet_preprocessor('caffe')
+    student = mmseg_preprocessor('imagenet')
+    teacher = mmdet_preprocessor('caffe')
     batch = segmentation_batch(2, (96, 96))
     raw = torch.stack(batch['inputs']).float()
-    data = ours(batch, True)
-    adapter = InputAdapter(form_of(ours), form_of(theirs))
+    data = student(batch, True)
+    adapter = InputAdapter(form_of(student), form_of(teacher))
     images = adapter(data['inputs'], data['data_samples'])
     expected = raw - torch.tensor(CAFFE['mean']).view(3, 1, 1)
     torch.testing.assert_close(images, expected, rtol=1e-5, atol=1e-4)
 
 
 def test_the_students_batch_is_not_written_to():
-    ours, theirs = mmdet_preprocessor('imagenet'), mmdet_preprocessor('raw')
-    data = ours(two_sizes(detection_batch), True)
+    student = mmdet_preprocessor('imagenet')
+    teacher = mmdet_preprocessor('raw')
+    data = student(two_sizes(detection_batch), True)
     before = data['inputs'].clone()
-    adapter = InputAdapter(form_of(ours), form_of(theirs))
+    adapter = InputAdapter(form_of(student), form_of(teacher))
     adapter(data['inputs'], data['data_samples'])
     assert torch.equal(data['inputs'], before)
 

@@ -143,7 +143,7 @@ def test_assigned_by_mmdet_it_equals_its_ld_head(fixture, double):
     scores, (student, teacher) = fixture
     stock = head()
     with capture_assignment(stock) as levels:
-        theirs = stock.loss_by_feat(
+        stock_losses = stock.loss_by_feat(
             scores[:1], [student], BOXES, METAS, [teacher]
         )
     (assigned,) = levels
@@ -152,7 +152,7 @@ def test_assigned_by_mmdet_it_equals_its_ld_head(fixture, double):
     assert cells[1].tolist() == [8, 9, 10, 14, 15, 16, 17, 21, 22]
     assert assigned.avg_factor == 20
     value = value_of(fixture, assigned, EPS)
-    expected = theirs['loss_ld'][0]
+    expected = stock_losses['loss_ld'][0]
     gradients = [
         torch.autograd.grad(x, student, retain_graph=True)[0]
         for x in (expected, value)
@@ -203,14 +203,14 @@ def test_a_distilled_gfl_has_the_loss_of_mmdets_ld_head(teacher_of):
     batch = detection_batch(2, (96, 128))
     losses = step_losses(model, batch)
     (scores, edges), samples = outputs[0], batch['data_samples']
-    theirs = stock.loss_by_feat(
+    stock_losses = stock.loss_by_feat(
         scores,
         edges,
         [x.gt_instances for x in samples],
         [x.metainfo for x in samples],
         soft,
     )
-    expected = torch.stack(theirs['loss_ld']).sum()
+    expected = torch.stack(stock_losses['loss_ld']).sum()
     assert expected > 0
     torch.testing.assert_close(losses['loss_ld'], expected)
     parameters = [*model.bbox_head.gfl_reg.parameters()]

@@ -47,17 +47,17 @@ def test_epochs_are_not_counted_in_a_run_by_iterations(seg_teacher):
         (dict(begin=3, by_epoch=True), 'epochs'),
     ],
 )
-def test_a_term_that_begins_after_the_run_is_said(
+def test_a_term_that_begins_after_the_run_is_logged(
     seg_teacher, log_lines, schedule, unit
 ):
     tell(iter=0, epoch=0, max_iters=8, max_epochs=3)
     model = scheduled(seg_teacher, **schedule)
     for _ in range(2):
         step_losses(model, segmentation_batch())
-    said = [line for line in log_lines if 'will not be trained with' in line]
-    assert len(said) == 1
-    assert f'begins at {schedule["begin"]}' in said[0]
-    assert unit in said[0]
+    lines = [line for line in log_lines if 'will not be trained with' in line]
+    assert len(lines) == 1
+    assert f'begins at {schedule["begin"]}' in lines[0]
+    assert unit in lines[0]
 
 
 def test_a_loss_under_no_grad_does_not_spend_the_first_check(seg_teacher):

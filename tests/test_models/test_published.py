@@ -154,8 +154,8 @@ def test_dinov3_in_transformers(load):
         assert torch.equal(own[f'{name}v_proj.bias'], value)
         # It is masked in the published code.
         assert f'{name}k_proj.bias' not in own
-        for theirs, name in dict(fc1='up_proj', fc2='down_proj').items():
-            weight = state[f'{block}.mlp.{theirs}.weight']
+        for layer, name in dict(fc1='up_proj', fc2='down_proj').items():
+            weight = state[f'{block}.mlp.{layer}.weight']
             assert torch.equal(own[f'{own_block}mlp.{name}.weight'], weight)
 
 
@@ -205,9 +205,9 @@ def test_a_folder_of_transformers_has_all_that_is_needed(tmp_path):
     saved = build_network(cfg).eval()
     saved.save_pretrained(tmp_path)
     file = read_checkpoint(str(tmp_path / 'model.safetensors'), 'it', '')
-    ours = published.dinov2_transformers()
+    state = published.dinov2_transformers()
     assert {k: v.shape for k, v in file['state_dict'].items()} == {
-        k: v.shape for k, v in ours.items()
+        k: v.shape for k, v in state.items()
     }
     config = dict(
         call='transformers.AutoConfig.from_pretrained', args=[str(tmp_path)]

@@ -90,7 +90,7 @@ def compare(loss, **maps):
     signature = inspect.signature(loss.forward).parameters
     boxes = [torch.tensor([[4.0, 4, 30, 20]]), torch.zeros(0, 4)]
     scores = {side: torch.zeros(2, 3, 6, 5) for side in maps}
-    asked = {
+    given = {
         'level': 0,
         'iteration': int,
         'queue': torch.eye(4),
@@ -98,7 +98,7 @@ def compare(loss, **maps):
         'assigned': assignment(),
         'extras': dict(scores=scores),
     }
-    result = loss(**maps, **{k: v for k, v in asked.items() if k in signature})
+    result = loss(**maps, **{k: v for k, v in given.items() if k in signature})
     if isinstance(result, torch.Tensor):
         return result
     value, others = result

@@ -133,9 +133,9 @@ def test_a_checkpoint_of_other_classes_is_refused(load, teacher_of):
 def test_what_may_differ_is_listed(load, teacher_of, state):
     other = teacher_of(pspnet, classes=6)
     loaded = load(other['checkpoint'], allow=['*.conv_seg.*'])
-    theirs = torch.load(other['checkpoint'])['state_dict']
+    expected = torch.load(other['checkpoint'])['state_dict']
     key = 'backbone.layer1.0.conv1.weight'
-    assert torch.equal(loaded[key], theirs[key])
+    assert torch.equal(loaded[key], expected[key])
     assert loaded['decode_head.conv_seg.bias'].shape == (4,)
     kept = {k: v for k, v in state.items() if 'auxiliary_head' not in k}
     assert load({**kept, 'extra': torch.ones(1)}, allow='[ae]*')

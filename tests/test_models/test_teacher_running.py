@@ -131,12 +131,12 @@ def test_the_students_initialisation_is_that_of_the_stock_model(seg_teacher):
         return model.state_dict(), torch.rand(3)
 
     stock, expected = initialised(lambda: MODELS.build(pspnet()))
-    ours, drawn = initialised(
+    distilled, drawn = initialised(
         lambda: distiller(pspnet(), seg_teacher, dict(kd=cwd('backbone')))
     )
     assert torch.equal(drawn, expected)
     for key, value in stock.items():
-        assert torch.equal(ours[key], value), key
+        assert torch.equal(distilled[key], value), key
 
 
 def test_its_config_is_written_beside_the_log(seg_teacher, tmp_path):

@@ -141,7 +141,7 @@ def test_weights_are_kept_in_low_precision(host):
     assert kept[0].is_contiguous(memory_format=channels_last)
 
 
-def test_the_teacher_leaves_autocast_when_it_is_told_to(host):
+def test_the_teacher_leaves_autocast_for_fp32(host):
     model, batch = host(precision='fp32')
     kept = []
     first_conv(model).register_forward_hook(
@@ -172,12 +172,12 @@ def test_compiled(host, rounding):
 def test_a_copy_with_switches_shares_the_weights(host):
     model, batch = host(**EVERYTHING)
     twin = deepcopy(model)
-    ours, theirs = map(first_conv, (model, twin))
-    assert ours.weight.data_ptr() == theirs.weight.data_ptr()
+    original, copied = map(first_conv, (model, twin))
+    assert original.weight.data_ptr() == copied.weight.data_ptr()
     assert loss_of(twin, batch).item() == loss_of(model, batch).item()
 
 
-def test_what_is_on_is_said(host, log_lines):
+def test_what_is_on_is_logged(host, log_lines):
     host(fold_bn=True, precision='bf16')
     (line,) = (x for x in log_lines if 'runs with' in x)
     assert "precision='bf16', fold_bn=True; on a noise image" in line

@@ -100,7 +100,7 @@ def test_level_weights_that_are_refused(two, weights, message):
 @pytest.mark.parametrize(
     ('grid', 'size'), [('teacher', (4, 4)), ('student', (8, 8))]
 )
-def test_maps_meet_on_the_grid_that_is_asked_for(grid, size):
+def test_maps_meet_on_the_requested_grid(grid, size):
     specs_s, student = levels((4, 4))
     specs_t, teacher = levels((4, 8))
     term = Term('kd', CWD, specs_s, specs_t, grid=grid)

@@ -127,7 +127,7 @@ def test_switched_off_nothing_is_kept_or_counted(net, x):
     torch.testing.assert_close(expected, other(x), rtol=0, atol=0)
 
 
-def test_only_the_sources_asked_for_are_on(net, x):
+def test_only_the_requested_sources_are_on(net, x):
     recorders = RecorderSet(net)
     first = recorders.add(net, 'first', 'relu')
     second = recorders.add(net, 'second', 'head')

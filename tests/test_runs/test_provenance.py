@@ -34,7 +34,7 @@ def test_results_are_no_change_of_the_code(checkout):
 
 
 @pytest.mark.parametrize('name', ['file', 'new_file'])
-def test_changed_and_new_code_is_told(checkout, name):
+def test_changed_and_new_code_is_marked(checkout, name):
     revision = provenance.commit()
     (checkout / 'configs' / name).write_text('new')
     assert provenance.commit() == f'{revision}-dirty'

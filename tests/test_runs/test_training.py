@@ -155,9 +155,9 @@ def test_a_new_run_may_be_resumed(tmp_path):
 def test_options_and_resume_reach_the_script(train, make):
     run = make('a', **{'train_cfg.max_iters': 4})
     train([run])
-    said = run.log.read_text()
-    assert "'--resume'" in said
-    assert "'train_cfg.max_iters=4'" in said
+    text = run.log.read_text()
+    assert "'--resume'" in text
+    assert "'train_cfg.max_iters=4'" in text
 
 
 def test_a_failed_training_is_named_with_the_end_of_its_log(train, make):

@@ -187,16 +187,16 @@ def test_a_document_may_have_several_blocks(study, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('table', 'name', 'said'),
+    ('table', 'name', 'message'),
     [
         ('scored', 'study.yaml', "table 'scored' of study.yaml. Expected one"),
         ('scores', 'other.yaml', 'other.yaml cannot be read as a study'),
     ],
 )
-def test_a_wrong_block_is_named(study, tmp_path, table, name, said):
+def test_a_wrong_block_is_named(study, tmp_path, table, name, message):
     path = document(tmp_path, table, name)
     before = path.read_text()
-    with pytest.raises(StudyError, match=re.escape(said)):
+    with pytest.raises(StudyError, match=re.escape(message)):
         outputs.update_document(path, tmp_path)
     assert path.read_text() == before
 
@@ -269,12 +269,12 @@ def tool(study, tmp_path, monkeypatch, capsys):
 
 def test_the_tool_reports_what_is_there(tool, study, results, tmp_path):
     page = document(tmp_path)
-    said = tool('--report', '--documents', 'page.md')
+    printed = tool('--report', '--documents', 'page.md')
     table = TABLES['scores'](study, results)
-    assert table in said
+    assert table in printed
     assert table in page.read_text()
     assert (tmp_path / 'work' / 'report.md').exists()
-    assert 'study_scores.png' in said
+    assert 'study_scores.png' in printed
     assert 'page.md' not in tool('--report', '--documents', 'page.md')
 
 

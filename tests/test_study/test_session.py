@@ -71,14 +71,14 @@ def test_a_failed_run_stops_only_those_that_wait_for_it(
 
 
 @pytest.mark.parametrize(
-    ('error', 'said'),
+    ('error', 'message'),
     [
         (StudyError('student: no mIoU'), 'student: no mIoU'),
         (KeyError('x'), r"student, seed 0 could not be measured: KeyError('x"),
     ],
 )
 def test_a_run_that_cannot_be_measured_stops_no_other(
-    study, content, results, error, said
+    study, content, results, error, message
 ):
     def measure(entry):
         if entry.row.name == 'student':
@@ -86,7 +86,7 @@ def test_a_run_that_cannot_be_measured_stops_no_other(
         return result_of(entry)
 
     call = study(content, measure=measure)
-    assert said in call.error
+    assert message in call.error
     assert results() == ['distilled/0', 'teacher/0']
     again = study(content)
     assert again.error is None
@@ -188,7 +188,7 @@ def test_a_work_dir_that_cannot_be_written_is_named(study, content, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('asked', 'visible', 'count', 'match'),
+    ('gpus', 'visible', 'count', 'match'),
     [
         ('0', None, 0, r"no GPU '0': torch sees none at all. Without --gpus"),
         ('2', None, 2, r"no GPU '2'. Expected some of 0, 1, with commas"),
@@ -197,24 +197,22 @@ def test_a_work_dir_that_cannot_be_written_is_named(study, content, tmp_path):
     ],
 )
 def test_a_gpu_that_is_not_there_is_refused(
-    monkeypatch, asked, visible, count, match
+    monkeypatch, gpus, visible, count, match
 ):
     show_gpus(monkeypatch, visible, count)
     with pytest.raises(StudyError, match=match):
-        devices.use_gpus([{devices.VISIBLE: asked}])
+        devices.use_gpus([{devices.VISIBLE: gpus}])
 
 
 @pytest.mark.parametrize(
-    ('asked', 'visible', 'used'),
+    ('gpus', 'visible', 'used'),
     [('1', None, [1]), ('5', '4,5', [1]), ('GPU-ab', None, [])],
 )
-def test_the_first_gpu_of_the_study_measures(
-    monkeypatch, asked, visible, used
-):
+def test_the_first_gpu_of_the_study_measures(monkeypatch, gpus, visible, used):
     show_gpus(monkeypatch, visible, 2)
     taken = []
     monkeypatch.setattr(torch.cuda, 'set_device', taken.append)
-    devices.use_gpus([{devices.VISIBLE: asked}, {devices.VISIBLE: asked}])
+    devices.use_gpus([{devices.VISIBLE: gpus}, {devices.VISIBLE: gpus}])
     assert taken == used
 
 

@@ -194,7 +194,7 @@ def test_this_machine_keeps_off_runs_in_the_queue(
     slurm.check_not_queued(read(content))
 
 
-def test_without_slurm_it_is_said(call, content, monkeypatch, tmp_path):
+def test_a_missing_slurm_is_named(call, content, monkeypatch, tmp_path):
     monkeypatch.setenv('PATH', str(tmp_path))
     with pytest.raises(StudyError, match='slurm needs sbatch on PATH, as on'):
         call(content)

@@ -78,20 +78,20 @@ def test_a_study_that_is_interrupted_goes_on(tmp_path):
         while first.poll() is None and not whole.exists():
             time.sleep(0.02)
         first.send_signal(signal.SIGINT)
-        said = first.communicate(timeout=60)[0]
-    assert first.returncode == 130, said
-    assert 'interrupted; the same command goes on where it was' in said
+        printed = first.communicate(timeout=60)[0]
+    assert first.returncode == 130, printed
+    assert 'interrupted; the same command goes on where it was' in printed
     assert not (tmp_path / 'tiny.json').exists()
     assert not (folder / 'iter_60.pth').exists()
     with start(path) as second:
-        said = second.communicate(timeout=120)[0]
-    assert second.returncode == 0, said
-    assert '0 runs left' in said
+        printed = second.communicate(timeout=120)[0]
+    assert second.returncode == 0, printed
+    assert '0 runs left' in printed
     check(ResultsFile(tmp_path / 'tiny.json'), folder)
     rows = ('student', 'cwd', 'teacher')
     with start(path, '--report', '--examples', *rows, '--images', '1') as last:
-        said = last.communicate(timeout=60)[0]
-    assert last.returncode == 0, said
+        printed = last.communicate(timeout=60)[0]
+    assert last.returncode == 0, printed
     # Input, truth and three predictions, side by side.
     height, width = cv2.imread(str(tmp_path / 'tiny_examples.jpg')).shape[:2]
     assert width > 3 * height

@@ -158,8 +158,8 @@ def test_a_missing_package_is_named(gpu_check, check, monkeypatch):
     import gpu_measuring
 
     monkeypatch.setattr(gpu_measuring, 'PACKAGES', ('not_there',))
-    said = r'^not_there is not installed here\. Put it'
-    with pytest.raises(gpu_check.PartFailed, match=said):
+    message = r'^not_there is not installed here\. Put it'
+    with pytest.raises(gpu_check.PartFailed, match=message):
         gpu_check.environment(check)
 
 

@@ -182,7 +182,7 @@ def test_amp_turns_the_plain_wrapper_into_the_amp_one(tmp_path, on_gpu):
     )
 
 
-def test_amp_already_on_is_said_and_kept(tmp_path, on_gpu):
+def test_amp_already_on_warns_and_is_kept(tmp_path, on_gpu):
     with pytest.warns(UserWarning, match='already on'):
         cfg = training(tmp_path, '--amp', WRAPPER.format('AmpOptimWrapper'))
     assert cfg.optim_wrapper.loss_scale == 512

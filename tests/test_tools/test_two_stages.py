@@ -119,8 +119,8 @@ def test_nothing_of_stage_1_is_left_in_stage_2(
     assert [r['step'] for r in second] == [1, 2]
     assert all('loss_maskd' in r for r in second)
     alone = train(config, 'alone')
-    said = f'is there. Remove the folder {tmp_path / "tokens"} to learn'
-    assert said in capsys.readouterr().out
+    line = f'is there. Remove the folder {tmp_path / "tokens"} to learn'
+    assert line in capsys.readouterr().out
     assert len(logged(tmp_path / 'tokens')) == 1
     assert not differing(both, alone)
 
@@ -148,10 +148,10 @@ def test_a_stage_1_that_left_no_file_goes_on(
 @pytest.mark.slow
 def test_two_processes_do_both_stages_together(config, tmp_path):
     args = (config, '--work-dir', tmp_path / 'work')
-    for said in ('will leave', 'Stage 1 is skipped'):
+    for line in ('will leave', 'Stage 1 is skipped'):
         code, text = run_script(TOOLS / 'train_maskd.py', *args, processes=2)
         assert code == 0, text[-3000:]
-        assert text.count(said) == 1
+        assert text.count(line) == 1
     assert len(logged(tmp_path / 'tokens')) == 1
     assert len(logged(tmp_path / 'work')) == 2
 
@@ -222,8 +222,8 @@ def test_every_process_ends_if_the_first_one_has_no_lock(learn, other):
 def test_only_one_learns_in_a_folder(learn, other, tmp_path):
     cut = tmp_path / 'tokens' / 'iter_2.pth'
     cut.touch()  # the other one is writing it
-    said = f'being trained in {cut.parent} by another process; wait for its'
-    with pytest.raises(SystemExit, match=said):
+    match = f'being trained in {cut.parent} by another process; wait for its'
+    with pytest.raises(SystemExit, match=match):
         learn(Path.touch)
     assert cut.exists()
     other.close()
@@ -254,8 +254,8 @@ def test_a_failed_stage_1_gives_its_folder_back(learn):
 
 def test_a_folder_that_cannot_be_made_is_named(learn, tmp_path):
     (tmp_path / 'tokens').touch()
-    said = f'stage 1 cannot work in {tmp_path / "tokens"}: .*Errno'
-    with pytest.raises(SystemExit, match=said):
+    match = f'stage 1 cannot work in {tmp_path / "tokens"}: .*Errno'
+    with pytest.raises(SystemExit, match=match):
         learn(Path.touch)
 
 
@@ -328,11 +328,11 @@ def test_a_config_without_tokens_is_refused_by_the_tool(pair, train):
 
 def test_terms_of_several_token_files_are_refused():
     cfg = stage_2(dict(a='1/tokens.pth', b='2/tokens.pth', c=None))
-    said = (
+    match = (
         r"terms \['a', 'b'\] of .* do not share their tokens: files "
         r"\['1/tokens\.pth', '2/tokens\.pth'\]"
     )
-    with pytest.raises(SystemExit, match=said):
+    with pytest.raises(SystemExit, match=match):
         two_stages.masked_terms(cfg)
 
 
@@ -361,21 +361,21 @@ def test_terms_that_rest_count_only_if_all_do(rest):
 
 
 def test_a_missing_token_cfg_is_named():
-    said = (
+    match = (
         r'work_dirs/tokens/tokens\.pth does not exist.*expected '
         r"token_cfg='package::path' or a file"
     )
-    with pytest.raises(SystemExit, match=said):
+    with pytest.raises(SystemExit, match=match):
         token_config(stage_2())
 
 
 def test_a_token_file_that_stage_1_would_not_leave_is_named():
-    said = r'there/mine\.pth does .* Set tokens=there/tokens\.pth in the loss'
-    with pytest.raises(SystemExit, match=said):
+    match = r'there/mine\.pth does .* Set tokens=there/tokens\.pth in the loss'
+    with pytest.raises(SystemExit, match=match):
         token_config(stage_2(token_cfg='t.py'), 'there/mine.pth')
 
 
 def test_one_work_dir_for_both_stages_is_refused():
-    said = 'both stages would work in work_dirs/x'
-    with pytest.raises(SystemExit, match=said):
+    match = 'both stages would work in work_dirs/x'
+    with pytest.raises(SystemExit, match=match):
         token_config(stage_2(token_cfg='t.py'), 'work_dirs/x/tokens.pth')
