@@ -1,6 +1,6 @@
 """Cost of a distillation, and the parts that its teachers skip."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import ceil
@@ -21,6 +21,7 @@ from mmdistill_dense.models.hosts.routes import (
     TRAINING_ONLY,
 )
 from mmdistill_dense.models.teachers import FrozenTeacher
+from mmdistill_dense.models.teachers.through import run_chain
 
 from .complexity import Complexity, complexity, parameter_count
 from .printing import format_count, format_size, table
@@ -36,11 +37,14 @@ class Passes:
         full: The longest pass, with the auxiliary heads.
         inference: FLOPs of a prediction, without auxiliary heads.
         shortened: The pass of a teacher; ``None`` for a student.
+        through: FLOPs of a teacher's modules that the student's maps run
+            through, in one forward pass.
     """
 
     full: Complexity
     inference: int
     shortened: Complexity | None = None
+    through: int = 0
 
 
 def cost_tables(model: nn.Module, size: Size) -> list[RenderableType]:
@@ -55,20 +59,24 @@ def cost_tables(model: nn.Module, size: Size) -> list[RenderableType]:
     for name, teacher in model.distill.teachers.items():
         stock, run = teacher.build_model_and_run()
         shortened = complexity(stock, run, size)
-        teachers[name] = _passes(stock, size, shortened)
+        through = _through(model, teacher, stock, size)
+        teachers[name] = _passes(stock, size, shortened, through)
         parts += _teacher_table(teacher, stock, teachers[name])
     return [*parts, *_cost_table(model, teachers, size)]
 
 
 def _passes(
-    model: nn.Module, size: Size, shortened: Complexity | None = None
+    model: nn.Module,
+    size: Size,
+    shortened: Complexity | None = None,
+    through: int = 0,
 ) -> Passes:
     route = routes_of(model)[-1]
     full = complexity(model, partial(run_route, route, model), size)
     inference = full.flops
     if route != inference_route(model):
         inference -= sum(full.parts.get(x, 0) for x in TRAINING_ONLY)
-    return Passes(full, inference, shortened)
+    return Passes(full, inference, shortened, through)
 
 
 def _teacher_table(
@@ -124,7 +132,7 @@ def _cost_table(
     added, flops = _connectors(model, size)
     rows = [
         _row('student', student.full.parameters, student.inference, 'yes'),
-        _row('connectors', added, flops, 'yes, not in an export'),
+        _row('connectors and losses', added, flops, 'yes, not in an export'),
     ]
     for name, passes in teachers.items():
         parameters = passes.full.parameters
@@ -134,11 +142,17 @@ def _cost_table(
             ),
             _row(f'{name}, if run whole', parameters, passes.inference, 'no'),
         ]
+        if passes.through:
+            part = f"{name}, on the student's maps"
+            rows.append(_row(part, 0, passes.through, 'no'))
     columns = ('part', 'parameters>', 'FLOPs>', 'in checkpoints')
-    teacher_flops = sum(passes.shortened.flops for passes in teachers.values())
+    extra = 3 * flops + sum(
+        passes.shortened.flops + 2 * passes.through
+        for passes in teachers.values()
+    )
     return [
         table(f'Cost of one {format_size(size)} image', columns, rows),
-        _notes(model, student.full.flops, teacher_flops + 3 * flops),
+        _notes(model, student.full.flops, extra),
     ]
 
 
@@ -162,6 +176,36 @@ def _run_connectors(term: Term, size: Size, image: Tensor, _: list) -> None:
         connector(image.new_zeros(shape))
 
 
+def _through(
+    model: nn.Module, teacher: FrozenTeacher, stock: nn.Module, size: Size
+) -> int:
+    """FLOPs of the student's maps through modules of a teacher."""
+    return sum(
+        complexity(
+            stock,
+            partial(
+                _run_through, model.distill.terms[name], chains, stock, size
+            ),
+            size,
+        ).flops
+        for name, chains in teacher.chains.items()
+    )
+
+
+def _run_through(
+    term: Term,
+    chains: Sequence[Sequence[str]],
+    stock: nn.Module,
+    size: Size,
+    image: Tensor,
+    _: list,
+) -> None:
+    for (i, j), fitted in zip(term.pairs, term.fitted_specs, strict=True):
+        batch, _, *grid = _shape_at(term.student_specs[i], size)
+        modules = [stock.get_submodule(path) for path in chains[j]]
+        run_chain(modules, image.new_zeros(batch, fitted.channels, *grid))
+
+
 def _shape_at(spec: FeatureSpec, size: Size) -> tuple[int, ...]:
     """Shape of a level for images of another size than the dry run's."""
     if spec.stride is None:
@@ -181,5 +225,6 @@ def _notes(model: nn.Module, student: int, extra: int) -> str:
         'whole teacher stays in memory, without gradients.\n'
         f'A training step costs about {share:.0%} more FLOPs than without: '
         'the student and the connectors count as three forward passes, for '
-        'forward and backward, a teacher as one; losses are not counted.'
+        "forward and backward, a teacher as one, its modules on the student's "
+        'maps as two; those of losses are not counted.'
     )

@@ -110,9 +110,8 @@ def _connection(term: Term, pair_index: int) -> str:
     parts = []
     if not isinstance(connector, nn.Identity):
         kind = type(connector).__name__
-        parts.append(
-            f'{kind} {student_spec.channels} -> {teacher_spec.channels}'
-        )
+        fitted = term.fitted_specs[pair_index].channels
+        parts.append(f'{kind} {student_spec.channels} -> {fitted}')
     others = term.teacher_connectors[pair_index]
     if not isinstance(others, nn.Identity):
         parts.append(f'teacher: {type(others).__name__}')

@@ -107,8 +107,8 @@ def test_the_cost_of_each_part(segmentor, inspect):
     assert 'Cost of one 64x96 image' in text
     assert 'shapes   for an image of 64x96 pixels' in text
     assert row(text, 'decode_head.conv_seg')[1:3] == ['4x8x12', '8']
-    assert row(text, 'connectors') == [
-        *('connectors', '0', '0', 'yes, not in an export')
+    assert row(text, 'connectors and losses') == [
+        *('connectors and losses', '0', '0', 'yes, not in an export')
     ]
     as_it_runs = row(text, 'teacher, as it runs')
     assert as_it_runs[1:] == row(text, 'teacher, if run whole')[1:]
@@ -285,3 +285,9 @@ def test_both_connectors_extras_through_and_share_are_shown(tmp_path, inspect):
     # 1x1 with bias, and two 3x3 of the teacher's channels with biases.
     count = 64 * 256 + 256 + 2 * (9 * 256 * 256 + 256)
     assert format_count(count) in text
+    # The first module of the teacher takes 320 channels, its last gives 4.
+    assert 'ConvConnector 128 -> 320' in text
+    # A 3x3 convolution and the classifier, on 8x8 cells of one image.
+    flops = 2 * 64 * (9 * 320 * 16 + 16 * 4)
+    on_maps = row(text, "teacher, on the student's maps")
+    assert on_maps[1:] == ['0', format_count(flops), 'no']

@@ -71,6 +71,9 @@ class AlignedLevels(nn.Module):
             through: Levels of the teacher that the student's maps must fit
                 instead of those that are compared.
         """
+        fitted = self.teacher_specs if through is None else through
+        #: Levels of the teacher that the student's connectors fit.
+        self.fitted_specs = [fitted[j] for _, j in self.pairs]
         self.connectors = nn.ModuleList(
             self._build(student_cfg, i, j, equal_channels)
             if through is None
