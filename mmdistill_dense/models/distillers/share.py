@@ -13,9 +13,9 @@ from mmdistill_dense.functional.precision import full_precision
 from .balance import full_digits
 
 #: Steps that are measured one after another, at the begin of a term.
-_FIRST = 10
+_FIRST = 30
 #: Part of the average that the measurements before the last one make up.
-_MOMENTUM = 0.75
+_MOMENTUM = 0.9
 #: Scale of a loss in fp16 autocast, so that small gradients do not vanish.
 _FP16_SCALE = 1024.0
 
@@ -27,10 +27,11 @@ class Share(nn.Module):
     its level weights and before its schedule, and of that of all losses of
     the student, on the student's parameters that both reach; of the mean
     over processes. The weight is ``value`` divided by the average ratio, in
-    which the last measurement counts a quarter. The average is in checkpoints.
+    which the last measurement counts a tenth. The average is in checkpoints.
 
     A measured step costs one more backward pass of the task and one of the
-    term. Measured are the first ten steps of a term, and one in ``interval``.
+    term. Measured are the first 30 steps of a term, and one in ``interval``;
+    one alone says little, as the ratio is another for each batch.
 
     Args:
         value: Gradient of the term in relation to the task's, not negative;
