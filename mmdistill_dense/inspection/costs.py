@@ -1,7 +1,7 @@
 """Cost of a distillation, and the parts that its teachers skip."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
 
@@ -58,25 +58,22 @@ def cost_tables(model: nn.Module, size: Size) -> list[RenderableType]:
     teachers: dict[str, Passes] = {}
     for name, teacher in model.distill.teachers.items():
         stock, run = teacher.build_model_and_run()
-        shortened = complexity(stock, run, size)
-        through = _through(model, teacher, stock, size)
-        teachers[name] = _passes(stock, size, shortened, through)
+        teachers[name] = replace(
+            _passes(stock, size),
+            shortened=complexity(stock, run, size),
+            through=_through(model, teacher, stock, size),
+        )
         parts += _teacher_table(teacher, stock, teachers[name])
     return [*parts, *_cost_table(model, teachers, size)]
 
 
-def _passes(
-    model: nn.Module,
-    size: Size,
-    shortened: Complexity | None = None,
-    through: int = 0,
-) -> Passes:
+def _passes(model: nn.Module, size: Size) -> Passes:
     route = routes_of(model)[-1]
     full = complexity(model, partial(run_route, route, model), size)
     inference = full.flops
     if route != inference_route(model):
         inference -= sum(full.parts.get(x, 0) for x in TRAINING_ONLY)
-    return Passes(full, inference, shortened, through)
+    return Passes(full, inference)
 
 
 def _teacher_table(
