@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -71,12 +72,17 @@ def test_the_old_checkpoint_goes_last_on_any_backend(tmp_path, monkeypatch):
 def test_files_are_those_of_mmengine(tmp_path):
     train(tmp_path / 'new')
     runner(tmp_path / 'old', toy(), checkpoint=PLAIN).train()
+    # The folder of a run's log is named by its second.
     new, old = (
-        {p.name for p in folder.iterdir() if p.suffix in ('', '.pth')}
+        {
+            re.sub(r'^\d{8}_\d{6}$', 'log', p.name)
+            for p in folder.iterdir()
+            if p.suffix in ('', '.pth')
+        }
         for folder in (tmp_path / 'new', tmp_path / 'old')
     )
     assert new == old
-    assert {'iter_8.pth', 'last_checkpoint'} < new
+    assert {'iter_8.pth', 'last_checkpoint', 'log'} <= new
 
 
 def test_a_checkpoint_left_by_a_kill_is_removed_on_resume(tmp_path):
